@@ -1,0 +1,68 @@
+"""galvo: every functional-imaging recording as one lazy T C Z Y X array.
+
+>>> import galvo                                          # doctest: +SKIP
+>>> rec = galvo.open("rec_00001_00001.tif")               # doctest: +SKIP
+>>> green = rec[:100, "green"]                            # doctest: +SKIP
+>>> galvo.convert("rec_00001_00001.tif", "rec.h5")        # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from galvo.convert import ConvertResult, VerifyResult, convert, load, save, verify
+    from galvo.core.metadata import LeftOut, Metadata
+    from galvo.core.recording import Damage, Recording
+    from galvo.formats.opening import open_recording as open
+    from galvo.limits import Limits
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "open": "galvo.formats.opening:open_recording",
+    "load": "galvo.convert:load",
+    "save": "galvo.convert:save",
+    "convert": "galvo.convert:convert",
+    "verify": "galvo.convert:verify",
+    "ConvertResult": "galvo.convert:ConvertResult",
+    "VerifyResult": "galvo.convert:VerifyResult",
+    "Recording": "galvo.core.recording:Recording",
+    "Metadata": "galvo.core.metadata:Metadata",
+    "LeftOut": "galvo.core.metadata:LeftOut",
+    "Damage": "galvo.core.recording:Damage",
+    "Limits": "galvo.limits:Limits",
+}
+
+__all__ = [
+    "ConvertResult",
+    "Damage",
+    "LeftOut",
+    "Limits",
+    "Metadata",
+    "Recording",
+    "VerifyResult",
+    "convert",
+    "errors",
+    "load",
+    "open",
+    "save",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module("galvo.errors")
+    try:
+        module, _, attribute = _HOMES[name].partition(":")
+    except KeyError:
+        raise AttributeError(f"module 'galvo' has no attribute {name!r}") from None
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,48 @@
+"""Reading from a NumPy array in memory, behind the same contract as from files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galvo.core.axes import Shape
+from galvo.core.index import Int64
+from galvo.core.selection import Selection
+
+__all__ = ["ArrayReader"]
+
+
+class ArrayReader:
+    """Reads from an array (T, C, Z, Y, X).
+
+    Parameters
+    ----------
+    array : ndarray, 5-D
+    """
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self._array = array
+        t, c, z, y, x = array.shape
+        self.shape: Shape = (t, c, z, y, x)
+        self.dtype = array.dtype.newbyteorder("=")
+        self.chunks: Shape = (1, 1, 1, y, x)
+
+    def read(self, selection: Selection, out: NDArray[Any]) -> None:
+        """Copy the selected pixels into `out`."""
+        part = self._array
+        for axis, positions in enumerate(selection.axes):
+            if isinstance(positions, range):
+                stop = positions.stop if positions.stop >= 0 else None
+                part = part[(slice(None),) * axis + (slice(positions.start, stop, positions.step),)]
+            else:
+                part = np.take(part, positions, axis=axis)
+        np.copyto(out, part)
+
+    def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
+        """Nothing: memory has no files."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,23 @@
+"""Checksums of blocks and of metadata: CRC-32C (RFC 3720), which finds every single-bit error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galvo import native
+
+__all__ = ["block_checksum"]
+
+
+def block_checksum(block: NDArray[Any]) -> int:
+    """CRC-32C of the pixels of a block in C order, little endian.
+
+    Parameters
+    ----------
+    block : ndarray
+    """
+    stored = np.ascontiguousarray(block, block.dtype.newbyteorder("<"))
+    return native.crc32c(stored.reshape(-1).view(np.uint8))

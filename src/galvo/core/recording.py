@@ -1,0 +1,419 @@
+"""`Recording`: what every format opens as, one lazy T C Z Y X array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from galvo.core.array import ArrayReader
+from galvo.core.axes import AXES, Shape, array_axes
+from galvo.core.index import Int64
+from galvo.core.metadata import LeftOut, Metadata
+from galvo.core.read import Reader
+from galvo.core.selection import Indices, Selection, parse_axis, parse_key
+from galvo.errors import OptionError, ReadError
+
+__all__ = ["Damage", "FrameFacts", "Origin", "Recording", "block_selections"]
+
+DEFAULT_BLOCK_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that is missing or wrong in the files of a recording opened with ``damaged="report"``.
+
+    Attributes
+    ----------
+    path : str
+    offset : int or None
+        Position in that file, in bytes.
+    message : str
+        What is wrong, and what was done about it.
+    """
+
+    path: str
+    offset: int | None
+    message: str
+
+
+class FrameFacts(Protocol):
+    """What a format knows of single frames besides their pixels."""
+
+    def read(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
+        """Columns by name, one row per frame; "timestamp_s" (float64, NaN where unknown) feeds `timestamps`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How to open a recording again in another process.
+
+    Attributes
+    ----------
+    reopen : callable
+        Called with `source` and `options`.
+    source : object
+    options : dict
+    """
+
+    reopen: Callable[..., Recording]
+    source: Any
+    options: dict[str, Any]
+
+
+class Recording:
+    """A recording as one lazy array with the axes T C Z Y X.
+
+    Made by `galvo.open`; nothing is read before pixels are asked for. Any number of threads may share one, and it
+    works in forked and spawned processes.
+
+    Parameters
+    ----------
+    reader : Reader
+    metadata : Metadata
+        Of the whole of `reader`.
+    files : sequence of str
+    facts : FrameFacts, optional
+    fields : sequence of Recording
+    left_out : sequence of LeftOut
+    damage : sequence of Damage
+    origin : Origin, optional
+        Needed to pickle.
+    selection : Selection, optional
+        The part of `reader` that this recording shows.
+    """
+
+    ndim = 5
+
+    def __init__(
+        self,
+        reader: Reader,
+        metadata: Metadata,
+        *,
+        files: Sequence[str] = (),
+        facts: FrameFacts | None = None,
+        fields: Sequence[Recording] = (),
+        left_out: Sequence[LeftOut] = (),
+        damage: Sequence[Damage] = (),
+        origin: Origin | None = None,
+        selection: Selection | None = None,
+    ) -> None:
+        self._reader = reader
+        self._whole_metadata = metadata
+        self._files = tuple(files)
+        self._facts = facts
+        self._fields = tuple(fields)
+        self._left_out = tuple(left_out)
+        self._damage = tuple(damage)
+        self._origin = origin
+        self._selection = selection if selection is not None else Selection.whole(reader.shape)
+
+    @classmethod
+    def from_array(
+        cls, array: NDArray[Any], axes: str | None = None, *, metadata: Metadata | None = None
+    ) -> Recording:
+        """A recording over a NumPy array, not copied.
+
+        Parameters
+        ----------
+        array : ndarray
+            2-D is YX, 3-D TYX, 5-D TCZYX; 4-D needs `axes`.
+        axes : str, optional
+            Letters of T C Z Y X in the array's order.
+        metadata : Metadata, optional
+        """
+        letters = array_axes(array.shape, axes)
+        present = [letter for letter in AXES if letter in letters]
+        ordered = array.transpose([letters.index(letter) for letter in present])
+        whole = ordered[tuple(slice(None) if letter in letters else None for letter in AXES)]
+        origin = Origin(_reopen_array, array, {"axes": letters, "metadata": metadata})
+        return cls(ArrayReader(whole), metadata or Metadata(format="array"), origin=origin)
+
+    # ---- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape:
+        """Lengths of T C Z Y X."""
+        return self._selection.shape
+
+    @property
+    def dims(self) -> tuple[str, str, str, str, str]:
+        """Names of the axes: T C Z Y X."""
+        return ("T", "C", "Z", "Y", "X")
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels, in the machine's byte order."""
+        return self._reader.dtype
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        t, c, z, y, x = self.shape
+        return t * c * z * y * x
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the pixels take in memory."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def chunks(self) -> Shape:
+        """Extent (T, C, Z, Y, X) of what is cheapest to read at once."""
+        natural = self._reader.chunks
+        lengths = zip(natural, self.shape, strict=True)
+        return tuple(max(1, min(pair)) for pair in lengths)  # type: ignore[return-value]
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        """Facts of this recording, for the part that it shows."""
+        return self._whole_metadata.select(self._selection)
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the channels, (C,); empty where the format gives none."""
+        return self.metadata.channel_names
+
+    @property
+    def frame_rate_hz(self) -> float | None:
+        """Rate of the T axis in Hz: the volume rate for volumes."""
+        return self.metadata.frame_rate_hz
+
+    @property
+    def pixel_size_um(self) -> tuple[float, float] | None:
+        """Height and width of a pixel (Y, X) in µm."""
+        return self.metadata.pixel_size_um
+
+    @property
+    def z_um(self) -> NDArray[np.float64] | None:
+        """Depth of each plane in µm, (Z,)."""
+        return None if self.metadata.z_um is None else np.array(self.metadata.z_um, np.float64)
+
+    @cached_property
+    def timestamps(self) -> NDArray[np.float64] | None:
+        """Time of the first plane of each T in s, float64 (T,); None where the format gives none."""
+        if self._facts is None or 0 in self.shape[:3]:
+            return None
+        t = np.asarray(self._selection.t, np.int64)
+        columns = self._facts.read(t, np.full_like(t, self._selection.c[0]), np.full_like(t, self._selection.z[0]))
+        times = columns.get("timestamp_s")
+        return None if times is None or bool(np.isnan(times).all()) else times.astype(np.float64, copy=False)
+
+    @property
+    def fields(self) -> tuple[Recording, ...]:
+        """One recording per scan field of a multi-ROI recording; empty for others."""
+        return self._fields
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the pixels come from."""
+        return tuple(Path(name) for name in self._files)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Pages that the files hold and this recording does not show."""
+        return self._left_out
+
+    @property
+    def damage(self) -> tuple[Damage, ...]:
+        """What is missing or wrong in the files; empty unless opened with ``damaged="report"``."""
+        return self._damage
+
+    def frame_table(self) -> NDArray[np.void]:
+        """All that is known of each frame, one row per (t, c, z) in that order.
+
+        Returns
+        -------
+        structured ndarray, (T * C * Z,)
+            Fields ``t c z``, then ``file page`` where pixels lie in files, then what the format knows
+            (``frame_number``, ``timestamp_s``, ...). ``pandas.DataFrame`` takes it as it is.
+        """
+        lengths = [np.arange(length, dtype=np.int64) for length in self.shape[:3]]
+        shown = [grid.ravel() for grid in np.meshgrid(*lengths, indexing="ij")]
+        axes = (self._selection.t, self._selection.c, self._selection.z)
+        whole = [np.asarray(axis, np.int64)[part] for axis, part in zip(axes, shown, strict=True)]
+        columns: dict[str, NDArray[Any]] = dict(zip("tcz", shown, strict=True))
+        columns |= self._reader.place(*whole)
+        if self._facts is not None:
+            columns |= self._facts.read(*whole)
+        table = np.empty(shown[0].size, [(name, column.dtype) for name, column in columns.items()])
+        for name, column in columns.items():
+            table[name] = column
+        return table
+
+    # ---- selecting and reading ----------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Pixels, read now.
+
+        Parameters
+        ----------
+        key : int, slice, list of int, boolean mask, channel name, ..., or a tuple of them
+            Relative to T C Z Y X. An integer or a name drops its axis; lists on several axes select their outer product.
+
+        Returns
+        -------
+        ndarray of `dtype`
+
+        Raises
+        ------
+        SelectionError
+            The key does not fit the recording.
+        FormatError, ReadError, DamagedData
+            The files do not hold what they promised.
+        """
+        wanted, dropped = parse_key(key, self.shape, self.channel_names)
+        pixels = self._read(wanted)
+        return pixels.reshape([length for axis, length in enumerate(pixels.shape) if axis not in dropped])
+
+    def _read(self, wanted: Selection) -> NDArray[Any]:
+        out = np.empty(wanted.shape, self.dtype)
+        if out.size:
+            self._reader.read(self._selection.take(wanted), out)
+        return out
+
+    def isel(self, *, t: Any = None, c: Any = None, z: Any = None, y: Any = None, x: Any = None) -> Recording:
+        """A part of this recording, as lazy as it.
+
+        Parameters
+        ----------
+        t, c, z, y, x : int, slice, list of int, boolean mask or channel name, optional
+            As in `rec[...]`, but an integer keeps its axis with length 1.
+
+        Returns
+        -------
+        Recording
+        """
+        parts: list[Indices] = []
+        for key, length, axis in zip((t, c, z, y, x), self.shape, AXES, strict=True):
+            names = self.channel_names if axis == "C" else ()
+            parts.append(parse_axis(slice(None) if key is None else key, length, axis, names)[0])
+        wanted = Selection(*parts)
+        whole_frame = wanted.y == range(self.shape[3]) and wanted.x == range(self.shape[4])
+        return Recording(
+            self._reader,
+            self._whole_metadata,
+            files=self._files,
+            facts=self._facts,
+            fields=tuple(field.isel(t=t, c=c) for field in self._fields) if whole_frame and z is None else (),
+            left_out=self._left_out,
+            damage=self._damage,
+            origin=self._origin,
+            selection=self._selection.take(wanted),
+        )
+
+    def blocks(
+        self, max_bytes: int = DEFAULT_BLOCK_BYTES
+    ) -> Iterator[tuple[tuple[slice, slice, slice, slice, slice], NDArray[Any]]]:
+        """The recording in order, a bounded part at a time.
+
+        Parameters
+        ----------
+        max_bytes : int
+            Greatest size of one block; a single frame is never split.
+
+        Yields
+        ------
+        index : tuple of five slices
+            Where the block belongs.
+        pixels : ndarray, 5-D
+        """
+        for index in block_selections(self.shape, self.dtype.itemsize, max_bytes):
+            yield index, self[index]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """All pixels (T, C, Z, Y, X), read now; `copy=False` is impossible."""
+        if copy is False:
+            raise ValueError("a recording is not in memory: its pixels cannot be given without a copy")
+        pixels = self[...]
+        return pixels if dtype is None else pixels.astype(dtype, copy=False)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        """Each T in turn, as an array (C, Z, Y, X)."""
+        for t in range(len(self)):
+            yield self[t]
+
+    # ---- life ---------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the files; parts taken with `isel` share them."""
+        self._reader.close()
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._origin is None:
+            raise OptionError("this recording cannot be pickled: it does not know how it was opened")
+        return _restore, (self._origin, self._selection, self._reader.shape, self.dtype.str)
+
+    def __repr__(self) -> str:
+        sizes = " ".join(f"{axis}={length}" for axis, length in zip(AXES, self.shape, strict=True))
+        meta = self.metadata
+        facts = [sizes + f" {self.dtype}", " ".join(filter(None, (meta.format, meta.version)))]
+        if self.frame_rate_hz is not None:
+            facts.append(f"{self.frame_rate_hz:.4g} Hz")
+        if self.pixel_size_um is not None:
+            facts.append("{:.4g} x {:.4g} µm".format(*self.pixel_size_um))
+        if len(self._files) > 1:
+            facts.append(f"{len(self._files)} files")
+        return f"<Recording {' · '.join(facts)}>"
+
+
+def block_selections(
+    shape: Shape, itemsize: int, max_bytes: int
+) -> Iterator[tuple[slice, slice, slice, slice, slice]]:
+    """Index tuples that cover `shape` in C order, each of at most `max_bytes` but never less than a frame."""
+    if max_bytes <= 0:
+        raise OptionError("max_bytes must be positive", found=max_bytes)
+    t, c, z, y, x = shape
+    frame = max(1, y * x * itemsize)
+    per_t = frame * max(1, c * z)
+    if per_t <= max_bytes:
+        steps = (max(1, max_bytes // per_t), max(1, c), max(1, z))
+    elif frame * z <= max_bytes:
+        steps = (1, max(1, max_bytes // (frame * z)), max(1, z))
+    else:
+        steps = (1, 1, max(1, max_bytes // frame))
+    if 0 in shape:
+        return
+    for t0, c0, z0 in product(range(0, t, steps[0]), range(0, c, steps[1]), range(0, z, steps[2])):
+        yield (
+            slice(t0, min(t, t0 + steps[0])),
+            slice(c0, min(c, c0 + steps[1])),
+            slice(z0, min(z, z0 + steps[2])),
+            slice(0, y),
+            slice(0, x),
+        )
+
+
+def _reopen_array(array: NDArray[Any], *, axes: str, metadata: Metadata | None) -> Recording:
+    return Recording.from_array(array, axes, metadata=metadata)
+
+
+def _restore(origin: Origin, selection: Selection, shape: Shape, dtype: str) -> Recording:
+    whole = origin.reopen(origin.source, **origin.options)
+    if whole._reader.shape != shape or whole.dtype.str != dtype:
+        raise ReadError(
+            "the recording is not the one that was pickled",
+            path=whole._files[0] if whole._files else None,
+            found=f"{whole._reader.shape} {whole.dtype.str}",
+            expected=f"{shape} {dtype}",
+        )
+    whole._selection = selection
+    return whole

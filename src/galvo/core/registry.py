@@ -1,0 +1,164 @@
+"""Which formats there are: galvo's own, and those of other packages under the entry point `galvo.formats`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from galvo.core.detect import Probe
+from galvo.errors import OptionError, UnknownFormat
+
+if TYPE_CHECKING:
+    from galvo.core.recording import Recording
+    from galvo.core.sink import Sink
+
+__all__ = ["ENTRY_POINT_GROUP", "Format", "Registry"]
+
+ENTRY_POINT_GROUP = "galvo.formats"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """What galvo knows of a format before it loads its code.
+
+    Attributes
+    ----------
+    name : str
+        Short name, as in ``galvo convert -t NAME``.
+    title : str
+        One line for people.
+    suffixes : tuple of str
+        In lower case with the dot, the preferred one first.
+    detect : callable
+        Given a `Probe`, whether the file is of this format.
+    open : callable
+        Given the paths of one recording in order, and options, the `Recording`.
+    refines : tuple of str
+        Formats of which this is a special case: it wins over them.
+    series : callable, optional
+        Given a path, the paths of the whole recording that the file belongs to, in order.
+    sink : callable, optional
+        Given the write options, a `Sink`.
+    options : tuple of str
+        Names of the options that `open` takes.
+    write_options : tuple of str
+        Names of the options that `sink` takes.
+    """
+
+    name: str
+    title: str
+    suffixes: tuple[str, ...]
+    detect: Callable[[Probe], bool]
+    open: Callable[..., Recording]
+    refines: tuple[str, ...] = ()
+    series: Callable[[str], list[str]] | None = None
+    sink: Callable[..., Sink] | None = None
+    options: tuple[str, ...] = field(default=())
+    write_options: tuple[str, ...] = field(default=())
+
+
+class Registry:
+    """Formats by name, loaded on first use.
+
+    Parameters
+    ----------
+    rows : sequence of str
+        "module:attribute" of each built-in `Format`.
+    """
+
+    def __init__(self, rows: Sequence[str]) -> None:
+        self._rows = tuple(rows)
+        self._formats: dict[str, Format] | None = None
+        self._lock = threading.Lock()
+
+    def all(self) -> dict[str, Format]:
+        """Every format by name: built-in ones first, then entry points in the order of their names."""
+        if self._formats is None:
+            with self._lock:
+                if self._formats is None:
+                    self._formats = self._load()
+        return self._formats
+
+    def _load(self) -> dict[str, Format]:
+        found: dict[str, Format] = {}
+        loaded: list[Any] = []
+        for row in self._rows:
+            module, _, attribute = row.partition(":")
+            loaded.append((row, getattr(import_module(module), attribute)))
+        for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
+            loaded.append((point.value, point.load()))
+        for origin, entry in loaded:
+            if not isinstance(entry, Format):
+                raise OptionError(f"{origin} is no galvo format", found=type(entry).__name__, expected="a Format")
+            if entry.name in found:
+                raise OptionError(f"two formats are called {entry.name}", found=origin)
+            found[entry.name] = entry
+        return found
+
+    def get(self, name: str) -> Format:
+        """The format called `name`."""
+        try:
+            return self.all()[name.lower()]
+        except KeyError:
+            raise OptionError("no such format", found=repr(name), expected=f"one of {', '.join(self.all())}") from None
+
+    def detect(self, path: str) -> Format:
+        """The one format of a file.
+
+        Raises
+        ------
+        UnknownFormat
+            No format claims it, or several of which none refines the others.
+        """
+        probe = Probe(path)
+        try:
+            claims = [entry for entry in self.all().values() if entry.detect(probe)]
+        finally:
+            probe.close()
+        refined = {base for entry in claims for base in entry.refines}
+        claims = [entry for entry in claims if entry.name not in refined]
+        if len(claims) == 1:
+            return claims[0]
+        if claims:
+            names = ", ".join(entry.name for entry in claims)
+            raise UnknownFormat(
+                "several formats claim this file", path=path, found=names, hint=f'Say which: format="{claims[0].name}"'
+            )
+        if probe.size == 0:
+            raise UnknownFormat("the file is empty", path=path)
+        near = [entry.name for entry in self.all().values() if probe.suffix in entry.suffixes]
+        raise UnknownFormat(
+            "not a recording that galvo knows",
+            path=path,
+            found=f"first bytes {probe.head[:8].hex(' ')}"
+            + (f" where {probe.suffix} promises {' or '.join(near)}" if near else ""),
+            expected=f"one of {', '.join(self.all())}",
+            hint="`galvo formats` lists them; the file may be damaged" if near else "`galvo formats` lists them",
+        )
+
+    def for_writing(self, path: str, name: str | None = None) -> Format:
+        """The format to write: `name`, or the one that the suffix of `path` names."""
+        writable = [entry for entry in self.all().values() if entry.sink is not None]
+        if name is not None:
+            entry = self.get(name)
+            if entry.sink is None:
+                raise OptionError(
+                    f"galvo does not write {entry.name}", expected=f"one of {', '.join(one.name for one in writable)}"
+                )
+            return entry
+        lower = Path(path).name.lower()
+        matches = [entry for entry in writable if any(lower.endswith(suffix) for suffix in entry.suffixes)]
+        if len(matches) == 1:
+            return matches[0]
+        known = ", ".join(f"{suffix} ({entry.name})" for entry in writable for suffix in entry.suffixes)
+        raise OptionError(
+            "the name does not say which format to write" if not matches else "the name fits several formats",
+            path=path,
+            expected=known,
+            hint='Add a suffix, or name the format with -t NAME or format="NAME"',
+        )

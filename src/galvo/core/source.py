@@ -1,0 +1,181 @@
+"""Positioned reads over one or several files. Nothing else in galvo opens a file for reading bytes.
+
+A read names its offset, so any number of threads, and processes after a fork, share one descriptor
+without a seek pointer to fight over. Descriptors are opened on first use and kept, at most
+`_OPEN_FILES` idle ones; the rest are closed and opened again when they are needed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from galvo import native
+from galvo.errors import NotFound, ReadError, Truncated
+
+__all__ = ["FileSource", "file_size", "read_prefix"]
+
+_OPEN_FILES = 64
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_alive: weakref.WeakSet[FileSource] = weakref.WeakSet()
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, _FLAGS)
+    except FileNotFoundError:
+        raise NotFound("no such file", path=path) from None
+    except OSError as error:
+        raise ReadError(error.strerror or "cannot be opened", path=path) from error
+
+
+def file_size(path: str) -> int:
+    """Size of a file in bytes."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        raise NotFound("no such file", path=path) from None
+    except OSError as error:
+        raise ReadError(error.strerror or "cannot be examined", path=path) from error
+
+
+def read_prefix(path: str, nbytes: int) -> bytes:
+    """Up to `nbytes` bytes from the beginning of a file."""
+    source = FileSource([path])
+    try:
+        return source.read_upto(0, 0, nbytes)
+    finally:
+        source.close()
+
+
+class FileSource:
+    """Several files, read at positions.
+
+    Parameters
+    ----------
+    paths : sequence of str
+
+    Attributes
+    ----------
+    paths : tuple of str
+    sizes : tuple of int
+        Bytes of each file when it was first seen; a file that has another size later is refused.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = tuple(paths)
+        self._lock = threading.Lock()
+        self._idle: OrderedDict[int, int] = OrderedDict()
+        self._leased: dict[int, tuple[int, int]] = {}
+        self._closed = False
+        self.sizes = tuple(file_size(path) for path in self.paths)
+        _alive.add(self)
+
+    def size(self, file: int) -> int:
+        """Bytes of file number `file`."""
+        return self.sizes[file]
+
+    @contextmanager
+    def lease(self, files: Iterable[int]) -> Iterator[dict[int, int]]:
+        """Descriptors of `files`, which stay open inside the `with`."""
+        wanted = sorted(set(files))
+        held: dict[int, int] = {}
+        try:
+            for file in wanted:
+                held[file] = self._take(file)
+            yield held
+        finally:
+            for file in held:
+                self._give_back(file)
+
+    def _take(self, file: int) -> int:
+        with self._lock:
+            if self._closed:
+                raise ReadError("the recording is closed", path=self.paths[file], hint="Open it again")
+            if file in self._leased:
+                descriptor, users = self._leased[file]
+                self._leased[file] = (descriptor, users + 1)
+                return descriptor
+            descriptor = self._idle.pop(file, -1)
+            if descriptor < 0:
+                descriptor = _open(self.paths[file])
+                size = os.fstat(descriptor).st_size
+                if size != self.sizes[file]:
+                    os.close(descriptor)
+                    raise ReadError(
+                        "the file changed after it was opened",
+                        path=self.paths[file],
+                        found=f"{size} bytes",
+                        expected=f"{self.sizes[file]} bytes",
+                        hint="Open the recording again once nothing writes to it",
+                    )
+            self._leased[file] = (descriptor, 1)
+            return descriptor
+
+    def _give_back(self, file: int) -> None:
+        with self._lock:
+            descriptor, users = self._leased[file]
+            if users > 1:
+                self._leased[file] = (descriptor, users - 1)
+                return
+            del self._leased[file]
+            if self._closed:
+                os.close(descriptor)
+                return
+            self._idle[file] = descriptor
+            while len(self._idle) > _OPEN_FILES:
+                os.close(self._idle.popitem(last=False)[1])
+
+    def read_upto(self, file: int, offset: int, nbytes: int) -> bytes:
+        """The bytes at `offset`, fewer than `nbytes` where the file ends."""
+        available = max(0, min(nbytes, self.sizes[file] - offset))
+        with self.lease((file,)) as descriptors:
+            try:
+                return native.read_at(descriptors[file], offset, available)
+            except OSError as error:
+                raise ReadError(
+                    error.strerror or "cannot be read", path=self.paths[file], offset=offset
+                ) from error
+
+    def read(self, file: int, offset: int, nbytes: int) -> bytes:
+        """Exactly `nbytes` bytes at `offset`, or `Truncated`."""
+        data = self.read_upto(file, offset, nbytes)
+        if len(data) != nbytes:
+            raise Truncated(
+                "the file ends too early",
+                path=self.paths[file],
+                offset=offset,
+                found=f"{len(data)} bytes",
+                expected=f"{nbytes} bytes",
+            )
+        return data
+
+    def close(self) -> None:
+        """Close every descriptor; those in use close when their read ends."""
+        with self._lock:
+            self._closed = True
+            while self._idle:
+                os.close(self._idle.popitem()[1])
+
+    def __del__(self) -> None:
+        if getattr(self, "_idle", None):
+            self.close()
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+        for file, (descriptor, _) in self._leased.items():
+            self._idle[file] = descriptor
+        self._leased = {}
+
+
+def _reset_locks() -> None:
+    for source in list(_alive):
+        source._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_locks)

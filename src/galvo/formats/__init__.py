@@ -1,0 +1,18 @@
+"""One room per format: what its bytes mean, how to index it, how to write it.
+
+To add one: a module or package here, a row below, a conformance-suite subclass, a docs page.
+"""
+
+from __future__ import annotations
+
+from galvo.core.registry import Registry
+
+__all__ = ["REGISTRY"]
+
+REGISTRY = Registry(
+    [
+        "galvo.formats.tiff:FORMAT",
+        "galvo.formats.scanimage:FORMAT",
+        "galvo.formats.hdf5:FORMAT",
+    ]
+)

@@ -1,0 +1,195 @@
+"""`galvo.open`: from whatever names a recording to the Recording."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from galvo.core.join import join
+from galvo.core.recording import Origin, Recording
+from galvo.core.registry import Format
+from galvo.errors import NotFound, OptionError, UnknownFormat
+from galvo.formats import REGISTRY
+
+__all__ = ["natural_key", "open_recording"]
+
+_GENERAL = ("limits", "damaged")
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sorting key under which file2 comes before file10."""
+    parts = re.split(r"(\d+)", name)
+    return [(1, int(part), part) if part.isdigit() else (0, 0, part.lower()) for part in parts if part]
+
+
+def open_recording(
+    source: Any,
+    *,
+    format: str | None = None,
+    series: bool = True,
+    axis: Literal["t", "c"] = "t",
+    **options: Any,
+) -> Recording:
+    """Open any recording as one lazy T C Z Y X array.
+
+    Parameters
+    ----------
+    source : path, list of paths, folder, glob pattern, ndarray or Recording
+        One file of a series opens the whole series. The files of a list or a pattern follow each other in T, in the
+        given or in natural order. A folder must hold one recording.
+    format : str, optional
+        Name of the format, instead of detecting it from the file's name and at most 64 KiB of its bytes.
+    series : bool
+        False: only the named file.
+    axis : "t" or "c"
+        Along which the files of a list follow each other; "c": one file per channel.
+    limits : galvo.Limits, optional
+        Bounds against absurd sizes.
+    damaged : "raise" or "report"
+        "report": open what is there and list what is not in `Recording.damage`.
+    **options
+        Those of the format (`galvo formats` lists them); for arrays `axes` and `metadata`.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    NotFound
+        Nothing there.
+    UnknownFormat
+        No format claims the source, several do, or a folder holds several recordings.
+    OptionError
+        An option that the format does not take.
+    FormatError, UnsafeContent, LimitExceeded
+        The file does not keep what its format promises.
+
+    Examples
+    --------
+    >>> import galvo, numpy
+    >>> rec = galvo.open(numpy.zeros((10, 64, 48), "int16"))
+    >>> rec.shape
+    (10, 1, 1, 64, 48)
+    """
+    if isinstance(source, Recording):
+        if options:
+            raise OptionError("an open recording takes no options", found=", ".join(options))
+        return source
+    if isinstance(source, np.ndarray):
+        _check_options(("axes", "metadata"), options, "an array")
+        return Recording.from_array(source, **options)
+    if axis not in ("t", "c"):
+        raise OptionError("axis must be 't' or 'c'", found=repr(axis))
+    if options.get("damaged", "raise") not in ("raise", "report"):
+        raise OptionError('damaged must be "raise" or "report"', found=repr(options["damaged"]))
+    recording = _open_paths(source, format, series, axis, options)
+    if recording._origin is None:
+        names = _absolute(source)
+        kept = {"format": format, "series": series, "axis": axis, **options}
+        recording._origin = Origin(open_recording, names, kept)
+    return recording
+
+
+def _absolute(source: Any) -> Any:
+    if isinstance(source, str | os.PathLike):
+        return os.path.abspath(os.fspath(source))
+    return [os.path.abspath(os.fspath(path)) for path in source]
+
+
+def _open_paths(
+    source: Any, format: str | None, series: bool, axis: Literal["t", "c"], options: dict[str, Any]
+) -> Recording:
+    if isinstance(source, str | os.PathLike):
+        path = _path(source)
+        if Path(path).is_dir():
+            return _open_folder(path, format, options)
+        if not Path(path).exists() and glob.has_magic(path):
+            matches = sorted(glob.glob(path, recursive=True), key=natural_key)
+            if not matches:
+                raise NotFound("no file matches the pattern", path=path)
+            return _open_list(matches, format, axis, options)
+        entry = _format_of(path, format)
+        paths = entry.series(path) if series and entry.series is not None else [path]
+        return _open_one(entry, paths, options)
+    if isinstance(source, Sequence):
+        paths = [_path(item) for item in source]
+        if not paths:
+            raise OptionError("an empty list names no recording")
+        return _open_list(paths, format, axis, options)
+    raise OptionError(
+        "a recording is a path, a list of paths, a folder, a pattern, an array or a Recording",
+        found=type(source).__name__,
+    )
+
+
+def _path(item: Any) -> str:
+    try:
+        name = os.fspath(item)
+    except TypeError:
+        raise OptionError("not a path", found=type(item).__name__) from None
+    text = os.fsdecode(name)
+    if "\0" in text:
+        raise OptionError("a path cannot hold a NUL character", found=repr(text))
+    return os.path.expanduser(text)
+
+
+def _format_of(path: str, format: str | None) -> Format:
+    return REGISTRY.get(format) if format is not None else REGISTRY.detect(path)
+
+
+def _open_one(entry: Format, paths: list[str], options: dict[str, Any]) -> Recording:
+    _check_options(entry.options + _GENERAL, options, entry.name)
+    return entry.open(paths, **options)
+
+
+def _check_options(known: Sequence[str], options: dict[str, Any], what: str) -> None:
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise OptionError(f"{what} takes no option {unknown[0]!r}", expected=f"of {', '.join(sorted(known))}")
+
+
+def _open_list(paths: list[str], format: str | None, axis: Literal["t", "c"], options: dict[str, Any]) -> Recording:
+    formats = [_format_of(path, format) for path in paths]
+    if axis == "t" and len({entry.name for entry in formats}) == 1 and formats[0].series is not None:
+        return _open_one(formats[0], paths, options)
+    return join([_open_one(entry, [path], options) for entry, path in zip(formats, paths, strict=True)], axis)
+
+
+def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Recording:
+    suffixes = {suffix for entry in REGISTRY.all().values() for suffix in entry.suffixes}
+    try:
+        names = sorted(os.listdir(folder), key=natural_key)
+    except OSError as error:
+        raise NotFound(error.strerror or "cannot be listed", path=folder) from error
+    waiting = [os.path.join(folder, name) for name in names if Path(name).suffix.lower() in suffixes]
+    found: list[tuple[Format, list[str]]] = []
+    while waiting:
+        path = waiting[0]
+        try:
+            entry = _format_of(path, format)
+        except UnknownFormat:
+            waiting.remove(path)
+            continue
+        members = entry.series(path) if entry.series is not None else [path]
+        found.append((entry, members))
+        taken = {os.path.abspath(member) for member in (*members, path)}
+        waiting = [other for other in waiting if os.path.abspath(other) not in taken]
+    if len(found) == 1:
+        return _open_one(*found[0], options)
+    if not found:
+        raise UnknownFormat("the folder holds no recording that galvo knows", path=folder, found=f"{len(names)} entries")
+    listed = "; ".join(f"{Path(members[0]).name} ({entry.name}, {len(members)} files)" for entry, members in found[:8])
+    more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
+    raise UnknownFormat(
+        f"the folder holds {len(found)} recordings",
+        path=folder,
+        found=listed + more,
+        hint="Name one of them, or give a list or a pattern to join them",
+    )

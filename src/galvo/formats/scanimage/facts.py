@@ -1,0 +1,95 @@
+"""What each ScanImage page says of its own frame: numbers, times, triggers.
+
+The text block of a page (scanimage spec 1.6) is scanned in native code for the pages that are asked for; the channels of
+a frame share its values, and an averaged page carries those of its last acquired frame.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galvo import native
+from galvo.core.index import Int64
+from galvo.core.read import IndexedReader, worker_count
+from galvo.errors import ReadError, Truncated
+
+__all__ = ["ScanImageFacts", "scan_pages"]
+
+# column: key in the text; counters are whole numbers, -1 where the page has none
+_COUNTERS = {
+    "frame_number": b"frameNumbers",
+    "acquisition_number": b"acquisitionNumbers",
+    "frame_number_in_acquisition": b"frameNumberAcquisition",
+}
+_TIMES = {
+    "timestamp_s": b"frameTimestamps_sec",
+    "acquisition_trigger_s": b"acqTriggerTimestamps_sec",
+    "next_file_marker_s": b"nextFileMarkerTimestamps_sec",
+}
+_FLAGS = {
+    "end_of_acquisition": b"endOfAcquisition",
+    "end_of_acquisition_mode": b"endOfAcquisitionMode",
+    "dc_overvoltage": b"dcOverVoltage",
+}
+_KEYS = _COUNTERS | _TIMES | _FLAGS
+_TEXT_BYTES = 65536
+
+
+def scan_pages(reader: IndexedReader, page: Int64, names: tuple[str, ...] = tuple(_KEYS)) -> dict[str, NDArray[Any]]:
+    """Columns of the text blocks of pages.
+
+    Parameters
+    ----------
+    reader : IndexedReader
+    page : ndarray of int64, (N,)
+        Counted through all files.
+    names : tuple of str
+        Columns wanted.
+
+    Returns
+    -------
+    dict of str to ndarray, (N,)
+        int64 counters (-1 where absent), float64 times in s (NaN where absent), int8 flags (-1 where absent).
+    """
+    keys = [_KEYS[name] for name in names]
+    values = np.empty((page.size, len(keys)), np.float64)
+    for file, where, local in reader.index.split_by_file(page):
+        offset, nbytes = reader.index.runs[file].text(local)
+        with reader.source.lease((file,)) as descriptors:
+            descriptor = np.full(local.shape, descriptors[file], np.int64)
+            sizes = np.minimum(nbytes, _TEXT_BYTES)
+            found, (failed, kind, value) = native.scan_text(descriptor, offset, sizes, keys, worker_count(512 * local.size))
+        if failed >= 0:
+            path = reader.source.paths[file]
+            if kind == 1:
+                raise Truncated(f"the text of page {int(local[failed])} is cut off", path=path, offset=value)
+            raise ReadError(os.strerror(value), path=path)
+        values[where] = found
+    columns: dict[str, NDArray[Any]] = {}
+    for name, column in zip(names, values.T, strict=True):
+        if name in _TIMES:
+            columns[name] = column.copy()
+        else:
+            whole = np.where(np.isfinite(column), column, -1)
+            columns[name] = whole.astype(np.int8 if name in _FLAGS else np.int64)
+    return columns
+
+
+class ScanImageFacts:
+    """Frame facts of a ScanImage recording.
+
+    Parameters
+    ----------
+    reader : IndexedReader
+    """
+
+    def __init__(self, reader: IndexedReader) -> None:
+        self._reader = reader
+
+    def read(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
+        """Columns of the frames at (t, c, z)."""
+        return scan_pages(self._reader, self._reader.index.order.page(t, c, z))

@@ -1,0 +1,158 @@
+"""A ScanImage header as a mapping that parses only what is asked for, however large the text is."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from galvo.errors import Malformed
+from galvo.formats.scanimage.literal import parse_literal
+
+__all__ = ["Header"]
+
+# Above this a text is indexed by line once; below, a plain search per key is quicker.
+_INDEX_CHARACTERS = 1 << 20
+
+
+class Header(Mapping[str, Any]):
+    """The vendor's header by key, as in ``header["SI.hChannels.channelSave"]``.
+
+    Parameters
+    ----------
+    text : str
+        Lines ``key = literal`` (SI), ``key=literal`` divided by carriage returns (3.x), or JSON.
+
+    Notes
+    -----
+    Keys of 5.x files are given without their leading ``scanimage.``.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._cache: dict[str, Any] = {}
+
+    @property
+    def flavour(self) -> str:
+        """The kind of text: "json", "state" (3.x) or "SI"."""
+        start = self.text[:64].lstrip()
+        if start.startswith("{"):
+            return "json"
+        return "state" if start.startswith("state.") else "SI"
+
+    @cached_property
+    def _lines(self) -> dict[str, tuple[int, int]]:
+        """Begin and end of each key's value in the text."""
+        text, found = self.text, {}
+        end_mark = "\r" if self.flavour == "state" and "\n" not in text[:4096] else "\n"
+        at = 0
+        while at < len(text):
+            stop = text.find(end_mark, at)
+            stop = len(text) if stop < 0 else stop
+            equals = text.find("=", at, stop)
+            if equals > 0:
+                key = text[at:equals].strip()
+                found[key.removeprefix("scanimage.")] = (equals + 1, stop)
+            at = stop + 1
+        return found
+
+    @cached_property
+    def _tree(self) -> dict[str, Any]:
+        try:
+            tree = json.loads(self.text)
+        except (ValueError, RecursionError) as error:
+            raise Malformed(f"the JSON header does not parse: {error}") from None
+        flat: dict[str, Any] = {}
+        waiting: list[tuple[str, Any]] = [("", tree)]
+        while waiting:
+            prefix, node = waiting.pop()
+            if isinstance(node, dict):
+                waiting += [(f"{prefix}.{key}" if prefix else str(key), value) for key, value in node.items()]
+            else:
+                flat[prefix] = node
+        return flat
+
+    def _find(self, key: str) -> str | None:
+        """The text of a key's value."""
+        if self.flavour != "SI" or len(self.text) > _INDEX_CHARACTERS:
+            where = self._lines.get(key)
+            return None if where is None else self.text[where[0] : where[1]]
+        for mark in (f"{key} = ", f"scanimage.{key} = "):
+            at = 0 if self.text.startswith(mark) else self.text.find("\n" + mark) + 1
+            if at or self.text.startswith(mark):
+                stop = self.text.find("\n", at)
+                return self.text[at + len(mark) : stop if stop >= 0 else None]
+        return None
+
+    def __getitem__(self, key: str) -> Any:
+        """The value of a key, parsed.
+
+        Raises
+        ------
+        KeyError
+            The header has no such key.
+        """
+        if key not in self._cache:
+            if self.flavour == "json":
+                self._cache[key] = self._tree[key]
+            else:
+                text = self._find(key)
+                if text is None:
+                    raise KeyError(key)
+                self._cache[key] = parse_literal(text)
+        return self._cache[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tree if self.flavour == "json" else self._lines)
+
+    def __len__(self) -> int:
+        return len(self._tree if self.flavour == "json" else self._lines)
+
+    # ---- typed look-ups: ScanImage writes one thing in several forms -----------------------------------------------
+
+    def number(self, key: str) -> float | None:
+        """A finite or infinite number, or None where the key is absent, empty or no number."""
+        values = self.numbers(key)
+        return values[0] if len(values) == 1 else None
+
+    def count(self, key: str) -> int | None:
+        """A positive whole number, or None."""
+        value = self.number(key)
+        return int(value) if value is not None and math.isfinite(value) and value >= 1 and value == int(value) else None
+
+    def numbers(self, key: str) -> list[float]:
+        """All numbers of a scalar, row, column, matrix or cell; empty where the key is absent."""
+        found: list[float] = []
+        waiting = [self.get(key, [])]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, list):
+                waiting += reversed(value)
+            elif isinstance(value, int | float):
+                found.append(float(value))
+            elif isinstance(value, str) and value.strip("_") in ("Inf", "NaN", "-Inf"):
+                found.append(float(value.strip("_")))
+        return [value for value in found if not math.isnan(value)]
+
+    def flag(self, key: str) -> bool:
+        """Whether a key is true or a nonzero number."""
+        return self.number(key) not in (None, 0.0)
+
+    def word(self, key: str) -> str | None:
+        """A text, or None."""
+        value = self.get(key)
+        return value if isinstance(value, str) and value else None
+
+    def words(self, key: str) -> list[str]:
+        """The texts of a cell, in any of the forms that it is written in."""
+        found: list[str] = []
+        waiting = [self.get(key, [])]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, list):
+                waiting += reversed(value)
+            elif isinstance(value, str):
+                found.append(value)
+        return found

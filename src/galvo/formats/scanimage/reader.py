@@ -1,0 +1,330 @@
+"""ScanImage series as recordings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from galvo.core.axes import Shape
+from galvo.core.index import PageOrder
+from galvo.core.metadata import LeftOut, Metadata
+from galvo.core.read import IndexedReader, Reader
+from galvo.core.recording import Damage, Recording
+from galvo.core.source import FileSource
+from galvo.errors import Malformed, OptionError, Unsupported, warn
+from galvo.formats.scanimage.facts import ScanImageFacts, scan_pages
+from galvo.formats.scanimage.repeats import MeanOfRepeats
+from galvo.formats.scanimage.series import SeriesName, parse_name, start_of_mode, warn_of_gaps
+from galvo.formats.scanimage.static import StaticTexts, read_static
+from galvo.formats.scanimage.streams import FileStart, Volumes, cut_volumes, page_order
+from galvo.formats.scanimage.timeline import Timeline, read_timeline
+from galvo.formats.tiff.layout import PageLayout
+from galvo.formats.tiff.pages import TiffPages, find_pages
+from galvo.formats.tiff.reader import frame_index
+from galvo.limits import DEFAULT_LIMITS, Limits
+
+__all__ = ["open_scanimage"]
+
+_RATE_TOLERANCE = 0.02
+
+SliceRepeats = int | Literal["interleave", "mean"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """All that was read of the files before they are put in order."""
+
+    source: FileSource
+    pages: tuple[TiffPages, ...]
+    layout: PageLayout
+    texts: StaticTexts
+    timeline: Timeline
+
+
+def open_scanimage(
+    paths: Sequence[str],
+    *,
+    flyback: Literal["drop", "keep"] = "drop",
+    slice_repeats: SliceRepeats = None,
+    walk: bool = False,
+    damaged: str = "raise",
+    limits: Limits = DEFAULT_LIMITS,
+) -> Recording:
+    """A ScanImage series.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        The files in order.
+    flyback : "drop" or "keep"
+        "keep": flyback frames are planes at the end of Z, their depth NaN.
+    slice_repeats : int, "interleave", "mean" or None
+        What to do with several frames per slice in a stack: one of them (from 0); each as a T of its own in the order
+        (volume, repeat); their mean, float32. None raises where there are several.
+    walk : bool
+        Walk the chain of pages even where they are evenly spaced.
+    damaged : "raise" or "report"
+    limits : Limits
+
+    Returns
+    -------
+    Recording
+        (T, C, Z, Y, X): T counts volumes, or frames when planar; Z slices without flyback.
+    """
+    if flyback not in ("drop", "keep"):
+        raise OptionError('flyback must be "drop" or "keep"', found=repr(flyback))
+    source = FileSource(paths)
+    try:
+        found = _find(source, limits, walk, damaged)
+        return _assemble(found, flyback == "keep", slice_repeats)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _find(source: FileSource, limits: Limits, walk: bool, damaged: str) -> _Found:
+    pages = []
+    for file in range(len(source.paths)):
+        pages.append(find_pages(source, file, limits, walk=walk, damaged=damaged))
+    layout = pages[0].layout
+    for file, one in enumerate(pages):
+        if one.layout is None:
+            raise Unsupported(
+                "pages that galvo does not decode itself",
+                path=source.paths[file],
+                hint='Open it as plain pages with format="tiff"',
+            )
+        if one.layout != layout:
+            raise Malformed(
+                "the files of the series differ in their pages",
+                path=source.paths[file],
+                found=str(one.layout),
+                expected=str(layout),
+            )
+    if layout is None or layout.samples > 1:
+        raise Unsupported("ScanImage pages with several samples", path=source.paths[0])
+    texts = read_static(source, 0, pages[0].first, limits)
+    return _Found(source, tuple(pages), layout, texts, read_timeline(texts.header, source.paths[0]))
+
+
+def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) -> Recording:
+    source, timeline, path = found.source, found.timeline, found.source.paths[0]
+    repeat = _chosen_repeat(timeline, slice_repeats, path)
+    names = [parse_name(name) for name in source.paths]
+    channel_files, channels = _channel_files(names, timeline, found)
+    starts = _file_starts(found)[: len(source.paths) // channel_files]
+    volumes = cut_volumes(starts, timeline, channels, path)
+    per_channel = sum(start.page_count for start in starts)
+    order, t = page_order(volumes, timeline, channels, per_channel if channel_files > 1 else 1, repeat)
+    z = timeline.slices
+    if keep_flyback and timeline.flyback:
+        if timeline.repeats > 1:
+            raise OptionError("flyback frames cannot be kept as planes where slices have repeats", path=path)
+        z += timeline.flyback
+    index = frame_index(found.pages, found.layout, (t, timeline.channel_count, z), order)
+    reader = IndexedReader(source, index)
+    facts = ScanImageFacts(reader)
+    shown: Reader = reader
+    if slice_repeats == "mean" and timeline.repeats > 1:
+        shown = MeanOfRepeats(reader, timeline.repeats)
+        facts = ScanImageFacts(_first_repeats(reader, timeline.repeats))
+    left_out = _left_out(found, volumes, timeline, channels * channel_files, repeat, keep_flyback, slice_repeats)
+    damage = [entry for one in found.pages for entry in one.damage]
+    _warn_of_series(found, volumes, damage)
+    metadata = _metadata(found, keep_flyback, slice_repeats)
+    _check_rate(reader, metadata, timeline, path)
+    return Recording(shown, metadata, files=source.paths, facts=facts, left_out=left_out, damage=damage)
+
+
+def _first_repeats(reader: IndexedReader, repeats: int) -> IndexedReader:
+    """The same files, T counting volumes by their first repeat."""
+    index = reader.index
+    t = index.order.t if isinstance(index.order.t, np.ndarray) else np.arange(index.shape[0]) * index.order.t
+    lengths: Shape = (index.shape[0] // repeats, *index.shape[1:])
+    return IndexedReader(reader.source, replace(index, shape=lengths, order=replace(index.order, t=t[::repeats])))
+
+
+def _chosen_repeat(timeline: Timeline, wanted: SliceRepeats, path: str) -> int | None:
+    """The repeat to show, None for all of them."""
+    if timeline.repeats == 1:
+        return 0
+    if isinstance(wanted, int) and not isinstance(wanted, bool) and 0 <= wanted < timeline.repeats:
+        return wanted
+    if wanted in ("interleave", "mean"):
+        return None
+    raise OptionError(
+        f"each slice has {timeline.repeats} frames: say which to show",
+        path=path,
+        found=f"slice_repeats={wanted!r}",
+        expected=f'0 to {timeline.repeats - 1}, "interleave" or "mean"',
+        hint='For example galvo.open(..., slice_repeats="mean"), or --slice-repeats mean',
+    )
+
+
+def _channel_files(names: Sequence[SeriesName | None], timeline: Timeline, found: _Found) -> tuple[int, int]:
+    """How many sets of files hold one channel each, and how many channels alternate within a file."""
+    channels = [name.channel for name in names if name is not None and name.channel is not None]
+    if not channels:
+        return 1, timeline.channel_count
+    distinct = sorted(set(channels))
+    if len(distinct) != timeline.channel_count or any(
+        channels.count(one) != len(names) // len(distinct) for one in distinct
+    ):
+        raise Malformed(
+            "one file per channel was logged, and files of a channel are missing",
+            path=found.source.paths[0],
+            found=f"channels {distinct} in {len(names)} files",
+            expected=f"{timeline.channel_count} channels: {', '.join(timeline.channel_names)}",
+        )
+    return timeline.channel_count, 1
+
+
+def _file_starts(found: _Found) -> list[FileStart]:
+    """What the first page of each file says of its place."""
+    timeline = found.timeline
+    probe = IndexedReader(
+        found.source,
+        frame_index(found.pages, found.layout, (sum(one.run.count for one in found.pages), 1, 1), PageOrder()),
+    )
+    names = ("frame_number", "acquisition_number", "frame_number_in_acquisition")
+    columns = scan_pages(probe, probe.index.first_page[:-1], names)
+    starts = []
+    for file, one in enumerate(found.pages):
+        numbers = [int(columns[name][file]) for name in names]
+        if numbers[0] >= 0:
+            # the first acquired frame of an averaged page
+            numbers[0] -= timeline.average - 1
+        starts.append(FileStart(numbers[0], numbers[1], numbers[2], one.run.count))
+    return starts
+
+
+def _left_out(
+    found: _Found,
+    volumes: Volumes,
+    timeline: Timeline,
+    channels: int,
+    repeat: int | None,
+    keep_flyback: bool,
+    slice_repeats: SliceRepeats,
+) -> list[LeftOut]:
+    left_out = []
+    count = volumes.start.size
+    alternating = channels if len(found.pages) else 1
+    if volumes.leftover_count:
+        what = "incomplete volume" if timeline.is_volumetric else "incomplete frame"
+        left_out.append(LeftOut(what, volumes.leftover_count, f"pages that make no whole {what.split()[1]}"))
+    if timeline.flyback and not keep_flyback:
+        pages = count * timeline.flyback * alternating
+        left_out.append(LeftOut("flyback", pages, f"{timeline.flyback} frames end each volume while z returns"))
+    if repeat is not None and timeline.repeats > 1 and isinstance(slice_repeats, int):
+        pages = count * timeline.slices * (timeline.repeats - 1) * alternating
+        left_out.append(LeftOut("slice repeats", pages, f"repeat {repeat} of {timeline.repeats} is shown"))
+    for one in found.pages:
+        if one.reduced_count:
+            left_out.append(LeftOut("reduced pages", one.reduced_count, "smaller copies of other pages"))
+    return left_out
+
+
+def _warn_of_series(found: _Found, volumes: Volumes, damage: Sequence[Damage]) -> None:
+    timeline, paths = found.timeline, found.source.paths
+    unit = "volumes" if timeline.is_volumetric else "frames"
+    if volumes.leftover_count:
+        warn(f"{paths[0]}: {volumes.leftover_count} pages make no whole {unit[:-1]} and are left out")
+    warn_of_gaps(paths)
+    acquisitions = found.texts.header.count("SI.acqsPerLoop") or 1
+    looped = found.texts.header.word("SI.acqState") == "loop"
+    announced = timeline.announced and timeline.announced * (acquisitions if looped else 1)
+    if announced and volumes.start.size < announced and not damage:
+        warn(f"{paths[0]}: {volumes.start.size} {unit} are in the files, the header announces {announced}")
+
+
+def _check_rate(reader: IndexedReader, metadata: Metadata, timeline: Timeline, path: str) -> None:
+    """Warn when the frames' own times contradict the header's rate."""
+    rate, t = metadata.frame_rate_hz, reader.shape[0]
+    if rate is None or t < 2 or timeline.slow:
+        return
+    ends = np.array([0, min(t, 100) - 1], np.int64)
+    zero = np.zeros(2, np.int64)
+    times = scan_pages(reader, reader.index.order.page(ends, zero, zero), ("timestamp_s",))["timestamp_s"]
+    elapsed = times[1] - times[0]
+    if not np.isfinite(elapsed) or elapsed <= 0 or not isinstance(reader.index.order.t, int):
+        return
+    measured = (ends[1] - ends[0]) / elapsed
+    if not math.isclose(measured, rate, rel_tol=_RATE_TOLERANCE):
+        warn(
+            f"{path}: the header says {rate:.6g} Hz, the first {ends[1] + 1} timestamps say {measured:.6g} Hz; "
+            "frame_rate_hz is the header's, timestamps are the frames' own"
+        )
+
+
+def _metadata(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) -> Metadata:
+    header, timeline, first = found.texts.header, found.timeline, found.pages[0].first
+    rate = timeline.volume_rate_hz if timeline.is_volumetric else timeline.frame_rate_hz
+    if slice_repeats == "interleave" and timeline.repeats > 1:
+        warn(f"{found.source.paths[0]}: repeats of a slice are interleaved in T; their times are uneven")
+        rate = rate and rate * timeline.repeats
+    depths = timeline.z_um
+    if depths is not None and keep_flyback:
+        depths = depths + (math.nan,) * timeline.flyback
+    texts = {"header": header.text}
+    if found.texts.roi:
+        texts["roi"] = found.texts.roi
+    if first.description and first.description != header.text:
+        texts["description"] = first.description
+    attributes: dict[str, Any] = {"tiff_format_version": found.texts.tiff_format_version}
+    for name, key in (("zoom", "SI.hRoiManager.scanZoomFactor"), ("scanner_type", "SI.hScan2D.scannerType")):
+        if key in header:
+            attributes[name] = header[key]
+    return Metadata(
+        format="scanimage",
+        version=_version(found),
+        channel_names=timeline.channel_names,
+        frame_rate_hz=rate,
+        pixel_size_um=_pixel_size(found),
+        z_um=depths,
+        start_time=_iso_time(start_of_mode(first.description)),
+        header=header,
+        texts=texts,
+        attributes=attributes,
+    )
+
+
+def _version(found: _Found) -> str | None:
+    header = found.texts.header
+    if header.flavour == "state":
+        version = header.get("state.software.version")
+        return None if version is None else str(version)
+    major, minor = header.get("SI.VERSION_MAJOR"), header.get("SI.VERSION_MINOR")
+    if major is None:
+        return None
+    return f"{major}.{minor}" if minor not in (None, "", []) else str(major)
+
+
+def _pixel_size(found: _Found) -> tuple[float, float] | None:
+    """From the corners of the field of view; several ROIs have sizes of their own."""
+    header = found.texts.header
+    if header.flag("SI.hRoiManager.mroiEnable"):
+        return None
+    corners = header.numbers("SI.hRoiManager.imagingFovUm")
+    if len(corners) != 8:
+        return None
+    points = np.array(corners).reshape(4, 2)
+    along_x, along_y = np.linalg.norm(points[1] - points[0]), np.linalg.norm(points[3] - points[0])
+    if not along_x > 0 or not along_y > 0:
+        return None
+    return float(along_y) / found.layout.height, float(along_x) / found.layout.width
+
+
+def _iso_time(epoch: str) -> str | None:
+    """``2025 4 24 16 43 57.206`` as ISO 8601."""
+    parts = epoch.split()
+    try:
+        year, month, day, hour, minute = (int(float(part)) for part in parts[:5])
+        seconds = float(parts[5])
+    except (ValueError, IndexError):
+        return None
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{seconds:06.3f}"

@@ -1,0 +1,145 @@
+"""The files of one ScanImage recording, found from any of them.
+
+Names (scanimage spec 1.5): ``<stem>_<acquisition>[_<part>][_chn<channel>].tif``. A part counter exists where
+``logFramesPerFile`` is finite; a loop goes on to the next acquisition number. Files are of one recording when their
+first pages name the same start (``epoch``) of the acquisition mode; names alone never merge two grabs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from galvo.core.source import FileSource
+from galvo.errors import FormatError, GalvoError, warn
+from galvo.formats.scanimage.header import Header
+from galvo.formats.scanimage.static import read_static
+from galvo.formats.tiff.ifd import read_header, read_ifd
+from galvo.limits import DEFAULT_LIMITS
+
+__all__ = ["SeriesName", "find_series", "parse_name", "warn_of_gaps"]
+
+_NAME = re.compile(r"(?P<stem>.+?)_(?P<acquisition>\d{3,})(?:_(?P<part>\d{3,}))?(?:_chn?(?P<channel>\d+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesName:
+    """The counters in a file's name.
+
+    Attributes
+    ----------
+    stem : str
+    acquisition : int
+    part, channel : int or None
+    """
+
+    stem: str
+    acquisition: int
+    part: int | None
+    channel: int | None
+
+    @property
+    def shape(self) -> tuple[str, bool, bool]:
+        """What the files of one recording share."""
+        return self.stem, self.part is not None, self.channel is not None
+
+
+def parse_name(path: str) -> SeriesName | None:
+    """The counters in a file's name, None where it has none."""
+    match = _NAME.fullmatch(Path(path).stem)
+    if match is None:
+        return None
+    part, channel = match["part"], match["channel"]
+    return SeriesName(
+        match["stem"],
+        int(match["acquisition"]),
+        None if part is None else int(part),
+        None if channel is None else int(channel),
+    )
+
+
+def find_series(path: str) -> list[str]:
+    """The files of the recording that `path` belongs to, in order: channel, acquisition, part.
+
+    Parameters
+    ----------
+    path : str
+
+    Returns
+    -------
+    list of str
+        Only `path` itself where its name has no counters, or its header says that it stands alone.
+    """
+    name = parse_name(path)
+    if name is None:
+        return [path]
+    own = _identity(path)
+    if own is None:
+        return [path]
+    header, start = own
+    looped = header.word("SI.acqState") == "loop"
+    folder, suffix = Path(path).parent, Path(path).suffix.lower()
+    members: list[tuple[tuple[int, int, int], str]] = []
+    for entry in os.listdir(folder):
+        other = parse_name(entry)
+        if other is None or Path(entry).suffix.lower() != suffix or other.shape != name.shape:
+            continue
+        if not looped and other.acquisition != name.acquisition:
+            continue
+        candidate = os.path.join(os.path.dirname(path), entry)
+        if entry != Path(path).name and not _belongs(candidate, start):
+            continue
+        members.append(((other.channel or 0, other.acquisition, other.part or 0), candidate))
+    return [member for _, member in sorted(members)]
+
+
+def _identity(path: str) -> tuple[Header, str] | None:
+    """Header of a file, and when its acquisition mode started; None where it cannot be told."""
+    source = FileSource([path])
+    try:
+        first = read_ifd(source, 0, (tiff := read_header(source)), tiff.first_ifd, DEFAULT_LIMITS)
+        header = read_static(source, 0, first, DEFAULT_LIMITS).header
+        return header, start_of_mode(first.description)
+    except FormatError:
+        return None
+    finally:
+        source.close()
+
+
+def start_of_mode(description: str) -> str:
+    """The epoch that a page's text states, "" where it states none."""
+    match = re.search(r"^epoch\s*=\s*\[?([^\]\n]*)", description, re.MULTILINE)
+    return " ".join(match[1].replace(",", " ").split()) if match else ""
+
+
+def _belongs(path: str, start: str) -> bool:
+    try:
+        own = _identity(path)
+    except GalvoError:
+        return True
+    return own is None or own[1] == start
+
+
+def warn_of_gaps(paths: Sequence[str]) -> None:
+    """Warn of counters that are missing between the files of a series."""
+    names = [parse_name(path) for path in paths]
+    counters: dict[tuple[int | None, int | None], list[int]] = {}
+    for name in names:
+        if name is None:
+            return
+        group = (name.channel, None if name.part is None else name.acquisition)
+        counters.setdefault(group, []).append(name.acquisition if name.part is None else name.part)
+    missing: list[str] = []
+    for (channel, acquisition), found in counters.items():
+        # parts count from 1; an acquisition counter starts where the user set it
+        first = min(found) if acquisition is None else 1
+        for counter in sorted(set(range(first, max(found))) - set(found)):
+            stem = names[0].stem if names[0] is not None else ""
+            number = f"{counter:05d}" if acquisition is None else f"{acquisition:05d}_{counter:05d}"
+            missing.append(f"{stem}_{number}" + ("" if channel is None else f"_chn{channel}") + Path(paths[0]).suffix)
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        warn(f"{paths[0]}: files of the series are missing: {shown}")

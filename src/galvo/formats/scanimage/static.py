@@ -1,0 +1,84 @@
+"""Where a ScanImage file keeps its header and ROI text."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from galvo.core.source import FileSource
+from galvo.errors import Malformed
+from galvo.formats.scanimage.header import Header
+from galvo.formats.tiff.ifd import Ifd
+from galvo.limits import Limits
+
+__all__ = ["MAGIC_NUMBER", "StaticTexts", "read_static"]
+
+MAGIC_NUMBER = 117637889
+
+
+@dataclass(frozen=True, slots=True)
+class StaticTexts:
+    """The texts that describe a whole file.
+
+    Attributes
+    ----------
+    header : Header
+    roi : str
+        ROI groups as JSON text, "" where there is none.
+    tiff_format_version : int or None
+        As the static block states it.
+    """
+
+    header: Header
+    roi: str
+    tiff_format_version: int | None
+
+
+def read_static(source: FileSource, file: int, first: Ifd, limits: Limits) -> StaticTexts:
+    """Header and ROI text of a file.
+
+    Parameters
+    ----------
+    source : FileSource
+    file : int
+    first : Ifd
+        Page 0.
+    limits : Limits
+
+    Raises
+    ------
+    Malformed
+        No ScanImage text, or a static block larger than the file.
+    """
+    path = source.paths[file]
+    head = source.read_upto(file, 0, 32)
+    if first.header.big and len(head) == 32 and struct.unpack_from("<I", head, 16)[0] == MAGIC_NUMBER:
+        version, header_nbytes, roi_nbytes = struct.unpack_from("<III", head, 20)
+        if 32 + header_nbytes + roi_nbytes > source.size(file):
+            raise Malformed(
+                "the header block reaches beyond the end of the file",
+                path=path,
+                offset=24,
+                found=f"{header_nbytes} + {roi_nbytes} bytes",
+                expected=f"within {source.size(file)} bytes",
+            )
+        limits.check("text_bytes", header_nbytes, path=path, offset=24)
+        limits.check("text_bytes", roi_nbytes, path=path, offset=28)
+        header = _decode(source.read(file, 32, header_nbytes))
+        return StaticTexts(Header(header), _decode(source.read(file, 32 + header_nbytes, roi_nbytes)), version)
+    software = first.text(305)
+    if software.startswith(("SI.", "scanimage.SI", "{")):
+        artist = first.text(315)
+        return StaticTexts(Header(software), artist if artist.startswith("{") else "", None)
+    description = first.description
+    if description.startswith("state.") or "SI." in description or "SI4." in description or "SI5." in description:
+        return StaticTexts(Header(description), "", None)
+    raise Malformed("no ScanImage header", path=path, offset=first.offset)
+
+
+def _decode(data: bytes) -> str:
+    data = data.rstrip(b"\0")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")

@@ -1,0 +1,48 @@
+"""TIFF and BigTIFF stacks.
+
+Byte layout (TIFF 6.0, Adobe 1992; BigTIFF, AWare Systems 2007)::
+
+    classic   0  "II" or "MM"   2  u16 42   4  u32 first IFD
+    BigTIFF   0  "II" or "MM"   2  u16 43   4  u16 8   6  u16 0   8  u64 first IFD
+    IFD       count (u16 | u64), count x entry, next IFD (u32 | u64; 0 ends the chain)
+    entry     tag u16, type u16, count (u32 | u64), value or its offset (4 | 8 bytes)
+
+`ifd` reads one IFD, `layout` says what its pixels look like, `pages` finds every page of a file (by arithmetic
+where they are evenly spaced, else by walking the chain in native code), `exotic` is the one door to tifffile for
+pages that galvo does not decode itself: JPEG and other photographic codecs, bit depths that are no whole bytes,
+subsampled colour. Not read: SubIFDs (pyramid levels) and reduced-resolution pages.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from galvo.core.detect import Probe
+from galvo.core.registry import Format
+
+if TYPE_CHECKING:
+    from galvo.core.recording import Recording
+
+__all__ = ["FORMAT", "MAGIC"]
+
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0")
+
+
+def _detect(probe: Probe) -> bool:
+    return probe.head.startswith(MAGIC)
+
+
+def _open(paths: list[str], **options: Any) -> Recording:
+    from galvo.formats.tiff.reader import open_tiff
+
+    return open_tiff(paths, **options)
+
+
+FORMAT = Format(
+    name="tiff",
+    title="TIFF and BigTIFF stacks, ImageJ hyperstacks",
+    suffixes=(".tif", ".tiff"),
+    detect=_detect,
+    open=_open,
+    options=("pages", "channels", "walk"),
+)

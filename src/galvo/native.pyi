@@ -1,0 +1,213 @@
+"""Native kernels: positioned reads, checksums, TIFF chains and number scans.
+
+Everything here releases the GIL while it works, shares file descriptors among any number of threads and repeats reads
+that a signal interrupts. Integer columns are C-contiguous 1-D int64 arrays; nothing is converted silently, another
+dtype or layout is a TypeError.
+
+A failure is a tuple ``(job, kind, value)`` of the first job, in job order, that failed; ``(-1, 0, 0)`` when none did.
+Kinds: 1 = the file ends early (value: position of the first missing byte), 2 = a page header differs (value: position
+inside the block of the first differing byte), 3 = the system refused the read (value: errno). Jobs after the one that
+failed may or may not have been done.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Buffer: TypeAlias = bytes | bytearray | memoryview | NDArray[Any]
+
+def isa() -> str:
+    """Name of the instruction set in use: "baseline", "sse4.2", "avx2" or "armv8-crc".
+
+    Chosen once, at import: the best that the machine has. The environment variable ``GALVO_ISA`` pins "baseline", or
+    "sse4.2" on a machine with AVX2; any other value is ignored. Results are equal on all of them.
+    """
+
+def crc32c(data: Buffer, value: int = 0) -> int:
+    """CRC-32C (Castagnoli) of `data`, 0 .. 2**32 - 1.
+
+    Parameters
+    ----------
+    data
+        Contiguous bytes.
+    value
+        The checksum of what comes before `data`, so that ``crc32c(b, crc32c(a)) == crc32c(a + b)``.
+
+    Notes
+    -----
+    RFC 3720, sections 12.1 and B.4: reflected polynomial 0x82F63B78, register preset and result inverted.
+    """
+
+def read_at(fd: int, offset: int, nbytes: int) -> bytes:
+    """`nbytes` bytes at `offset`, or fewer where the file ends.
+
+    Raises
+    ------
+    OSError
+        The system refused the read.
+    ValueError
+        A negative argument, or a range that ends beyond 2**63.
+    """
+
+def read_into(fd: int, offset: int, out: NDArray[np.uint8]) -> int:
+    """Fill `out` from position `offset` on; the number of bytes read, below ``out.size`` only where the file ends.
+
+    Parameters
+    ----------
+    out
+        Writable, C-contiguous, 1-D.
+
+    Raises
+    ------
+    OSError
+        The system refused the read.
+    ValueError
+        `offset` is negative.
+    """
+
+class PageTemplate:
+    """What the header block of every page of an evenly spaced TIFF must hold: that of page 0, moved along.
+
+    Parameters
+    ----------
+    block
+        Bytes of page 0 from its IFD on.
+    mask
+        As long as `block`; where it is not 0, the byte must be equal. Integers named below follow their own rule.
+    relocations
+        Positions in `block` of integers of `width` bytes that hold page 0's value plus the distance of the page.
+    width
+        4 (classic TIFF) or 8 (BigTIFF).
+    little_endian
+        Byte order of the file.
+    next_position
+        Position in `block` of the offset of the next IFD: page 0's value plus the distance, 0 on the last page.
+
+    Raises
+    ------
+    ValueError
+        `block` is empty, differs in length from `mask`, or does not hold one of the integers.
+    """
+
+    def __init__(
+        self,
+        block: Buffer,
+        mask: Buffer,
+        relocations: NDArray[np.int64],
+        width: int,
+        little_endian: bool,
+        next_position: int,
+    ) -> None: ...
+    def check(self, data: Buffer, delta: int, last: bool) -> bool:
+        """Whether `data` starts with the block of the page `delta` bytes behind page 0; false where it is shorter."""
+
+def read_boxes(
+    fds: NDArray[np.int64],
+    offset: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    out_offset: NDArray[np.int64],
+    row_bytes: int,
+    file_row_stride: int,
+    out: NDArray[np.uint8],
+    out_row_stride: int,
+    swap: int,
+    threads: int,
+    template: PageTemplate | None = None,
+    header_offset: NDArray[np.int64] | None = None,
+    delta: NDArray[np.int64] | None = None,
+    last: Buffer | None = None,
+) -> tuple[int, int, int]:
+    """First failure of the jobs that fill `out`.
+
+    Job j reads ``rows[j]`` rows of `row_bytes` bytes, row r from position ``offset[j] + r * file_row_stride`` of
+    descriptor ``fds[j]`` to ``out[out_offset[j] + r * out_row_stride:]``. Rows that touch in the file and in `out`
+    come in by one read straight into `out`.
+
+    Parameters
+    ----------
+    fds, offset, rows, out_offset
+        One value per job. Jobs must not share bytes of `out`.
+    row_bytes, file_row_stride, out_row_stride
+        In bytes; the strides at least `row_bytes` where a job has more than one row.
+    out
+        Writable, C-contiguous, 1-D.
+    swap
+        1, or the size of an element (2, 4, 8) whose bytes are reversed on the way.
+    threads
+        At most this many, the caller's included; small work stays in the caller.
+    template, header_offset, delta, last
+        With `template`, a job whose ``header_offset[j]`` is not negative reads the header block there as well and
+        checks it against `template` at distance ``delta[j]``; ``last[j]`` (one byte per job) marks the last page.
+
+    Raises
+    ------
+    ValueError
+        A job reaches outside `out` or has a negative or overflowing position; nothing has been read then.
+    """
+
+def scan_text(
+    fds: NDArray[np.int64],
+    offset: NDArray[np.int64],
+    nbytes: NDArray[np.int64],
+    keys: list[bytes],
+    threads: int,
+) -> tuple[NDArray[np.float64], tuple[int, int, int]]:
+    """Numbers of ``key = value`` lines, float64 (jobs, keys), and the first failure.
+
+    Job j reads ``nbytes[j]`` bytes, at most 65,536, at ``offset[j]``. A text ends at its first NUL; lines end with LF
+    or CR; a key stands at the start of its line, matches whole, and its first line counts. NaN stands for a missing
+    key, an empty value and anything that is not wholly one number: a decimal number, Inf, NaN, true (1) or false (0).
+    Numbers are rounded as `float` rounds them, whatever the locale.
+
+    Parameters
+    ----------
+    keys
+        Bytes without NUL and line ends, in the order of the file for speed.
+
+    Raises
+    ------
+    ValueError
+        A negative position or size, or a key that no line can have.
+    """
+
+def tiff_walk(
+    fd: int, size: int, big: bool, little: bool, first: int, max_pages: int, max_values: int
+) -> tuple[dict[str, NDArray[np.int64]], tuple[int, int, int]]:
+    """Columns of all pages of an IFD chain, and why the walk ended.
+
+    Parameters
+    ----------
+    fd, size
+        The file and its size in bytes.
+    big, little
+        BigTIFF rather than classic TIFF; little endian rather than big endian.
+    first
+        Offset of the first IFD.
+    max_pages, max_values
+        Limits to the number of pages, and to the sum of the values of all arrays read.
+
+    Returns
+    -------
+    columns
+        int64 of shape (pages,): ifd, next, width, height, bits, bits_count, compression, photometric, fill_order,
+        samples, rows_per_strip, planar, predictor, tile_width, tile_height, sample_format, subfile_type, orientation,
+        description_offset, description_nbytes, software_offset, software_nbytes. -1: the tag is absent or has a wrong
+        type; -2 in bits and sample_format: the values differ between samples. segment_first, (pages + 1,): page p has
+        the segments ``segment_first[p]:segment_first[p + 1]`` of segment_offset and segment_nbytes (-1: unknown),
+        its strips or tiles.
+    end
+        ``(kind, offset, page)`` with the number of pages completed. Kind 0: the chain ends with 0; 1: the next IFD's
+        offset lies outside the file; 2: that IFD has been seen (a loop); 3: more than `max_pages` pages; 4: the file
+        ends inside an IFD; 5: an IFD with no or more than 4,096 tags; 6: values outside the file; 7: a read failed
+        (offset is errno); 8: more than `max_values` values.
+
+    Raises
+    ------
+    ValueError
+        A negative argument.
+
+    Notes
+    -----
+    TIFF 6.0 section 2 (IFD, types BYTE, SHORT, LONG), Adobe's IFD type 13, BigTIFF's LONG8 and IFD8 (16, 18).
+    """

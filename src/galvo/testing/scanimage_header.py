@@ -1,0 +1,399 @@
+"""The two static texts of a generated ScanImage file: header ("non-varying frame data") and ROI groups.
+
+Grammar and key names: ScanImage BigTIFF specification and headers of recordings made by versions 2018 to 2023.
+Numbers carry 6 significant digits up to version 2022 and 16 from 2023 on; keys are in ASCII order, one per line;
+the text ends with a line feed.  The wording of the header is our own: only the keys that carry meaning for a reader
+follow the observed files, the rest is there to give a reader something to skip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from galvo.testing.scanimage import ScanImageRecording
+
+__all__ = ["Cell", "Literal", "Matrix", "Row", "header_entries", "render_json", "render_matlab", "roi_groups_text"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A MATLAB row vector; one element is written bare, as MATLAB does."""
+
+    items: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A MATLAB matrix by rows; rows of one element make a column vector."""
+
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A MATLAB cell row."""
+
+    items: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Literal:
+    """Text that goes into the header as it is (enumerations, stale or malformed values)."""
+
+    text: str
+
+
+def render_matlab(value: object, digits: int = 6) -> str:
+    """Return `value` as the MATLAB literal that ScanImage writes, with `digits` significant digits."""
+    match value:
+        case Literal(text):
+            return text
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case float():
+            if math.isnan(value):
+                return "NaN"
+            if math.isinf(value):
+                return "Inf" if value > 0 else "-Inf"
+            return f"{value:.{digits}g}"
+        case str():
+            return "'" + value.replace("'", "''") + "'"
+        case Row(items):
+            if len(items) == 1:
+                return render_matlab(items[0], digits)
+            return "[" + " ".join(render_matlab(item, digits) for item in items) + "]"
+        case Matrix(rows):
+            if len(rows) == 1:
+                return render_matlab(Row(rows[0]), digits)
+            return "[" + ";".join(" ".join(render_matlab(item, digits) for item in row) for row in rows) + "]"
+        case Cell(items):
+            return "{" + " ".join(render_matlab(item, digits) for item in items) + "}"
+    raise TypeError(f"no MATLAB literal for {type(value).__name__}")
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Literal(text):
+            try:
+                return json.loads(text)
+            except ValueError:
+                return text
+        case float() if not math.isfinite(value):
+            return None
+        case Row(items):
+            return _plain(items[0]) if len(items) == 1 else [_plain(item) for item in items]
+        case Matrix(rows):
+            return [[_plain(item) for item in row] for row in rows]
+        case Cell(items):
+            return [_plain(item) for item in items]
+    return value
+
+
+def render_json(entries: dict[str, object]) -> str:
+    """Return dotted `entries` as the nested JSON object of the option `useJsonHeaderFormat`."""
+    tree: dict[str, Any] = {}
+    for key, value in entries.items():
+        *parents, leaf = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = _plain(value)
+    return json.dumps(tree, indent=2) + "\n"
+
+
+_COMPONENTS: Final = {
+    "hBeams": "SI Beams",
+    "hCameraManager": "SI CameraManager",
+    "hChannels": "SI Channels",
+    "hConfigurationSaver": "SI ConfigurationSaver",
+    "hCycleManager": "SI CycleManager",
+    "hDisplay": "SI Display",
+    "hFastZ": "SI FastZ",
+    "hIntegrationRoiManager": "SI IntegrationRoiManager",
+    "hMotionManager": "SI MotionManager",
+    "hMotors": "SI Motors",
+    "hPhotostim": "SI Photostim",
+    "hPmts": "SI Pmts",
+    "hRoiManager": "SI RoiManager",
+    "hScan2D": "generated scanner",
+    "hShutters": "SI Shutters",
+    "hStackManager": "SI StackManager",
+    "hUserFunctions": "SI UserFunctions",
+    "hWaveformManager": "SI WaveformManager",
+}
+
+
+def header_entries(recording: ScanImageRecording) -> dict[str, object]:
+    """Return every header key of `recording` with its value, in the order in which they are written."""
+    entries: dict[str, object] = {}
+    for component, name in _COMPONENTS.items():
+        entries[f"SI.{component}.name"] = name
+        for field in ("errorMsg", "reserverInfo", "userInfo", "warnMsg"):
+            entries[f"SI.{component}.{field}"] = ""
+    for part in (_general, _channels, _scanner, _scan_region, _stack):
+        entries.update(part(recording))
+    entries.update({key: Literal(text) for key, text in recording.extra_header.items()})
+    for key in recording.omit_header:
+        entries.pop(key, None)
+    return dict(sorted(entries.items()))
+
+
+def _general(recording: ScanImageRecording) -> dict[str, object]:
+    year = recording.year
+    major: object = int(recording.version) if recording.version.isdigit() else recording.version
+    position = "samplePosition" if year >= 2020 else "motorPosition"
+    return {
+        "SI.LINE_FORMAT_VERSION": 1,
+        "SI.PREMIUM": True,
+        "SI.TIFF_FORMAT_VERSION": recording.tiff_format_version,
+        "SI.VERSION_COMMIT": hashlib.sha1(recording.version.encode(), usedforsecurity=False).hexdigest(),
+        "SI.VERSION_MAJOR": major,
+        "SI.VERSION_MINOR": 0,
+        "SI.VERSION_UPDATE": 0,
+        "SI.acqState": "loop" if recording.acquisitions > 1 else "grab",
+        "SI.acqsPerLoop": recording.acquisitions,
+        "SI.errorMsg": "",
+        "SI.extTrigEnable": False,
+        "SI.hBeams.interlaceDecimation": 1,
+        "SI.hBeams.lengthConstants": math.inf,
+        "SI.hBeams.powers": 12,
+        "SI.hBeams.pzAdjust": Literal("scanimage.types.BeamAdjustTypes.None"),
+        "SI.hMotors.azimuth": 0,
+        f"SI.hMotors.{position}": Row((12.5, -340.25, 180)),
+        "SI.hMotors.maxZStep": math.inf,
+        "SI.hPmts.gains": Literal("zeros(1,0)"),
+        "SI.hPmts.names": Cell(()),
+        "SI.hUserFunctions.userFunctionsCfg__1.Arguments": Cell(()),
+        "SI.hUserFunctions.userFunctionsCfg__1.EventName": "acqDone",
+        "SI.hUserFunctions.userFunctionsCfg__1.UserFcnName": "it's ours",
+        "SI.imagingSystem": "generated scanner",
+        "SI.loopAcqInterval": recording.loop_interval_s,
+        "SI.name": "ScanImage",
+        "SI.objectiveResolution": recording.objective_resolution,
+        "SI.shutDownScript": "",
+        "SI.startUpScript": "",
+        "SI.userInfo": "",
+        "SI.warnMsg": "",
+    }
+
+
+def _channels(recording: ScanImageRecording) -> dict[str, object]:
+    names = recording.channel_names
+    ids = recording.channels
+    saved: object = Matrix(tuple((c,) for c in ids)) if recording.channel_save_form == "column" else Row(ids)
+    every = tuple(range(1, len(names) + 1))
+    return {
+        "SI.hChannels.channelAdcResolution": Cell((16,) * len(names)),
+        "SI.hChannels.channelDisplay": Row(ids),
+        "SI.hChannels.channelInputRange": Cell((Row((-1, 1)),) * len(names)),
+        "SI.hChannels.channelLUT": Cell((Row((0, 4000)),) * len(names)),
+        "SI.hChannels.channelMergeColor": Cell(tuple("green" if c % 2 else "red" for c in every)),
+        "SI.hChannels.channelName": Cell(names),
+        "SI.hChannels.channelOffset": Row((0,) * len(names)),
+        "SI.hChannels.channelSave": saved,
+        "SI.hChannels.channelSubtractOffset": Row((True,) * len(names)),
+        "SI.hChannels.channelType": Cell(("stripe",) * len(names)),
+        "SI.hChannels.channelsActive": Row(every),
+        "SI.hChannels.channelsAvailable": len(names),
+        "SI.hChannels.loggingEnable": 1,
+    }
+
+
+def _scanner(recording: ScanImageRecording) -> dict[str, object]:
+    resonant = recording.scanner_type == "resonant"
+    frequency = recording.scanner_frequency_hz
+    return {
+        "SI.hScan2D.bidirectional": recording.bidirectional,
+        "SI.hScan2D.channelsAvailable": len(recording.channel_names),
+        "SI.hScan2D.channelsDataType": recording.dtype,
+        "SI.hScan2D.fillFractionSpatial": 0.9,
+        "SI.hScan2D.fillFractionTemporal": 0.712867 if resonant else 0.9,
+        "SI.hScan2D.flybackTimePerFrame": recording.frame_flyback_s,
+        "SI.hScan2D.flytoTimePerScanfield": 0.001,
+        "SI.hScan2D.hasResonantMirror": resonant,
+        "SI.hScan2D.hasXGalvo": True,
+        "SI.hScan2D.logAverageDisableDivide": False,
+        "SI.hScan2D.logAverageFactor": recording.log_average_factor,
+        "SI.hScan2D.logFramesPerFile": math.inf if recording.frames_per_file is None else recording.frames_per_file,
+        "SI.hScan2D.logFramesPerFileLock": False,
+        "SI.hScan2D.logOverwriteWarn": False,
+        "SI.hScan2D.sampleRate": 1.25e8,
+        "SI.hScan2D.scanMode": "resonant" if resonant else "linear",
+        "SI.hScan2D.scannerFrequency": frequency,
+        "SI.hScan2D.scannerToRefTransform": Matrix(((1, 0, 0), (0, 1, 0), (0, 0, 1))),
+        "SI.hScan2D.scannerType": "RGG" if resonant else "GG",
+        "SI.hScan2D.uniformSampling": not resonant,
+    }
+
+
+def _corners(half_x: float, half_y: float) -> Matrix:
+    return Matrix(((-half_x, -half_y), (half_x, -half_y), (half_x, half_y), (-half_x, half_y)))
+
+
+def _scan_region(recording: ScanImageRecording) -> dict[str, object]:
+    size_x, size_y = recording.scan_size_deg
+    um = recording.objective_resolution
+    return {
+        "SI.hRoiManager.forceSquarePixels": False,
+        "SI.hRoiManager.imagingFovDeg": _corners(size_x / 2, size_y / 2),
+        "SI.hRoiManager.imagingFovUm": _corners(size_x * um / 2, size_y * um / 2),
+        "SI.hRoiManager.linePeriod": recording.line_period_s,
+        "SI.hRoiManager.linesPerFrame": recording.height,
+        "SI.hRoiManager.mroiEnable": False,
+        "SI.hRoiManager.pixelsPerLine": recording.width,
+        "SI.hRoiManager.scanAngleMultiplierFast": 1,
+        "SI.hRoiManager.scanAngleMultiplierSlow": 1,
+        "SI.hRoiManager.scanFramePeriod": 1 / recording.frame_rate_hz,
+        "SI.hRoiManager.scanFrameRate": recording.frame_rate_hz,
+        "SI.hRoiManager.scanRotation": 0,
+        "SI.hRoiManager.scanType": "frame",
+        "SI.hRoiManager.scanVolumeRate": recording.frame_rate_hz / recording.raw_frames_per_volume,
+        "SI.hRoiManager.scanZoomFactor": recording.zoom,
+    }
+
+
+def _stack(recording: ScanImageRecording) -> dict[str, object]:
+    stack, stale = recording.is_stack, recording.stale_header
+    fast = stack and recording.stack_mode == "fast"
+    depths = tuple(recording.slice_z_um)
+    zs = tuple(z for z in depths for _ in range(recording.repeats)) if stack else depths
+    # A ScanImage recording without a stack announces its frames as framesPerSlice.
+    frames_per_slice = recording.repeats if stack else recording.frames * recording.log_average_factor
+    volumes = recording.volume_count
+    requested_slices = (1 if stack else 21) if stale else len(depths)
+    step = recording.z_step_um
+    entries: dict[str, object] = {
+        "SI.hFastZ.actuatorLag": 0,
+        "SI.hFastZ.discardFlybackFrames": recording.flyback > 0,
+        "SI.hFastZ.enable": fast,
+        "SI.hFastZ.enableFieldCurveCorr": False,
+        "SI.hFastZ.flybackTime": recording.flyback / recording.frame_rate_hz,
+        "SI.hFastZ.hasFastZ": True,
+        "SI.hFastZ.numDiscardFlybackFrames": recording.flyback,
+        "SI.hFastZ.position": zs[0],
+        "SI.hFastZ.waveformType": "sawtooth",
+        "SI.hStackManager.framesPerSlice": frames_per_slice,
+        "SI.hStackManager.numSlices": requested_slices,
+        "SI.hStackManager.stackReturnHome": True,
+        "SI.hStackManager.stackZStepSize": step * 2.5 if stale else step,
+        "SI.hStackManager.zPowerReference": depths[0],
+        "SI.hStackManager.zs": Row(zs),
+    }
+    if recording.tiff_format_version == 3:
+        entries |= {
+            "SI.hFastZ.numFramesPerVolume": recording.raw_frames_per_volume if fast else Literal("[]"),
+            "SI.hFastZ.numVolumes": volumes,
+            "SI.hStackManager.slicesPerAcq": len(depths),
+            "SI.hStackManager.slowStackWithFastZ": False,
+        }
+        return entries
+    column = Matrix(tuple((z,) for z in zs))
+    entries |= {
+        "SI.hStackManager.actualNumSlices": len(depths),
+        "SI.hStackManager.actualNumVolumes": volumes,
+        "SI.hStackManager.actualStackZStepSize": step if stack and recording.zs is None else Literal("[]"),
+        "SI.hStackManager.arbitraryZs": Matrix(tuple((z,) for z in depths)) if recording.zs else Row((0, 1)),
+        "SI.hStackManager.boundedStackDefinition": "numSlices",
+        "SI.hStackManager.centeredStack": 0,
+        "SI.hStackManager.closeShutterBetweenSlices": False,
+        "SI.hStackManager.enable": stack,
+        "SI.hStackManager.numFastZActuators": 1,
+        "SI.hStackManager.numFramesPerVolume": len(zs),
+        "SI.hStackManager.numFramesPerVolumeWithFlyback": recording.raw_frames_per_volume,
+        "SI.hStackManager.numVolumes": volumes + 3 if stale else volumes,
+        "SI.hStackManager.stackActuator": "fastZ" if recording.stack_mode == "fast" else "motor",
+        "SI.hStackManager.stackDefinition": "uniform" if recording.zs is None else "arbitrary",
+        "SI.hStackManager.stackFastWaveformType": "sawtooth",
+        "SI.hStackManager.stackMode": recording.stack_mode,
+        "SI.hStackManager.zsAllActuators": column,
+        "SI.hStackManager.zsRelative": column,
+    }
+    return entries
+
+
+def _identifier(name: str) -> str:
+    return hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:16].upper()
+
+
+_EMPTY_ARRAY: Final = {"_ArrayType_": "double", "_ArraySize_": [1, 0], "_ArrayData_": None}
+
+
+def _roi_group(name: str, rois: object) -> dict[str, object]:
+    identifier = _identifier(name)
+    return {
+        "ver": 1,
+        "classname": "scanimage.mroi.RoiGroup",
+        "name": name,
+        "UserData": None,
+        "roiUuid": identifier,
+        "roiUuiduint64": float(f"{int(identifier, 16):.10g}"),
+        "rois": rois,
+    }
+
+
+def roi_groups_text(recording: ScanImageRecording) -> str:
+    """Return the ROI group JSON of `recording`: the one default scan field of a recording without multi-ROI.
+
+    A list of one element is collapsed to the element and an empty one becomes a typed null, as in observed files.
+    """
+    size_x, size_y = recording.scan_size_deg
+    step_x, step_y = size_x / recording.width, size_y / recording.height
+    scanfield = {
+        "ver": 1,
+        "classname": "scanimage.mroi.scanfield.fields.RotatedRectangle",
+        "name": "Default Imaging Scanfield",
+        "UserData": None,
+        "roiUuid": _identifier("scanfield"),
+        "centerXY": [0, 0],
+        "sizeXY": [size_x, size_y],
+        "rotationDegrees": 0,
+        "enable": 1,
+        "pixelResolutionXY": [recording.width, recording.height],
+        "pixelToRefTransform": [
+            [step_x, 0, -(size_x + step_x) / 2],
+            [0, step_y, -(size_y + step_y) / 2],
+            [0, 0, 1],
+        ],
+        "affine": [[size_x, 0, -size_x / 2], [0, size_y, -size_y / 2], [0, 0, 1]],
+    }
+    roi = {
+        "ver": 1,
+        "classname": "scanimage.mroi.Roi",
+        "name": "Default Imaging Roi",
+        "UserData": None,
+        "roiUuid": _identifier("roi"),
+        "zs": 0,
+        "scanfields": scanfield,
+        "discretePlaneMode": 0,
+        "powers": None,
+        "pzAdjust": [],
+        "enable": 1,
+    }
+    groups = {
+        "imagingRoiGroup": _roi_group("Default Imaging ROI Group", roi),
+        "photostimRoiGroups": None,
+        "integrationRoiGroup": _roi_group("", _EMPTY_ARRAY),
+    }
+    return _layout({"RoiGroups": groups}) + "\n"
+
+
+def _layout(value: object, indent: str = "") -> str:
+    # Rows of numbers stay on one line, everything else is indented by two spaces.
+    deeper = indent + "  "
+    if isinstance(value, dict):
+        lines = [f"{deeper}{json.dumps(key)}: {_layout(item, deeper)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(lines) + "\n" + indent + "}"
+    if isinstance(value, list) and any(isinstance(item, list) for item in value):
+        return "[\n" + ",\n".join(deeper + _layout(item, deeper) for item in value) + "\n" + indent + "]"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, list):
+        return "[" + ",".join(_layout(item) for item in value) + "]"
+    return json.dumps(value)
