@@ -12,22 +12,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from galvo.convert import ConvertResult, VerifyResult, convert, load, save, verify
+    from galvo.conversion import ConvertResult, convert, load, save
     from galvo.core.metadata import LeftOut, Metadata
     from galvo.core.recording import Damage, Recording
     from galvo.formats.opening import open_recording as open
     from galvo.limits import Limits
+    from galvo.verification import VerifyResult, verify
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "open": "galvo.formats.opening:open_recording",
-    "load": "galvo.convert:load",
-    "save": "galvo.convert:save",
-    "convert": "galvo.convert:convert",
-    "verify": "galvo.convert:verify",
-    "ConvertResult": "galvo.convert:ConvertResult",
-    "VerifyResult": "galvo.convert:VerifyResult",
+    "load": "galvo.conversion:load",
+    "save": "galvo.conversion:save",
+    "convert": "galvo.conversion:convert",
+    "verify": "galvo.verification:verify",
+    "ConvertResult": "galvo.conversion:ConvertResult",
+    "VerifyResult": "galvo.verification:VerifyResult",
     "Recording": "galvo.core.recording:Recording",
     "Metadata": "galvo.core.metadata:Metadata",
     "LeftOut": "galvo.core.metadata:LeftOut",

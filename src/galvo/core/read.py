@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from galvo import native
 from galvo.core.axes import AXES, Shape
-from galvo.core.index import FrameIndex, Int64
+from galvo.core.index import FrameIndex, Int64, PageRun
 from galvo.core.selection import Indices, Selection
 from galvo.core.source import FileSource
 from galvo.errors import DamagedData, GalvoError, Malformed, ReadError, Truncated
@@ -123,11 +123,12 @@ class IndexedReader:
             return
         row_nbytes = max(1, self.chunks[4] * self.dtype.itemsize)
         gap = max(1, _ROW_GAP_BYTES // row_nbytes)
-        frames = max(1, _SCRATCH_BYTES // max(1, self.shape[3] * self.shape[4] * self.dtype.itemsize))
         for first, stop, where in _runs(selection.y, gap):
             x_first, x_stop = min(selection.x), max(selection.x) + 1
             rows = np.asarray(selection.y, np.int64)[where] - first
             columns = np.asarray(selection.x, np.int64) - x_first
+            per_t = len(selection.c) * len(selection.z) * (stop - first) * (x_stop - x_first) * self.dtype.itemsize
+            frames = max(1, _SCRATCH_BYTES // per_t)
             for lo in range(0, len(selection.t), frames):
                 times = selection.t[lo : lo + frames]
                 part = Selection(times, selection.c, selection.z, range(first, stop), range(x_first, x_stop))
@@ -225,7 +226,7 @@ class IndexedReader:
                     found=int(nbytes[at]),
                     expected=f"at least {int(last[at])}",
                 )
-            header = self._header_columns(file, local)
+            header = self._header_columns(run, file, local)
             swap = self._swap
             with self.source.lease((file,)) as descriptors:
                 failed, kind, value = native.read_boxes(
@@ -253,8 +254,9 @@ class IndexedReader:
                 continue
             raise self._failure(file, int(local[failed]), kind, value)
 
-    def _header_columns(self, file: int, local: Int64) -> dict[str, Any]:
-        check = self.index.runs[file].check
+    def _header_columns(self, run: PageRun, file: int, local: Int64) -> dict[str, Any]:
+        # of the run whose offsets will be read: another thread may have replaced it by now
+        check = run.check
         if check is None:
             return {}
         proven = self._proven[file]
@@ -346,11 +348,9 @@ class IndexedReader:
         out[np.ix_(*(piece[2] for piece in job))] = chunk[np.ix_(*(piece[1] for piece in job))]
 
     def _prove(self, file: int, local: Int64) -> None:
-        header = self._header_columns(file, local)
-        if not header:
-            return
-        check = self.index.runs[file].check
-        if check is None:
+        run = self.index.runs[file]
+        header, check = self._header_columns(run, file, local), run.check
+        if not header or check is None:
             return
         delta = int(header["delta"][0])
         block = self.source.read_upto(file, check.offset + delta, check.nbytes)

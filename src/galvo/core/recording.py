@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from galvo.core.array import ArrayReader
 from galvo.core.axes import AXES, Shape, array_axes
+from galvo.core.checksum import StoredChecksums
 from galvo.core.index import Int64
 from galvo.core.metadata import LeftOut, Metadata
 from galvo.core.read import Reader
@@ -86,6 +87,8 @@ class Recording:
     damage : sequence of Damage
     origin : Origin, optional
         Needed to pickle.
+    checksums : StoredChecksums, optional
+        Of the whole recording.
     selection : Selection, optional
         The part of `reader` that this recording shows.
     """
@@ -103,6 +106,7 @@ class Recording:
         left_out: Sequence[LeftOut] = (),
         damage: Sequence[Damage] = (),
         origin: Origin | None = None,
+        checksums: StoredChecksums | None = None,
         selection: Selection | None = None,
     ) -> None:
         self._reader = reader
@@ -113,6 +117,7 @@ class Recording:
         self._left_out = tuple(left_out)
         self._damage = tuple(damage)
         self._origin = origin
+        self._checksums = checksums
         self._selection = selection if selection is not None else Selection.whole(reader.shape)
 
     @classmethod
@@ -225,6 +230,11 @@ class Recording:
     def damage(self) -> tuple[Damage, ...]:
         """What is missing or wrong in the files; empty unless opened with ``damaged="report"``."""
         return self._damage
+
+    @property
+    def checksums(self) -> StoredChecksums | None:
+        """The checksums that the file keeps; None where it keeps none, and for parts."""
+        return self._checksums
 
     def frame_table(self) -> NDArray[np.void]:
         """All that is known of each frame, one row per (t, c, z) in that order.
@@ -376,22 +386,25 @@ class Recording:
 
 
 def block_selections(
-    shape: Shape, itemsize: int, max_bytes: int
+    shape: Shape, itemsize: int, max_bytes: int, t_multiple: int = 1
 ) -> Iterator[tuple[slice, slice, slice, slice, slice]]:
-    """Index tuples that cover `shape` in C order, each of at most `max_bytes` but never less than a frame."""
+    """Index tuples that cover `shape` in C order.
+
+    Each holds at most `max_bytes`, but never less than a frame at `t_multiple` T positions; blocks begin at multiples
+    of `t_multiple`.
+    """
     if max_bytes <= 0:
         raise OptionError("max_bytes must be positive", found=max_bytes)
     t, c, z, y, x = shape
-    frame = max(1, y * x * itemsize)
-    per_t = frame * max(1, c * z)
-    if per_t <= max_bytes:
-        steps = (max(1, max_bytes // per_t), max(1, c), max(1, z))
-    elif frame * z <= max_bytes:
-        steps = (1, max(1, max_bytes // (frame * z)), max(1, z))
-    else:
-        steps = (1, 1, max(1, max_bytes // frame))
     if 0 in shape:
         return
+    unit = y * x * itemsize * t_multiple
+    if unit * c * z <= max_bytes:
+        steps = (max_bytes // (unit * c * z) * t_multiple, c, z)
+    elif unit * z <= max_bytes:
+        steps = (t_multiple, max_bytes // (unit * z), z)
+    else:
+        steps = (t_multiple, 1, max(1, max_bytes // unit))
     for t0, c0, z0 in product(range(0, t, steps[0]), range(0, c, steps[1]), range(0, z, steps[2])):
         yield (
             slice(t0, min(t, t0 + steps[0])),

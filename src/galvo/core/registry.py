@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -44,6 +44,8 @@ class Format:
         Given a path, the paths of the whole recording that the file belongs to, in order.
     sink : callable, optional
         Given the write options, a `Sink`.
+    parse_header : callable, optional
+        Given the vendor's header text, the mapping that `Metadata.header` is.
     options : tuple of str
         Names of the options that `open` takes.
     write_options : tuple of str
@@ -58,6 +60,7 @@ class Format:
     refines: tuple[str, ...] = ()
     series: Callable[[str], list[str]] | None = None
     sink: Callable[..., Sink] | None = None
+    parse_header: Callable[[str], Mapping[str, Any]] | None = None
     options: tuple[str, ...] = field(default=())
     write_options: tuple[str, ...] = field(default=())
 

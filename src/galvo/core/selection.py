@@ -61,14 +61,14 @@ class Selection:
 def _take(outer: Indices, inner: Indices) -> Indices:
     if isinstance(inner, range):
         if isinstance(outer, np.ndarray):
-            return outer[np.arange(inner.start, inner.stop, inner.step)]
+            return compact(outer[np.arange(inner.start, inner.stop, inner.step)])
         if not len(inner):
             return range(0)
         start, last = outer[inner[0]], outer[inner[-1]]
         step = outer.step * inner.step
         return range(start, last + (1 if step > 0 else -1), step)
     if isinstance(outer, np.ndarray):
-        return outer[inner]
+        return compact(outer[inner])
     return compact(outer.start + inner * outer.step)
 
 
@@ -131,7 +131,11 @@ def parse_axis(key: Any, length: int, axis: str, names: Sequence[str] = ()) -> t
         return parse_axis(key.item(), length, axis, names)
     if any(isinstance(item, str) for item in key):
         key = [_named(item, axis, names) if isinstance(item, str) else item for item in key]
-    return _listed(np.asarray(key), length, axis), False
+    try:
+        array = np.asarray(key)
+    except ValueError:
+        raise SelectionError(f"axis {axis} takes lists of one dimension", found="lists of several lengths") from None
+    return _listed(array, length, axis), False
 
 
 def _listed(array: NDArray[Any], length: int, axis: str) -> Indices:

@@ -38,6 +38,9 @@ class WritePlan:
 class Sink(Protocol):
     """A format's writer. One sink writes one output."""
 
+    def t_multiple(self, recording: Recording) -> int:
+        """T positions that are stored together: blocks begin at multiples of it."""
+
     def estimate(self, plan: WritePlan) -> int:
         """Greatest size of the output in bytes, before compression."""
 

@@ -8,6 +8,7 @@ without a seek pointer to fight over. Descriptors are opened on first use and ke
 from __future__ import annotations
 
 import os
+import stat
 import threading
 import weakref
 from collections import OrderedDict
@@ -21,6 +22,7 @@ __all__ = ["FileSource", "file_size", "read_prefix"]
 
 _OPEN_FILES = 64
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 _alive: weakref.WeakSet[FileSource] = weakref.WeakSet()
 
 
@@ -36,11 +38,15 @@ def _open(path: str) -> int:
 def file_size(path: str) -> int:
     """Size of a file in bytes."""
     try:
-        return os.stat(path).st_size
+        status = os.stat(path)
     except FileNotFoundError:
         raise NotFound("no such file", path=path) from None
     except OSError as error:
         raise ReadError(error.strerror or "cannot be examined", path=path) from error
+    if not stat.S_ISREG(status.st_mode):
+        # a pipe would block the first open for ever
+        raise ReadError("not a regular file", path=path, found=_KINDS.get(stat.S_IFMT(status.st_mode), "a device"))
+    return status.st_size
 
 
 def read_prefix(path: str, nbytes: int) -> bytes:
@@ -133,6 +139,9 @@ class FileSource:
     def read_upto(self, file: int, offset: int, nbytes: int) -> bytes:
         """The bytes at `offset`, fewer than `nbytes` where the file ends."""
         available = max(0, min(nbytes, self.sizes[file] - offset))
+        if offset < 0 or available == 0:
+            # offsets from a file may be wider than any system takes
+            return b""
         with self.lease((file,)) as descriptors:
             try:
                 return native.read_at(descriptors[file], offset, available)

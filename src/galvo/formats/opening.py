@@ -99,8 +99,8 @@ def open_recording(
 
 def _absolute(source: Any) -> Any:
     if isinstance(source, str | os.PathLike):
-        return os.path.abspath(os.fspath(source))
-    return [os.path.abspath(os.fspath(path)) for path in source]
+        return os.path.abspath(_path(source))
+    return [os.path.abspath(_path(path)) for path in source]
 
 
 def _open_paths(

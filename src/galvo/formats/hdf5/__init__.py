@@ -1,2 +1,64 @@
+"""HDF5 recordings: galvo's own, PyFlowReg's, CaImAn's, and plain datasets.
+
+What galvo writes::
+
+    /ch1 .. /chN      (T, Y, X), or (T, Z, Y, X) for volumes; chunks of whole frames; Fletcher-32 on every chunk
+    file attributes   format, dataset_names, dimension_ordering, frame_count, height, width, n_channels
+    /galvo            1-D datasets: schema_version axes channel_names frame_rate_hz pixel_size_um z_um start_time
+                      source_format source_version texts/* frames/* provenance block_bounds block_crc32c
+                      metadata_crc32c
+
+The datasets and attributes are those of PyFlowReg's HDF5 files (pyflowreg spec 2.3), so its readers, CaImAn's and any
+HDF5 program see plain movies. `/galvo` keeps what they have no place for: datasets, because an attribute holds at most
+64 KiB.
+
+`discovery` decides which datasets are the recording, `guard` refuses those that reach outside the file, `chunks` takes
+the chunk table once so that pixels are read without libhdf5, `library` reads the layouts that this cannot serve,
+`schema` is the group `/galvo`, `sink` writes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from galvo.core.detect import Probe
 from galvo.core.registry import Format
-FORMAT = Format(name="hdf5", title="x", suffixes=(".h5",), detect=lambda p: False, open=lambda p: None)
+
+if TYPE_CHECKING:
+    from galvo.core.recording import Recording
+    from galvo.core.sink import Sink
+
+__all__ = ["FORMAT"]
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def _detect(probe: Probe) -> bool:
+    # HDF5 file format specification III.A: the superblock is at 0, 512, 1024, 2048, ...
+    if probe.head.startswith(_SIGNATURE):
+        return True
+    return any(probe.read(offset, 8) == _SIGNATURE for offset in (512, 1024, 2048, 4096) if probe.size > offset)
+
+
+def _open(paths: list[str], **options: Any) -> Recording:
+    from galvo.formats.hdf5.reader import open_hdf5
+
+    return open_hdf5(paths, **options)
+
+
+def _sink(**options: Any) -> Sink:
+    from galvo.formats.hdf5.sink import Hdf5Sink
+
+    return Hdf5Sink(**options)
+
+
+FORMAT = Format(
+    name="hdf5",
+    title="HDF5 movies: /ch1../chN, /mov, plain datasets",
+    suffixes=(".h5", ".hdf5", ".hdf"),
+    detect=_detect,
+    open=_open,
+    sink=_sink,
+    options=("dataset", "axes", "allow_external"),
+    write_options=("compression", "compression_level", "fletcher32"),
+)

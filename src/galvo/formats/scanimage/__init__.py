@@ -17,6 +17,7 @@ says of its frame. Multi-ROI pages are opened as they were packed.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from galvo.core.detect import Probe
@@ -70,6 +71,12 @@ def _series(path: str) -> list[str]:
     return find_series(path)
 
 
+def _parse_header(text: str) -> Mapping[str, Any]:
+    from galvo.formats.scanimage.header import Header
+
+    return Header(text)
+
+
 FORMAT = Format(
     name="scanimage",
     title="ScanImage TIFF series",
@@ -78,5 +85,6 @@ FORMAT = Format(
     open=_open,
     refines=("tiff",),
     series=_series,
+    parse_header=_parse_header,
     options=("flyback", "slice_repeats", "walk"),
 )

@@ -1,0 +1,232 @@
+"""Converting, saving and loading whole recordings."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from galvo.core.atomic import guard_destination
+from galvo.core.metadata import LeftOut
+from galvo.core.recording import DEFAULT_BLOCK_BYTES, Recording, block_selections
+from galvo.core.sink import WritePlan
+from galvo.core.write import write_recording
+from galvo.errors import DamagedData, OptionError
+from galvo.formats import REGISTRY
+from galvo.formats.opening import open_recording
+from galvo.progress import ProgressOption, reporting
+from galvo.verification import VerifyResult, compare
+
+__all__ = ["ConvertResult", "convert", "load", "save"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertResult:
+    """What was written, or would be.
+
+    Attributes
+    ----------
+    path : str
+    format : str
+    files : tuple of str
+        Sources.
+    shape : (T, C, Z, Y, X)
+    dtype : str
+    pixel_bytes : int
+        Uncompressed.
+    estimated_bytes : int
+        Greatest size of the output.
+    file_bytes : int or None
+        Its real size; None for a dry run.
+    seconds : float
+    left_out : tuple of LeftOut
+    notes : tuple of str
+        What users should know of this output.
+    verification : VerifyResult or None
+    dry_run : bool
+    """
+
+    path: str
+    format: str
+    files: tuple[str, ...]
+    shape: tuple[int, int, int, int, int]
+    dtype: str
+    pixel_bytes: int
+    estimated_bytes: int
+    file_bytes: int | None = None
+    seconds: float = 0.0
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+    verification: VerifyResult | None = None
+    dry_run: bool = False
+
+
+def convert(
+    source: Any,
+    destination: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    channels: Any = None,
+    frames: slice | Sequence[int] | None = None,
+    overwrite: bool = False,
+    verify: bool = False,
+    dry_run: bool = False,
+    progress: ProgressOption = False,
+    block_bytes: int = DEFAULT_BLOCK_BYTES,
+    open_options: dict[str, Any] | None = None,
+    **write_options: Any,
+) -> ConvertResult:
+    """Write a recording in another format.
+
+    The output appears under its name only when it is complete and on the disk.
+
+    Parameters
+    ----------
+    source : anything that `galvo.open` takes
+    destination : path
+    format : str, optional
+        Name of the format to write, instead of the one that the suffix names.
+    channels : int, name, or list of them, optional
+        Channels to write; all by default.
+    frames : slice or list of int, optional
+        T positions to write.
+    overwrite : bool
+        Replace an existing output.
+    verify : bool
+        Read the output back and compare its pixels and metadata with the source.
+    dry_run : bool
+        Only plan: sizes, notes, errors that can be foreseen.
+    progress : bool or callable
+        True: a bar in the terminal; a callable gets (bytes done, bytes in all).
+    block_bytes : int
+        Pixels moved together.
+    open_options : dict, optional
+        Passed to `galvo.open`.
+    **write_options
+        Those of the format, such as ``compression="gzip"`` for HDF5.
+
+    Returns
+    -------
+    ConvertResult
+
+    Raises
+    ------
+    OptionError
+        An option does not exist or does not fit.
+    WriteError
+        The output exists, is an input, or cannot be written; nothing was published.
+    DamagedData
+        `verify` found a difference.
+    """
+    recording = open_recording(source, **(open_options or {}))
+    try:
+        shown = recording.isel(t=frames, c=channels)
+        return _write(
+            shown, destination, format, overwrite, verify, dry_run, progress, block_bytes, write_options
+        )
+    finally:
+        if recording is not source:
+            recording.close()
+
+
+def save(recording: Recording | NDArray[Any], path: str | os.PathLike[str], **options: Any) -> ConvertResult:
+    """Write a recording or an array to a file; the options are those of `convert`."""
+    return convert(recording, path, **options)
+
+
+def load(source: Any, *, squeeze: bool = True, **options: Any) -> NDArray[Any]:
+    """All pixels of a recording as an array.
+
+    Parameters
+    ----------
+    source : anything that `galvo.open` takes
+    squeeze : bool
+        Leave out the axes of length 1.
+    **options
+        Passed to `galvo.open`.
+
+    Returns
+    -------
+    ndarray, TCZYX or what `squeeze` leaves of it
+    """
+    recording = open_recording(source, **options)
+    try:
+        pixels = recording[...]
+    finally:
+        if recording is not source:
+            recording.close()
+    return pixels.squeeze() if squeeze else pixels
+
+
+def _write(
+    recording: Recording,
+    destination: str | os.PathLike[str],
+    format: str | None,
+    overwrite: bool,
+    check: bool,
+    dry_run: bool,
+    progress: ProgressOption,
+    block_bytes: int,
+    options: dict[str, Any],
+) -> ConvertResult:
+    final = os.path.expanduser(os.fspath(destination))
+    entry = REGISTRY.for_writing(final, format)
+    unknown = [name for name in options if name not in entry.write_options]
+    if unknown or entry.sink is None:
+        raise OptionError(
+            f"{entry.name} takes no write option {unknown[0]!r}", expected=f"of {', '.join(entry.write_options)}"
+        )
+    sink = entry.sink(**options)
+    files = tuple(str(path) for path in recording.files)
+    guard_destination(final, files, overwrite)
+    if recording.size == 0:
+        raise OptionError("nothing to write: the selection is empty", found=f"shape {recording.shape}")
+    multiple = sink.t_multiple(recording)
+    blocks = tuple(block_selections(recording.shape, recording.dtype.itemsize, block_bytes, multiple))
+    plan = WritePlan(recording=recording, blocks=blocks, provenance=_provenance(recording, files, options))
+    estimated = sink.estimate(plan)
+    facts: dict[str, Any] = {
+        "path": final,
+        "format": entry.name,
+        "files": files,
+        "shape": recording.shape,
+        "dtype": str(recording.dtype),
+        "pixel_bytes": recording.nbytes,
+        "estimated_bytes": estimated,
+        "left_out": recording.left_out,
+    }
+    if dry_run:
+        return ConvertResult(**facts, dry_run=True)
+    started = time.perf_counter()
+    with reporting(progress, "writing") as report:
+        write_recording(plan, sink, final, report)
+    seconds = time.perf_counter() - started
+    verification = None
+    if check:
+        verification = compare(recording, final, progress)
+        if not verification.ok:
+            raise DamagedData(
+                f"the output differs from its source: {'; '.join(verification.differences)}",
+                path=final,
+                hint="The output is kept; the source is untouched",
+            )
+    return ConvertResult(**facts, file_bytes=os.path.getsize(final), seconds=seconds, verification=verification)
+
+
+def _provenance(recording: Recording, files: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
+    from galvo import __version__
+
+    return {
+        "galvo_version": __version__,
+        "written_options": {name: value for name, value in options.items() if value is not None},
+        "source_format": recording.metadata.format,
+        "source_files": [os.path.basename(name) for name in files],
+        "source_bytes": [os.path.getsize(name) for name in files],
+        "left_out": [
+            {"what": entry.what, "page_count": entry.page_count, "reason": entry.reason} for entry in recording.left_out
+        ],
+    }

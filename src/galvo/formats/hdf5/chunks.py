@@ -1,0 +1,178 @@
+"""Chunk tables: where libhdf5 put each chunk, taken once, so that pixels are read by galvo's own path."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import h5py
+import numpy as np
+
+from galvo.core.axes import AXES, Shape
+from galvo.core.codec import Codec
+from galvo.core.index import FrameIndex, Int64, ListedPages, PageOrder
+from galvo.formats.hdf5.access import opened
+from galvo.formats.hdf5.discovery import Movie
+from galvo.limits import Limits
+
+__all__ = ["SkippedFilters", "chunk_index"]
+
+# registered filter: codec step
+_FILTERS = {1: "zlib", 2: "shuffle", 3: "fletcher32", 32000: "lzf", 32015: "zstd"}
+
+
+class SkippedFilters(Exception):
+    """Some chunks were stored without a filter of the dataset: only libhdf5 knows how to undo the rest."""
+
+
+class ChunkPages:
+    """The chunks of a movie's datasets as pages, read from the file when the first is asked for.
+
+    Parameters
+    ----------
+    count : int
+        Pages: chunks along T, C and Z.
+    load : callable
+        Returns the table.
+    """
+
+    def __init__(self, count: int, load: Callable[[], ListedPages]) -> None:
+        self.count = count
+        self.check = None
+        self._load = load
+        self._lock = threading.Lock()
+        self._pages: ListedPages | None = None
+
+    def _table(self) -> ListedPages:
+        if self._pages is None:
+            with self._lock:
+                if self._pages is None:
+                    self._pages = self._load()
+        return self._pages
+
+    def locate(self, page: Int64, segment: Int64) -> tuple[Int64, Int64]:
+        """Offset and nbytes; an offset of -1 was never written."""
+        return self._table().locate(page, segment)
+
+    def text(self, page: Int64) -> tuple[Int64, Int64]:
+        """Chunks have no texts."""
+        return np.zeros(page.shape, np.int64), np.zeros(page.shape, np.int64)
+
+
+def chunk_index(file: Any, path: str, movie: Movie, shape: Shape, limits: Limits) -> FrameIndex | None:
+    """The index of a movie, or None where only libhdf5 can read it.
+
+    Parameters
+    ----------
+    file : h5py.File
+    path : str
+    movie : Movie
+    shape : (T, C, Z, Y, X)
+    limits : Limits
+    """
+    datasets = [file[name] for name in movie.names]
+    first = datasets[0]
+    if file.id.get_create_plist().get_userblock() or first.dtype.hasobject:
+        return None
+    layouts = {dataset.id.get_create_plist().get_layout() for dataset in datasets}
+    if layouts == {h5py.h5d.CONTIGUOUS}:
+        return _contiguous(datasets, path, movie, shape)
+    if layouts != {h5py.h5d.CHUNKED} or len({dataset.chunks for dataset in datasets}) > 1:
+        return None
+    codecs = {_codec(dataset) for dataset in datasets}
+    codec = codecs.pop()
+    if codecs or codec is None:
+        return None
+    extent = dict(zip(movie.axes, first.chunks, strict=True))
+    chunk_shape = _five(extent)
+    nbytes = int(np.prod(chunk_shape, dtype=object)) * first.dtype.itemsize
+    limits.check("chunk_bytes", nbytes, path=path)
+    grid = tuple(-(-length // chunk) for length, chunk in zip(shape, chunk_shape, strict=True))
+    count = grid[0] * grid[1] * grid[2]
+    limits.check("page_count", count * grid[3] * grid[4], path=path)
+
+    def load() -> ListedPages:
+        return _table(path, movie, chunk_shape, grid)
+
+    return FrameIndex(
+        shape=shape,
+        dtype=first.dtype,
+        chunk_shape=chunk_shape,
+        stored_axes=movie.axes,
+        order=PageOrder(0, grid[1] * grid[2], grid[2], 1),
+        runs=(ChunkPages(count, load),),
+        codec=codec,
+        padded=True,
+    )
+
+
+def _five(lengths: dict[str, int]) -> Shape:
+    t, c, z, y, x = (lengths.get(letter, 1) for letter in AXES)
+    return t, c, z, y, x
+
+
+def _codec(dataset: Any) -> Codec | None:
+    plist = dataset.id.get_create_plist()
+    steps = [_FILTERS.get(plist.get_filter(number)[0]) for number in range(plist.get_nfilters())]
+    if any(step is None for step in steps):
+        return None
+    return Codec(tuple(step for step in steps if step is not None))
+
+
+def _table(path: str, movie: Movie, chunk_shape: Shape, grid: tuple[int, ...]) -> ListedPages:
+    """Offsets and sizes of all chunks, (T * C * Z, Y * X) in chunks."""
+    offset = np.full(grid, -1, np.int64)
+    nbytes = np.zeros(grid, np.int64)
+    places = [AXES.index(letter) for letter in movie.axes]
+    chunks = [chunk_shape[place] for place in places]
+    with opened(path) as file:
+        size = file.id.get_filesize()
+        for channel, name in enumerate(movie.names):
+            infos: list[Any] = []
+            file[name].id.chunk_iter(infos.append)
+            if not infos:
+                continue
+            corner = np.array([info.chunk_offset for info in infos], np.int64) // chunks
+            where = [np.zeros(len(infos), np.int64) for _ in AXES]
+            for place, column in zip(places, corner.T, strict=True):
+                where[place] = column
+            if len(movie.names) > 1:
+                where[1] = np.full(len(infos), channel, np.int64)
+            at = tuple(where)
+            if any(info.filter_mask for info in infos):
+                raise SkippedFilters
+            offset[at] = [info.byte_offset for info in infos]
+            nbytes[at] = [info.size for info in infos]
+    rows = grid[0] * grid[1] * grid[2]
+    return ListedPages(offset.reshape(rows, -1), nbytes.reshape(rows, -1), path, size)
+
+
+def _contiguous(datasets: list[Any], path: str, movie: Movie, shape: Shape) -> FrameIndex | None:
+    """Datasets in one piece whose axes lie in the order T (C) Z Y X."""
+    letters = [letter for letter in AXES if letter in movie.axes]
+    if movie.axes != "".join(letters) or (len(movie.names) > 1 and "C" in movie.axes):
+        return None
+    starts = [dataset.id.get_offset() for dataset in datasets]
+    if any(start is None for start in starts):
+        return None
+    itemsize = datasets[0].dtype.itemsize
+    t, c, z, y, x = shape
+    frame = y * x * itemsize
+    inner = (t, c if "C" in movie.axes else 1, z)
+    within = np.arange(inner[0] * inner[1] * inner[2], dtype=np.int64) * frame
+    if len(movie.names) > 1:
+        offset = (np.array(starts, np.int64)[:, None] + within).ravel()
+        order = PageOrder(0, z, t * z, 1)
+    else:
+        offset = starts[0] + within
+        order = PageOrder(0, inner[1] * z, z if inner[1] > 1 else 0, 1)
+    size = datasets[0].file.id.get_filesize()
+    return FrameIndex(
+        shape=shape,
+        dtype=datasets[0].dtype,
+        chunk_shape=(1, 1, 1, y, x),
+        stored_axes="YX",
+        order=order,
+        runs=(ListedPages(offset[:, None], np.full((offset.size, 1), frame, np.int64), path, size),),
+    )

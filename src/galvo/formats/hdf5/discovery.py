@@ -1,0 +1,157 @@
+"""Which datasets of an HDF5 file are the recording, and what their axes are.
+
+Rule (pyflowreg spec 2.3 and the decisions of 2.12): a dataset that is named by the caller; else the largest group of
+``<prefix>ch<number>`` (``channel``, ``chan``) of one shape; else ``mov``, ``data`` or ``dataset``; else the only dataset of
+3 to 5 axes. Axes: the caller's; else the file's own attribute ``dimension_ordering``; else 3-D is TYX, 4-D is TYXC when
+its last axis is at most 4 and TZYX otherwise, 5-D is TCZYX. What was guessed is said in a warning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from galvo.core.axes import array_axes
+from galvo.errors import FormatError, OptionError, Unsupported, warn
+from galvo.formats.hdf5.guard import Found, refuse, walk
+
+__all__ = ["Movie", "find_movie"]
+
+_CHANNEL = re.compile(r"(?P<prefix>.*?)(?:channel|chan|ch)[ _-]?(?P<number>\d+)", re.IGNORECASE)
+_USUAL = ("mov", "data", "dataset")
+_KINDS = "biufc"
+
+
+@dataclass(frozen=True, slots=True)
+class Movie:
+    """The datasets of a recording.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Paths in the file; several are channels.
+    axes : str
+        Letters of the axes of each, in stored order.
+    """
+
+    names: tuple[str, ...]
+    axes: str
+
+
+def find_movie(
+    file: Any, path: str, dataset: str | Sequence[str] | None, axes: str | None, allow_external: bool
+) -> Movie:
+    """The datasets that are the recording.
+
+    Raises
+    ------
+    UnsafeContent
+        They reach outside the file.
+    OptionError
+        The named dataset does not exist.
+    FormatError
+        Nothing, or several things, could be the recording; the message lists them with their shapes.
+    """
+    found = list(walk(file, allow_external, path))
+    if dataset is not None:
+        chosen = _named(found, [dataset] if isinstance(dataset, str) else list(dataset), path)
+    else:
+        for name, _, danger in found:
+            if danger:
+                refuse(name, danger, path)
+        chosen = _discovered(found, path)
+    shapes = {tuple(item.shape) for _, item, _ in chosen}
+    types = {item.dtype for _, item, _ in chosen}
+    if len(shapes) > 1 or len(types) > 1:
+        raise Unsupported(
+            "datasets of different shapes or types are no channels of one recording",
+            path=path,
+            found=_listing(chosen),
+            hint="Name one with dataset=",
+        )
+    first = chosen[0][1]
+    if first.dtype.kind not in _KINDS:
+        raise Unsupported(f"{chosen[0][0]} holds no numbers", path=path, found=str(first.dtype))
+    names = tuple(name for name, _, _ in chosen)
+    return Movie(names, _axes(first, names, axes, path))
+
+
+def _named(found: list[Found], wanted: list[str], path: str) -> list[Found]:
+    by_name = {name: entry for entry in found for name in (entry[0],)}
+    chosen = []
+    for name in wanted:
+        entry = by_name.get("/" + name.strip("/"))
+        if entry is None:
+            raise OptionError(f"no dataset {name!r}", path=path, expected=_listing(found) or "a file with datasets")
+        if entry[2]:
+            refuse(entry[0], entry[2], path)
+        chosen.append(entry)
+    return chosen
+
+
+def _discovered(found: list[Found], path: str) -> list[Found]:
+    movies = [entry for entry in found if entry[1] is not None and 3 <= len(entry[1].shape) <= 5]
+    movies = [entry for entry in movies if entry[1].dtype.kind in _KINDS]
+    groups: dict[tuple[str, tuple[int, ...]], list[tuple[int, Found]]] = {}
+    for entry in movies:
+        match = _CHANNEL.fullmatch(entry[0])
+        if match:
+            key = (match["prefix"].lower(), tuple(entry[1].shape))
+            groups.setdefault(key, []).append((int(match["number"]), entry))
+    if groups:
+        largest = max(groups.values(), key=len)
+        return [entry for _, entry in sorted(largest, key=lambda pair: pair[0])]
+    for usual in _USUAL:
+        named = [entry for entry in movies if entry[0].rpartition("/")[2].lower() == usual]
+        if len(named) == 1:
+            return named
+    if len(movies) == 1:
+        return movies
+    raise FormatError(
+        "several datasets could be the recording" if movies else "no dataset of 3 to 5 axes",
+        path=path,
+        found=_listing(movies or found) or "an empty file",
+        hint="Name one with dataset= (--dataset)",
+    )
+
+
+def _listing(found: list[Found]) -> str:
+    shown = [f"{name} {tuple(item.shape)} {item.dtype}" for name, item, _ in found if item is not None]
+    return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
+
+
+def _axes(dataset: Any, names: tuple[str, ...], axes: str | None, path: str) -> str:
+    shape = tuple(dataset.shape)
+    if axes is not None:
+        return array_axes(shape, axes)
+    if len(shape) == 2:
+        return "YX"
+    ordering = _ordering(dataset)
+    if len(shape) == 3:
+        if ordering is not None:
+            return ordering
+        guess = "TYX"
+    elif len(shape) == 4:
+        guess = "TYXC" if shape[-1] <= 4 and len(names) == 1 else "TZYX"
+    elif len(shape) == 5:
+        guess = "TCZYX"
+    else:
+        raise Unsupported(f"{names[0]} has {len(shape)} axes", path=path, expected="2 to 5")
+    warn(f"{path}: {names[0]} {shape} does not name its axes; they are taken as {guess}")
+    return guess
+
+
+def _ordering(dataset: Any) -> str | None:
+    """PyFlowReg's attribute: where H, W and T stand among the stored axes."""
+    for owner in (dataset, dataset.parent):
+        value = owner.attrs.get("dimension_ordering")
+        try:
+            positions = [int(position) for position in value] if value is not None else []
+        except (TypeError, ValueError):
+            continue
+        if sorted(positions) == [0, 1, 2]:
+            letters = dict(zip(positions, "YXT", strict=True))
+            return "".join(letters[position] for position in range(3))
+    return None

@@ -1,0 +1,156 @@
+"""HDF5 movies as recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from galvo.core.axes import AXES, Shape
+from galvo.core.index import FrameIndex, Int64
+from galvo.core.metadata import Metadata
+from galvo.core.read import IndexedReader, Reader
+from galvo.core.recording import Recording
+from galvo.core.selection import Selection
+from galvo.core.source import FileSource
+from galvo.errors import Malformed
+from galvo.formats.hdf5.access import opened
+from galvo.formats.hdf5.chunks import SkippedFilters, chunk_index
+from galvo.formats.hdf5.discovery import Movie, find_movie
+from galvo.formats.hdf5.library import LibraryReader
+from galvo.formats.hdf5.schema import GROUP, StoredFacts, StoredFrameChecksums, read_left_out, read_metadata
+from galvo.limits import DEFAULT_LIMITS, Limits
+
+__all__ = ["open_hdf5"]
+
+
+def open_hdf5(
+    paths: Sequence[str],
+    *,
+    dataset: str | Sequence[str] | None = None,
+    axes: str | None = None,
+    allow_external: bool = False,
+    damaged: str = "raise",
+    limits: Limits = DEFAULT_LIMITS,
+) -> Recording:
+    """An HDF5 movie.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        One file.
+    dataset : str or list of str, optional
+        The dataset, or those of the channels, instead of discovering them.
+    axes : str, optional
+        Letters of T C Z Y X in stored order.
+    allow_external : bool
+        Follow links to other files, external storage and virtual datasets.
+    damaged : "raise" or "report"
+        HDF5 structure that does not parse cannot be opened in part; both raise.
+    limits : Limits
+
+    Returns
+    -------
+    Recording
+    """
+    (path,) = paths
+    with opened(path) as file:
+        own = isinstance(file.get(GROUP, getlink=True), h5py.HardLink) and dataset is None and "schema_version" in file[GROUP]
+        movie = _own_movie(file, path) if own else find_movie(file, path, dataset, axes, allow_external)
+        first = file[movie.names[0]]
+        shape = _shape(movie, tuple(first.shape))
+        limits.check("frame_bytes", shape[3] * shape[4] * first.dtype.itemsize, path=path)
+        metadata = read_metadata(file, path, limits) if own else Metadata(format="hdf5")
+        chunks = _natural_chunks(first, movie, shape)
+        library = LibraryReader(path, movie, shape, first.dtype, chunks)
+        index = None if allow_external else chunk_index(file, path, movie, shape, limits)
+    if not own:
+        return Recording(_reader(path, index, library), metadata, files=[path])
+    if metadata.channel_names and len(metadata.channel_names) != shape[1]:
+        raise Malformed(f"/{GROUP}/channel_names does not fit the {shape[1]} channels", path=path)
+    if metadata.z_um is not None and len(metadata.z_um) != shape[2]:
+        raise Malformed(f"/{GROUP}/z_um does not fit the {shape[2]} planes", path=path)
+    return Recording(
+        _reader(path, index, library),
+        metadata,
+        files=[path],
+        facts=StoredFacts(path, shape[:3]),
+        left_out=read_left_out(metadata),
+        checksums=StoredFrameChecksums(path),
+    )
+
+
+def _reader(path: str, index: FrameIndex | None, library: LibraryReader) -> Reader:
+    return library if index is None else _ChunkedReader(path, index, library)
+
+
+def _own_movie(file: h5py.File, path: str) -> Movie:
+    """The datasets that galvo wrote: hard links /ch1 .. /chN in this file."""
+    count = 0
+    while isinstance(file.get(f"ch{count + 1}", getlink=True), h5py.HardLink):
+        count += 1
+    names = tuple(f"/ch{number}" for number in range(1, count + 1))
+    items = [file[name] for name in names]
+    shapes = {item.shape if isinstance(item, h5py.Dataset) else None for item in items}
+    stored = file[GROUP].get("shape")
+    if len(shapes) != 1 or None in shapes or not isinstance(stored, h5py.Dataset) or stored.shape != (5,):
+        raise Malformed("the channels of a galvo file are missing or differ", path=path, found=f"{count} channels")
+    t, c, z, y, x = (int(length) for length in stored[...])
+    expected = (t, z, y, x) if z > 1 else (t, y, x)
+    if c != count or shapes != {expected}:
+        raise Malformed(
+            "the datasets do not have the shape that the file states",
+            path=path,
+            found=f"{count} x {shapes.pop()}",
+            expected=f"{c} x {expected}",
+        )
+    for name, item in zip(names, items, strict=True):
+        plist = item.id.get_create_plist()
+        if plist.get_layout() == h5py.h5d.VIRTUAL or plist.get_external_count():
+            raise Malformed(f"{name} does not hold its own pixels", path=path)
+    return Movie(names, "TZYX" if z > 1 else "TYX")
+
+
+def _shape(movie: Movie, stored: tuple[int, ...]) -> Shape:
+    lengths = dict(zip(movie.axes, stored, strict=True))
+    if len(movie.names) > 1:
+        lengths["C"] = len(movie.names)
+    t, c, z, y, x = (lengths.get(letter, 1) for letter in AXES)
+    return t, c, z, y, x
+
+
+def _natural_chunks(dataset: Any, movie: Movie, shape: Shape) -> Shape:
+    if dataset.chunks is None:
+        return (1, 1, 1, shape[3], shape[4])
+    lengths = dict(zip(movie.axes, dataset.chunks, strict=True))
+    t, c, z, y, x = (lengths.get(letter, 1) for letter in AXES)
+    return t, c, z, y, x
+
+
+class _ChunkedReader:
+    """Reads by chunk table; by libhdf5 once the table shows chunks that only it can decode."""
+
+    def __init__(self, path: str, index: FrameIndex, library: LibraryReader) -> None:
+        self._indexed = IndexedReader(FileSource([path]), index)
+        self._library = library
+        self._current: Reader = self._indexed
+        self.shape, self.dtype, self.chunks = index.shape, self._indexed.dtype, library.chunks
+
+    def read(self, selection: Selection, out: NDArray[Any]) -> None:
+        """Fill `out` with the selected pixels."""
+        try:
+            self._current.read(selection, out)
+        except SkippedFilters:
+            self._current = self._library
+            self._current.read(selection, out)
+
+    def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
+        """All frames lie in the one file."""
+        return {"file": np.zeros_like(t)}
+
+    def close(self) -> None:
+        """Close the file."""
+        self._indexed.close()

@@ -1,0 +1,291 @@
+"""The group `/galvo`: what a recording is besides its pixels, as 1-D datasets.
+
+Texts are UTF-8 bytes; what is unknown is an empty dataset. `metadata_crc32c` covers every other dataset's name, type
+and bytes, in the order of their names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from galvo import native
+from galvo.core.index import Int64
+from galvo.core.metadata import LeftOut, Metadata
+from galvo.core.recording import Recording
+from galvo.core.sink import BlockIndex, WritePlan
+from galvo.errors import Malformed, Unsupported
+from galvo.formats import REGISTRY
+from galvo.formats.hdf5.access import opened
+from galvo.limits import Limits
+
+__all__ = [
+    "GROUP",
+    "StoredFacts",
+    "StoredFrameChecksums",
+    "create_group",
+    "finish_group",
+    "read_left_out",
+    "read_metadata",
+    "write_frames",
+]
+
+GROUP = "galvo"
+SCHEMA_VERSION = 1
+_CHECKSUM = "metadata_crc32c"
+
+
+# ---- writing ----------------------------------------------------------------------------------------------------------
+
+
+def create_group(file: h5py.File, plan: WritePlan, axes: str) -> None:
+    """Write what is known before the pixels, and make room for the frame table."""
+    group = file.create_group(GROUP)
+    recording, metadata = plan.recording, plan.recording.metadata
+    group["schema_version"] = np.array([SCHEMA_VERSION], np.int64)
+    group["axes"] = _utf8(axes)
+    group["shape"] = np.array(recording.shape, np.int64)
+    group["channel_names"] = _utf8(json.dumps(list(metadata.channel_names), ensure_ascii=False))
+    group["frame_rate_hz"] = _known(metadata.frame_rate_hz)
+    group["pixel_size_um"] = _known(metadata.pixel_size_um)
+    group["z_um"] = _known(metadata.z_um)
+    group["start_time"] = _utf8(metadata.start_time or "")
+    group["source_format"] = _utf8(str(metadata.attributes.get("source_format", metadata.format)))
+    group["source_version"] = _utf8(str(metadata.attributes.get("source_version", metadata.version) or ""))
+    group["provenance"] = _utf8(json.dumps(plan.provenance, ensure_ascii=False, default=str))
+    attributes = {name: value for name, value in metadata.attributes.items() if not name.startswith("source_")}
+    group["attributes"] = _utf8(json.dumps(attributes, ensure_ascii=False, default=str))
+    for name, text in metadata.texts.items():
+        group[f"texts/{name}"] = _utf8(text)
+    _create_frames(group, recording)
+
+
+def _utf8(text: str) -> NDArray[np.uint8]:
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def _known(value: float | tuple[float, ...] | None) -> NDArray[np.float64]:
+    return np.atleast_1d(np.array([] if value is None else value, np.float64))
+
+
+def _create_frames(group: h5py.Group, recording: Recording) -> None:
+    """Empty columns of the frame table, one row per (t, c, z)."""
+    sample = _frame_columns(recording.isel(t=slice(0, 1), c=slice(0, 1), z=slice(0, 1)))
+    rows = recording.shape[0] * recording.shape[1] * recording.shape[2]
+    for name, column in sample.items():
+        group.create_dataset(
+            f"frames/{name}",
+            (rows,),
+            column.dtype,
+            chunks=(min(rows, 65536),),
+            compression="gzip",
+            compression_opts=4,
+            shuffle=True,
+        )
+
+
+def _frame_columns(recording: Recording) -> dict[str, NDArray[Any]]:
+    """The frame table without positions; `file` and `page` are those of the source."""
+    table = recording.frame_table()
+    renamed = {"file": "source_file", "page": "source_page"}
+    names = [name for name in table.dtype.names or () if name not in ("t", "c", "z")]
+    if "source_page" in names:
+        names = [name for name in names if name not in renamed]
+    return {renamed.get(name, name): table[name] for name in names}
+
+
+def write_frames(group: h5py.Group, recording: Recording, index: BlockIndex) -> None:
+    """Fill the rows of the frame table that belong to a block."""
+    if "frames" not in group:
+        return
+    t, c, z = index[:3]
+    columns = _frame_columns(recording.isel(t=t, c=c, z=z))
+    _, channels, planes = recording.shape[:3]
+    whole = (c.stop - c.start, z.stop - z.start) == (channels, planes)
+    for name, column in columns.items():
+        dataset = group[f"frames/{name}"]
+        if whole:
+            dataset[t.start * channels * planes : t.stop * channels * planes] = column
+            continue
+        cube = column.reshape(t.stop - t.start, c.stop - c.start, -1)
+        for i in range(cube.shape[0]):
+            for j in range(cube.shape[1]):
+                row = ((t.start + i) * channels + c.start + j) * planes + z.start
+                dataset[row : row + cube.shape[2]] = cube[i, j]
+
+
+def finish_group(group: h5py.Group, blocks: tuple[BlockIndex, ...], checksums: NDArray[np.uint32]) -> None:
+    """Write the blocks' checksums and the metadata's own."""
+    bounds = [[part.start, part.stop] for index in blocks for part in index]
+    group["block_bounds"] = np.array(bounds, np.int64).reshape(-1)
+    group["block_crc32c"] = checksums
+    group[_CHECKSUM] = np.array([_metadata_checksum(group)], np.uint32)
+
+
+def _metadata_checksum(group: h5py.Group) -> int:
+    names: list[str] = []
+    group.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    crc = 0
+    for name in sorted(names):
+        if name == _CHECKSUM:
+            continue
+        dataset = group[name]
+        crc = native.crc32c(f"{name}\0{dataset.dtype.str}\0{dataset.shape}\0".encode(), crc)
+        for start in range(0, dataset.shape[0], 1 << 20):
+            crc = native.crc32c(dataset[start : start + (1 << 20)].tobytes(), crc)
+    return crc
+
+
+# ---- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _array(group: h5py.Group, name: str, kinds: str, path: str, limits: Limits) -> NDArray[Any]:
+    dataset = group.get(name)
+    if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1 or dataset.dtype.kind not in kinds:
+        raise Malformed(f"/{GROUP}/{name} is missing or of another kind", path=path)
+    limits.check("text_bytes", dataset.size * dataset.dtype.itemsize, path=path)
+    return np.asarray(dataset[...])
+
+
+def _text(group: h5py.Group, name: str, path: str, limits: Limits) -> str:
+    try:
+        return _array(group, name, "u", path, limits).tobytes().decode()
+    except UnicodeDecodeError as error:
+        raise Malformed(f"/{GROUP}/{name} is no UTF-8 text", path=path) from error
+
+
+def _json(group: h5py.Group, name: str, path: str, limits: Limits) -> Any:
+    try:
+        return json.loads(_text(group, name, path, limits))
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"/{GROUP}/{name} is no JSON", path=path) from error
+
+
+def read_metadata(file: h5py.File, path: str, limits: Limits) -> Metadata:
+    """The metadata that galvo wrote.
+
+    Raises
+    ------
+    Unsupported
+        Written by a later galvo in a schema of its own.
+    Malformed
+        Parts are missing or of another kind.
+    """
+    group = file[GROUP]
+    version = _array(group, "schema_version", "i", path, limits)
+    if version.size != 1 or version[0] != SCHEMA_VERSION:
+        raise Unsupported(
+            "written by another galvo", path=path, found=f"schema {version.tolist()}", expected=f"schema {SCHEMA_VERSION}"
+        )
+    names = _json(group, "channel_names", path, limits)
+    attributes = _json(group, "attributes", path, limits)
+    if not isinstance(names, list) or not isinstance(attributes, dict):
+        raise Malformed(f"/{GROUP}/channel_names or attributes is no list and mapping", path=path)
+    texts = {name: _text(group, f"texts/{name}", path, limits) for name in group.get("texts", ())}
+    source_format = _text(group, "source_format", path, limits)
+    rate = _array(group, "frame_rate_hz", "f", path, limits)
+    size = _array(group, "pixel_size_um", "f", path, limits)
+    depths = _array(group, "z_um", "f", path, limits)
+    attributes |= {
+        "source_format": source_format,
+        "source_version": _text(group, "source_version", path, limits) or None,
+        "provenance": _json(group, "provenance", path, limits),
+    }
+    return Metadata(
+        format="hdf5",
+        version=f"galvo schema {SCHEMA_VERSION}",
+        channel_names=tuple(str(name) for name in names),
+        frame_rate_hz=float(rate[0]) if rate.size else None,
+        pixel_size_um=(float(size[0]), float(size[1])) if size.size == 2 else None,
+        z_um=tuple(depths.tolist()) if depths.size else None,
+        start_time=_text(group, "start_time", path, limits) or None,
+        header=_header(source_format, texts),
+        texts=texts,
+        attributes=attributes,
+    )
+
+
+def _header(source_format: str, texts: Mapping[str, str]) -> Mapping[str, Any]:
+    """The vendor's header, by the parser of the format that it came from."""
+    entry = REGISTRY.all().get(source_format)
+    if entry is None or entry.parse_header is None or "header" not in texts:
+        return {}
+    return entry.parse_header(texts["header"])
+
+
+def read_left_out(metadata: Metadata) -> list[LeftOut]:
+    """What the conversion had left out, as the file remembers it."""
+    provenance = metadata.attributes.get("provenance")
+    entries = provenance.get("left_out") if isinstance(provenance, dict) else None
+    found = []
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and isinstance(entry.get("page_count"), int):
+            found.append(LeftOut(str(entry.get("what")), entry["page_count"], str(entry.get("reason"))))
+    return found
+
+
+class StoredFacts:
+    """The frame table of a file, read when it is first asked for.
+
+    Parameters
+    ----------
+    path : str
+    lengths : (T, C, Z)
+    """
+
+    def __init__(self, path: str, lengths: tuple[int, int, int]) -> None:
+        self._path = path
+        self._lengths = lengths
+        self._columns: dict[str, NDArray[Any]] | None = None
+
+    def _load(self) -> dict[str, NDArray[Any]]:
+        rows = self._lengths[0] * self._lengths[1] * self._lengths[2]
+        with opened(self._path) as file:
+            frames = file[GROUP].get("frames", {})
+            for name, column in frames.items():
+                if not isinstance(column, h5py.Dataset) or column.shape != (rows,) or column.dtype.kind not in "iuf":
+                    raise Malformed(f"/{GROUP}/frames/{name} is no column of {rows} frames", path=self._path)
+            return {name: np.asarray(column[...]) for name, column in frames.items()}
+
+    def read(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
+        """Columns of the frames at (t, c, z)."""
+        if self._columns is None:
+            self._columns = self._load()
+        row = (t * self._lengths[1] + c) * self._lengths[2] + z
+        return {name: column[row] for name, column in self._columns.items()}
+
+
+class StoredFrameChecksums:
+    """The checksums in `/galvo`.
+
+    Parameters
+    ----------
+    path : str
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def blocks(self) -> list[tuple[tuple[slice, ...], int]]:
+        """Index and CRC-32C of each block."""
+        with opened(self._path) as file:
+            group = file[GROUP]
+            bounds, crcs = np.asarray(group["block_bounds"][...]), np.asarray(group["block_crc32c"][...])
+        if bounds.shape != (crcs.size * 10,):
+            raise Malformed(f"/{GROUP}/block_bounds does not fit block_crc32c", path=self._path)
+        pairs = bounds.reshape(-1, 5, 2).tolist()
+        return [(tuple(slice(*pair) for pair in one), int(crc)) for one, crc in zip(pairs, crcs, strict=True)]
+
+    def metadata_damage(self) -> list[str]:
+        """One line when the metadata does not match its checksum."""
+        with opened(self._path) as file:
+            group = file[GROUP]
+            stored = np.asarray(group[_CHECKSUM][...])
+            if stored.size == 1 and int(stored[0]) == _metadata_checksum(group):
+                return []
+        return [f"/{GROUP}: the checksum of the metadata does not match"]

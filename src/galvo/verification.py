@@ -1,0 +1,198 @@
+"""Proving that a file still holds what was written into it, or what another one holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galvo.core.checksum import block_checksum
+from galvo.core.metadata import LeftOut
+from galvo.core.recording import DEFAULT_BLOCK_BYTES, Recording, block_selections
+from galvo.errors import DamagedData
+from galvo.formats.opening import open_recording
+from galvo.progress import ProgressOption, reporting
+
+__all__ = ["VerifyResult", "compare", "verify"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyResult:
+    """What a verification found.
+
+    Attributes
+    ----------
+    path : str
+    against : str or None
+    method : str
+        "checksums" (stored ones, recomputed), "compared" (with the other recording) or "read" (no checksums are stored:
+        everything was read and decoded, which cannot find changed pixels).
+    frame_count : int
+        Frames that were read.
+    differences : tuple of str
+        Empty when all is well.
+    left_out : tuple of LeftOut
+        Pages that the files hold and the recording does not show; they are not verified.
+    """
+
+    path: str
+    against: str | None
+    method: str
+    frame_count: int
+    differences: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Nothing differs."""
+        return not self.differences
+
+
+def verify(
+    path: Any,
+    against: Any = None,
+    *,
+    progress: ProgressOption = False,
+    block_bytes: int = DEFAULT_BLOCK_BYTES,
+    **options: Any,
+) -> VerifyResult:
+    """Check a recording against its own checksums, or against another one.
+
+    Parameters
+    ----------
+    path : anything that `galvo.open` takes
+    against : anything that `galvo.open` takes, optional
+        Pixels and metadata must be equal.
+    progress : bool or callable
+    block_bytes : int
+    **options
+        Passed to `galvo.open` for `path`.
+
+    Returns
+    -------
+    VerifyResult
+
+    Raises
+    ------
+    FormatError, DamagedData
+        A recording cannot be read.
+    """
+    recording = open_recording(path, **options)
+    try:
+        if against is not None:
+            return compare(recording, against, progress, block_bytes)
+        return _check(recording, progress, block_bytes)
+    finally:
+        if recording is not path:
+            recording.close()
+
+
+def _check(recording: Recording, progress: ProgressOption, block_bytes: int) -> VerifyResult:
+    stored = recording.checksums
+    differences: list[str] = []
+    blocks: Sequence[tuple[tuple[slice, ...], int | None]]
+    if stored is None:
+        blocks = [(index, None) for index in block_selections(recording.shape, recording.dtype.itemsize, block_bytes)]
+    else:
+        differences += stored.metadata_damage()
+        blocks = stored.blocks()
+    done = 0
+    with reporting(progress, "verifying") as report:
+        for index, crc in blocks:
+            try:
+                pixels = recording[index]
+                if crc is not None and block_checksum(pixels) != crc:
+                    differences.append(f"frames {index[0].start} to {index[0].stop - 1}: the checksum does not match")
+                done += pixels.nbytes
+            except DamagedData as error:
+                differences.append(f"frames {index[0].start} to {index[0].stop - 1}: {error}")
+            report(done, recording.nbytes)
+    return VerifyResult(
+        path=_name(recording),
+        against=None,
+        method="read" if stored is None else "checksums",
+        frame_count=math.prod(recording.shape[:3]),
+        differences=tuple(differences),
+        left_out=recording.left_out,
+    )
+
+
+def compare(
+    recording: Recording, other: Any, progress: ProgressOption = False, block_bytes: int = DEFAULT_BLOCK_BYTES
+) -> VerifyResult:
+    """Check that two recordings are equal in pixels and metadata.
+
+    Parameters
+    ----------
+    recording : Recording
+    other : anything that `galvo.open` takes
+    progress : bool or callable
+    block_bytes : int
+
+    Returns
+    -------
+    VerifyResult
+        Its `path` and `against` name the first file of each.
+    """
+    second = open_recording(other)
+    try:
+        differences = _metadata_differences(recording, second)
+        frames = 0
+        if recording.shape != second.shape or recording.dtype != second.dtype:
+            kinds = f"{recording.shape} {recording.dtype} against {second.shape} {second.dtype}"
+            differences.insert(0, f"{kinds}: pixels were not compared")
+        else:
+            frames = math.prod(recording.shape[:3])
+            done = 0
+            with reporting(progress, "comparing") as report:
+                for index, pixels in recording.blocks(block_bytes):
+                    differences += _pixel_differences(index, pixels, second[index])
+                    done += pixels.nbytes
+                    report(done, recording.nbytes)
+        return VerifyResult(
+            path=_name(recording),
+            against=_name(second),
+            method="compared",
+            frame_count=frames,
+            differences=tuple(differences),
+            left_out=recording.left_out,
+        )
+    finally:
+        if second is not other:
+            second.close()
+
+
+def _name(recording: Recording) -> str:
+    return str(recording.files[0]) if recording.files else "an array"
+
+
+def _pixel_differences(index: tuple[slice, ...], one: NDArray[Any], other: NDArray[Any]) -> Iterator[str]:
+    # bytes, so that NaN equals NaN and -0.0 differs from 0.0
+    if one.tobytes() == other.tobytes():
+        return
+    unequal = one.view(np.uint8).reshape(*one.shape, -1) != other.view(np.uint8).reshape(*one.shape, -1)
+    frames = np.argwhere(unequal.any(axis=(3, 4, 5)))
+    t, c, z = frames[0] + [part.start for part in index[:3]]
+    yield f"pixels of {len(frames)} frames differ, first at t={t}, c={c}, z={z}"
+
+
+def _metadata_differences(one: Recording, other: Recording) -> list[str]:
+    found = []
+    for what in ("channel_names", "frame_rate_hz", "pixel_size_um", "start_time"):
+        mine, theirs = getattr(one.metadata, what), getattr(other.metadata, what)
+        if mine != theirs:
+            found.append(f"{what}: {mine} against {theirs}")
+    for what in ("z_um", "timestamps"):
+        mine, theirs = getattr(one, what), getattr(other, what)
+        if (mine is None) != (theirs is None) or (mine is not None and not np.array_equal(mine, theirs, equal_nan=True)):
+            found.append(f"{what} differ")
+    found += [
+        f"the vendor's {name} text differs"
+        for name in ("header", "roi")
+        if one.metadata.texts.get(name) != other.metadata.texts.get(name)
+    ]
+    return found

@@ -1,0 +1,73 @@
+"""Fixtures for all tests: nothing may leak, and it is said which instruction set and which data were used."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from pathlib import Path
+
+import hypothesis
+import psutil
+import pytest
+
+from galvo import native
+
+hypothesis.settings.register_profile(
+    "galvo", derandomize=True, deadline=None, database=None, max_examples=60, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("galvo")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def sample_folder() -> Path:
+    return Path(os.environ.get("GALVO_SAMPLE_DATA") or ROOT.parent / "shared" / "data")
+
+
+def pytest_report_header(config):
+    present = "present" if sample_folder().is_dir() else "absent: tests on genuine recordings are skipped"
+    return f"galvo: instruction set {native.isa()}; genuine recordings {present}"
+
+
+@pytest.fixture(scope="session")
+def sample_data() -> Path:
+    """The folder of genuine recordings."""
+    folder = sample_folder()
+    if not folder.is_dir():
+        pytest.skip("no genuine recordings: GALVO_SAMPLE_DATA does not name a folder, and the default one is absent")
+    return folder
+
+
+def _descriptor_count(process: psutil.Process) -> int:
+    return process.num_handles() if os.name == "nt" else process.num_fds()
+
+
+def _left_open(process: psutil.Process, before: list[str], count: int) -> list[str]:
+    after = [entry.path for entry in process.open_files()]
+    for path in before:
+        if path in after:
+            after.remove(path)
+    more = _descriptor_count(process) - count
+    # handles of Windows are not only files
+    return after or ([f"{more} descriptors"] if more > 0 and os.name != "nt" else [])
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_open(request):
+    """No test leaves a file open or a thread running."""
+    process = psutil.Process()
+    gc.collect()
+    files = [entry.path for entry in process.open_files()]
+    count, threads = _descriptor_count(process), set(threading.enumerate())
+    yield
+    left = _left_open(process, files, count)
+    if left:
+        gc.collect()
+        left = _left_open(process, files, count)
+    assert not left, f"left open: {left}"
+    running = [thread for thread in threading.enumerate() if thread not in threads]
+    for thread in running:
+        thread.join(2)
+    running = [thread.name for thread in running if thread.is_alive()]
+    assert not running, f"left running: {running}"
