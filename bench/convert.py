@@ -16,11 +16,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import tifffile
+
+import galvo
 from bench.recording import CHANNELS, data_folder, scanimage_file
 from bench.report import Report, parser
 from bench.timing import interleave
-
-import galvo
 
 HEIGHT = WIDTH = 512
 COPY_BYTES = 8 << 20

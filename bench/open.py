@@ -5,11 +5,11 @@ from pathlib import Path
 from types import ModuleType
 
 import tifffile
+
+import galvo
 from bench.recording import CHANNELS, data_folder, scanimage_file
 from bench.report import Report, parser
 from bench.timing import interleave, with_peer
-
-import galvo
 
 PAGE_COUNTS = (200, 20_000)
 

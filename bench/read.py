@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import tifffile
+
+import galvo
 from bench.recording import CHANNELS, data_folder, page_offsets, scanimage_file
 from bench.report import Report, parser
 from bench.timing import interleave, with_peer
-
-import galvo
 
 HEIGHT = WIDTH = 512
 FLOOR = "floor (preadv)"

@@ -188,7 +188,10 @@ def _metadata_differences(one: Recording, other: Recording) -> list[str]:
             found.append(f"{what}: {mine} against {theirs}")
     for what in ("z_um", "timestamps"):
         mine, theirs = getattr(one, what), getattr(other, what)
-        if (mine is None) != (theirs is None) or (mine is not None and not np.array_equal(mine, theirs, equal_nan=True)):
+        same = mine is theirs or (
+            mine is not None and theirs is not None and np.array_equal(mine, theirs, equal_nan=True)
+        )
+        if not same:
             found.append(f"{what} differ")
     found += [
         f"the vendor's {name} text differs"

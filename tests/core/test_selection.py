@@ -21,13 +21,13 @@ def array_of(shape):
 
 @st.composite
 def axis_key(draw, length, names=()):
-    whole = st.integers(-length, length - 1) if length else st.nothing()
+    whole = st.integers(-length, length - 1) if length else st.just(0)
     bound = st.none() | st.integers(-length - 3, length + 3)
     step = st.none() | st.integers(-4, 4).filter(bool)
     kinds = [
         st.builds(slice, bound, bound, step),
-        st.lists(whole, max_size=6),
-        st.lists(whole, max_size=6).map(lambda items: np.array(items, np.int32)),
+        st.lists(whole, max_size=6 if length else 0),
+        st.lists(whole, max_size=6 if length else 0).map(lambda items: np.array(items, np.int32)),
         st.lists(st.booleans(), min_size=length, max_size=length).map(lambda items: np.array(items, np.bool_)),
     ]
     if length:

@@ -1,8 +1,8 @@
 """The only place that opens a file for writing, and the only one that gives a file its final name.
 
 An output is written as ``<name>.partial`` beside its final path, synced, and renamed; so at any moment the final path
-is absent, or the old complete file, or the new complete one. (ALICE, OSDI 2014: a rename before the data are on the disk
-is the classic way to lose both.)
+is absent, or the old complete file, or the new complete one. (ALICE, OSDI 2014: a rename before the data are on the
+disk is the classic way to lose both.)
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class ListedPages:
     @property
     def count(self) -> int:
         """Number of pages."""
-        return self.offset.shape[0]
+        return int(self.offset.shape[0])
 
     @property
     def check(self) -> None:

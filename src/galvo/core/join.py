@@ -153,7 +153,7 @@ def join(parts: Sequence[Recording], axis: Literal["t", "c"] = "t") -> Recording
 
 def _merge(all_metadata: Sequence[Metadata], axis: str) -> Metadata:
     first = all_metadata[0]
-    agreed = {
+    agreed: dict[str, Any] = {
         name: getattr(first, name)
         if all(getattr(other, name) == getattr(first, name) for other in all_metadata)
         else None

@@ -148,7 +148,7 @@ class IndexedReader:
         axes = self.index.stored_axes
         return self.index.codec.is_raw and axes == "".join(letter for letter in AXES if letter in axes)
 
-    # ---- uncompressed -------------------------------------------------------------------------------------------
+    # ---- uncompressed ------------------------------------------------------------------------------------------------
 
     def _read_direct(self, selection: Selection, out: NDArray[Any]) -> None:
         index, itemsize = self.index, self.dtype.itemsize
@@ -302,7 +302,7 @@ class IndexedReader:
             return Truncated(f"page {page} is cut off", path=path, offset=value, hint="The frames before it can be read")
         return ReadError(os.strerror(value), path=path)
 
-    # ---- compressed, or samples between the pixels ---------------------------------------------------------------
+    # ---- compressed, or samples between the pixels -------------------------------------------------------------------
 
     def _read_decoded(self, selection: Selection, out: NDArray[Any]) -> None:
         index = self.index

@@ -266,7 +266,8 @@ class Recording:
         Parameters
         ----------
         key : int, slice, list of int, boolean mask, channel name, ..., or a tuple of them
-            Relative to T C Z Y X. An integer or a name drops its axis; lists on several axes select their outer product.
+            Relative to T C Z Y X. An integer or a name drops its axis; lists on several axes select their outer
+            product.
 
         Returns
         -------

@@ -93,8 +93,8 @@ class Registry:
         for row in self._rows:
             module, _, attribute = row.partition(":")
             loaded.append((row, getattr(import_module(module), attribute)))
-        for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
-            loaded.append((point.value, point.load()))
+        points = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name)
+        loaded += [(point.value, point.load()) for point in points]
         for origin, entry in loaded:
             if not isinstance(entry, Format):
                 raise OptionError(f"{origin} is no galvo format", found=type(entry).__name__, expected="a Format")

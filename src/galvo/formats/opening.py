@@ -184,7 +184,7 @@ def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Re
     if len(found) == 1:
         return _open_one(*found[0], options)
     if not found:
-        raise UnknownFormat("the folder holds no recording that galvo knows", path=folder, found=f"{len(names)} entries")
+        raise UnknownFormat("the folder holds no recording", path=folder, found=f"{len(names)} entries")
     listed = "; ".join(f"{Path(members[0]).name} ({entry.name}, {len(members)} files)" for entry, members in found[:8])
     more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
     raise UnknownFormat(

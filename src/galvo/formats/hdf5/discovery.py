@@ -1,9 +1,9 @@
 """Which datasets of an HDF5 file are the recording, and what their axes are.
 
 Rule (pyflowreg spec 2.3 and the decisions of 2.12): a dataset that is named by the caller; else the largest group of
-``<prefix>ch<number>`` (``channel``, ``chan``) of one shape; else ``mov``, ``data`` or ``dataset``; else the only dataset of
-3 to 5 axes. Axes: the caller's; else the file's own attribute ``dimension_ordering``; else 3-D is TYX, 4-D is TYXC when
-its last axis is at most 4 and TZYX otherwise, 5-D is TCZYX. What was guessed is said in a warning.
+``<prefix>ch<number>`` (``channel``, ``chan``) of one shape; else ``mov``, ``data`` or ``dataset``; else the only one
+with 3 to 5 axes. Axes: the caller's; else the file's own attribute ``dimension_ordering``; else 3-D is TYX, 4-D is
+TYXC when its last axis is at most 4 and TZYX otherwise, 5-D is TCZYX. What was guessed is said in a warning.
 """
 
 from __future__ import annotations

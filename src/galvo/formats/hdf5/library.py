@@ -68,7 +68,7 @@ class LibraryReader:
                     for axis, letter in enumerate(AXES)
                 ]
                 if several:
-                    out[:, position : position + 1] = slab[np.ix_(picks[0], [0], *picks[2:])]
+                    out[:, position : position + 1] = slab[np.ix_(picks[0], np.zeros(1, np.int64), *picks[2:])]
                 else:
                     out[...] = slab[np.ix_(*picks)]
 

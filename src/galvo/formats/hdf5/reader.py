@@ -58,7 +58,7 @@ def open_hdf5(
     """
     (path,) = paths
     with opened(path) as file:
-        own = isinstance(file.get(GROUP, getlink=True), h5py.HardLink) and dataset is None and "schema_version" in file[GROUP]
+        own = dataset is None and _is_own(file)
         movie = _own_movie(file, path) if own else find_movie(file, path, dataset, axes, allow_external)
         first = file[movie.names[0]]
         shape = _shape(movie, tuple(first.shape))
@@ -87,7 +87,12 @@ def _reader(path: str, index: FrameIndex | None, library: LibraryReader) -> Read
     return library if index is None else _ChunkedReader(path, index, library)
 
 
-def _own_movie(file: h5py.File, path: str) -> Movie:
+def _is_own(file: h5py.Group) -> bool:
+    """Whether galvo wrote the file."""
+    return isinstance(file.get(GROUP, getlink=True), h5py.HardLink) and "schema_version" in file[GROUP]
+
+
+def _own_movie(file: h5py.Group, path: str) -> Movie:
     """The datasets that galvo wrote: hard links /ch1 .. /chN in this file."""
     count = 0
     while isinstance(file.get(f"ch{count + 1}", getlink=True), h5py.HardLink):

@@ -40,10 +40,10 @@ SCHEMA_VERSION = 1
 _CHECKSUM = "metadata_crc32c"
 
 
-# ---- writing ----------------------------------------------------------------------------------------------------------
+# ---- writing ---------------------------------------------------------------------------------------------------------
 
 
-def create_group(file: h5py.File, plan: WritePlan, axes: str) -> None:
+def create_group(file: h5py.Group, plan: WritePlan, axes: str) -> None:
     """Write what is known before the pixels, and make room for the frame table."""
     group = file.create_group(GROUP)
     recording, metadata = plan.recording, plan.recording.metadata
@@ -141,7 +141,7 @@ def _metadata_checksum(group: h5py.Group) -> int:
     return crc
 
 
-# ---- reading ----------------------------------------------------------------------------------------------------------
+# ---- reading ---------------------------------------------------------------------------------------------------------
 
 
 def _array(group: h5py.Group, name: str, kinds: str, path: str, limits: Limits) -> NDArray[Any]:
@@ -166,7 +166,7 @@ def _json(group: h5py.Group, name: str, path: str, limits: Limits) -> Any:
         raise Malformed(f"/{GROUP}/{name} is no JSON", path=path) from error
 
 
-def read_metadata(file: h5py.File, path: str, limits: Limits) -> Metadata:
+def read_metadata(file: h5py.Group, path: str, limits: Limits) -> Metadata:
     """The metadata that galvo wrote.
 
     Raises
@@ -180,7 +180,10 @@ def read_metadata(file: h5py.File, path: str, limits: Limits) -> Metadata:
     version = _array(group, "schema_version", "i", path, limits)
     if version.size != 1 or version[0] != SCHEMA_VERSION:
         raise Unsupported(
-            "written by another galvo", path=path, found=f"schema {version.tolist()}", expected=f"schema {SCHEMA_VERSION}"
+            "written by another galvo",
+            path=path,
+            found=f"schema {version.tolist()}",
+            expected=f"schema {SCHEMA_VERSION}",
         )
     names = _json(group, "channel_names", path, limits)
     attributes = _json(group, "attributes", path, limits)
@@ -222,11 +225,11 @@ def read_left_out(metadata: Metadata) -> list[LeftOut]:
     """What the conversion had left out, as the file remembers it."""
     provenance = metadata.attributes.get("provenance")
     entries = provenance.get("left_out") if isinstance(provenance, dict) else None
-    found = []
-    for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, dict) and isinstance(entry.get("page_count"), int):
-            found.append(LeftOut(str(entry.get("what")), entry["page_count"], str(entry.get("reason"))))
-    return found
+    return [
+        LeftOut(str(entry.get("what")), entry["page_count"], str(entry.get("reason")))
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict) and isinstance(entry.get("page_count"), int)
+    ]
 
 
 class StoredFacts:

@@ -25,6 +25,8 @@ _TROUBLE = (
     ArithmeticError,
     AssertionError,
     AttributeError,
+    EOFError,
+    ImportError,
     LookupError,
     MemoryError,
     NotImplementedError,

@@ -38,6 +38,8 @@ TYPES = {
     17: ("q", 8),
     18: ("Q", 8),
 }
+# BYTE, SHORT, LONG, IFD, LONG8, IFD8: what the native walk takes for a number as well.
+_UNSIGNED = frozenset((1, 3, 4, 13, 16, 18))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,22 +140,26 @@ class Ifd:
     entries: dict[int, Entry]
     limits: Limits
 
-    def values(self, code: int) -> tuple[Any, ...]:
-        """Values of a tag; empty when it is absent."""
+    def values(self, code: int, most: int | None = None) -> tuple[Any, ...]:
+        """Values of a tag, the first `most` of them; empty when it is absent."""
         entry = self.entries.get(code)
         if entry is None or entry.type not in TYPES:
             return ()
         letter, size = TYPES[entry.type]
-        self.limits.check("text_bytes", entry.nbytes, path=self.source.paths[self.file], offset=entry.position)
-        data = self.source.read(self.file, entry.position, entry.nbytes)
+        count = entry.count if most is None or letter == "s" else min(entry.count, most)
+        self.limits.check("text_bytes", count * size, path=self.source.paths[self.file], offset=entry.position)
+        data = self.source.read(self.file, entry.position, count * size)
         if letter == "s":
             return (data,)
-        return struct.unpack(f"{self.header.order}{entry.count * len(letter)}{letter[0]}", data[: entry.count * size])
+        return struct.unpack(f"{self.header.order}{count * len(letter)}{letter[0]}", data)
 
     def value(self, code: int, default: int) -> int:
-        """First value of an integer tag, or `default`."""
-        values = self.values(code)
-        return values[0] if values and isinstance(values[0], int) else default
+        """First value of an unsigned integer tag, or `default`."""
+        entry = self.entries.get(code)
+        if entry is None or entry.type not in _UNSIGNED:
+            return default
+        values: tuple[int, ...] = self.values(code, 1)
+        return values[0] if values else default
 
     def text(self, code: int) -> str:
         """A text tag without its padding; empty when absent. Bytes that are no UTF-8 are read as Latin-1."""

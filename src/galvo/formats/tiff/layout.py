@@ -109,7 +109,7 @@ def page_layout(ifd: Ifd, limits: Limits) -> PageLayout | None:
     """
     tags = {name: ifd.value(tag, default) for name, (tag, default) in LAYOUT_TAGS.items()}
     for name in ("bits", "sample_format"):
-        values = ifd.values(LAYOUT_TAGS[name][0])
+        values = ifd.values(LAYOUT_TAGS[name][0], tags["samples"])
         if len(set(values)) > 1:
             return None
     return _layout(tags, ifd, limits)

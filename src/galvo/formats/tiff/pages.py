@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from galvo import native
 from galvo.core.index import EvenPages, HeaderCheck, Int64, ListedPages, PageRun
 from galvo.core.recording import Damage
 from galvo.core.source import FileSource
-from galvo.errors import GalvoError, LimitExceeded, Malformed, ReadError, Truncated, Unsupported
+from galvo.errors import FormatError, GalvoError, LimitExceeded, Malformed, ReadError, Truncated, Unsupported
 from galvo.formats.tiff.ifd import Ifd, TiffHeader, read_header, read_ifd
 from galvo.formats.tiff.layout import LAYOUT_TAGS, PageLayout, page_layout, raw_layout
 from galvo.limits import Limits
@@ -118,10 +119,8 @@ def _predict(source: FileSource, file: int, first: Ifd, layout: PageLayout, limi
         return None
     template, nbytes = made
     merged = _merge(layout, segments)
-    end = int((segments[0] + segments[1]).max())
-    count = (size - first.offset) // stride
-    while count > 1 and max(end, first.offset + nbytes) + (count - 1) * stride > size:
-        count -= 1
+    end = max(int((segments[0] + segments[1]).max()), first.offset + nbytes)
+    count = (size - end) // stride + 1
     if count < 2:
         return None
     limits.check("page_count", count, path=source.paths[file])
@@ -147,9 +146,12 @@ def _predict(source: FileSource, file: int, first: Ifd, layout: PageLayout, limi
 def _segments(ifd: Ifd, layout: PageLayout) -> tuple[Int64, Int64] | None:
     """Offsets and sizes of page 0's strips or tiles."""
     needed = layout.segment_count
-    offsets = ifd.values(_OFFSETS[layout.tiled])[:needed]
-    counts = ifd.values(_COUNTS[layout.tiled])[:needed]
-    if len(offsets) != needed or len(counts) != needed or not all(isinstance(v, int) for v in offsets + counts):
+    offsets = ifd.values(_OFFSETS[layout.tiled], needed)
+    counts = ifd.values(_COUNTS[layout.tiled], needed)
+    size = ifd.source.size(ifd.file)
+    if len(offsets) != needed or len(counts) != needed:
+        return None
+    if not all(isinstance(value, int) and 0 <= value <= size for value in offsets + counts):
         return None
     return np.array(offsets, np.int64), np.array(counts, np.int64)
 
@@ -324,8 +326,13 @@ def _stopped(stop: tuple[int, int, int], path: str, size: int, limits: Limits) -
 
 
 def _refuse_mixture(columns: dict[str, Int64], numbers: Int64, path: str) -> None:
-    names = [name for name in LAYOUT_TAGS if name != "rows_per_strip" and name != "photometric"]
-    table = np.stack([columns[name][numbers] for name in names], axis=1)
+    names = [name for name in LAYOUT_TAGS if name != "photometric"]
+    table = np.stack(
+        [np.where(columns[name][numbers] == -1, LAYOUT_TAGS[name][1], columns[name][numbers]) for name in names], axis=1
+    )
+    # rows beyond the height say nothing: many writers put the largest number there
+    rows, height = names.index("rows_per_strip"), names.index("height")
+    table[:, rows] = np.minimum(table[:, rows], table[:, height])
     differs = (table != table[0]).any(axis=1)
     if differs.any():
         at = int(np.argmax(differs))
@@ -335,6 +342,7 @@ def _refuse_mixture(columns: dict[str, Int64], numbers: Int64, path: str) -> Non
         raise Unsupported(
             f"pages {int(numbers[0])} and {int(numbers[at])} differ",
             path=path,
+            offset=int(columns["ifd"][numbers[at]]),
             found=detail,
             expected="pages of one shape and type",
             hint="Open some of them with pages=slice(...) or pages=[...]",
@@ -348,49 +356,44 @@ def _texts(columns: dict[str, Int64], numbers: Int64) -> tuple[Int64, Int64]:
 def _listed(
     columns: dict[str, Int64], numbers: Int64, layout: PageLayout, path: str, size: int, damaged: str
 ) -> tuple[ListedPages, PageLayout, Damage | None]:
+    cut: Damage | None = None
+
+    def refuse(wrong: NDArray[np.bool_], kind: type[FormatError], what: str, found: Int64, expected: int) -> Int64:
+        """The pages before the first wrong one, where damage is to be reported."""
+        nonlocal cut
+        if not wrong.any():
+            return numbers
+        at = int(np.argmax(wrong))
+        offset = int(columns["ifd"][numbers[at]])
+        message = f"page {int(numbers[at])} {what}"
+        if damaged != "report" or at == 0:
+            hint = None if at == 0 else 'Open it with damaged="report" to get the pages before it'
+            raise kind(message, path=path, offset=offset, found=int(found[at]), expected=expected, hint=hint)
+        cut = Damage(path, offset, f"{message}; {at} pages before it are kept")
+        return numbers[:at]
+
     needed = layout.segment_count
-    start, found = columns["segment_first"][numbers], np.diff(columns["segment_first"])[numbers]
-    short = found < needed
-    if short.any():
-        at = int(np.argmax(short))
-        raise Malformed(
-            f"page {int(numbers[at])} lists too few strips or tiles",
-            path=path,
-            offset=int(columns["ifd"][numbers[at]]),
-            found=int(found[at]),
-            expected=needed,
-        )
-    where = start[:, None] + np.arange(needed, dtype=np.int64)
+    listed = np.diff(columns["segment_first"])
+    numbers = refuse(
+        listed[numbers] < needed, Malformed, "lists too few strips or tiles", listed[numbers], needed
+    )
+    where = columns["segment_first"][numbers][:, None] + np.arange(needed, dtype=np.int64)
     offset, nbytes = columns["segment_offset"][where], columns["segment_nbytes"][where]
-    expected = layout.segment_nbytes()
     if layout.codec.is_raw:
         # Many writers get the byte counts of raw strips wrong; the geometry is what readers go by.
+        expected = layout.segment_nbytes()
         nbytes = np.where(nbytes < 0, expected, nbytes)
         small = (nbytes < expected).any(axis=1)
-        if small.any():
-            at = int(np.argmax(small))
-            raise Malformed(
-                f"page {int(numbers[at])} announces too few pixel bytes",
-                path=path,
-                offset=int(columns["ifd"][numbers[at]]),
-                found=int(nbytes[at].sum()),
-                expected=int(expected.sum()),
-            )
-    merged, offset, nbytes = _merge(layout, (offset, nbytes))
-    cut = None
-    if damaged == "report":
-        good = ((offset >= 0) & (nbytes > 0) & (offset <= size) & (offset + nbytes <= size)).all(axis=1)
-        kept = int(np.argmin(good)) if not good.all() else good.size
-        if kept == 0:
-            raise Truncated("not one page is whole", path=path)
-        if kept < good.size:
-            cut = Damage(
-                path,
-                int(offset[kept].min()),
-                f"the pixels of page {int(numbers[kept])} are not all in the file; {kept} pages before it are kept",
-            )
-            offset, nbytes, numbers = offset[:kept], nbytes[:kept], numbers[:kept]
+        numbers = refuse(small, Malformed, "announces too few pixel bytes", nbytes.sum(axis=1), int(expected.sum()))
+    else:
+        numbers = refuse(
+            (nbytes <= 0).any(axis=1), Malformed, "announces strips or tiles without bytes", nbytes.min(axis=1), 1
+        )
+    offset, nbytes = offset[: numbers.size], nbytes[: numbers.size]
+    # the ends are computed where they cannot overflow
+    absurd = (offset < 0) | (offset > size) | (nbytes > size)
+    end = np.where(absurd, size + 1, offset + nbytes).max(axis=1)
+    numbers = refuse(end > size, Truncated, "has pixels beyond the end of the file", end, size)
+    merged, offset, nbytes = _merge(layout, (offset[: numbers.size], nbytes[: numbers.size]))
     text_offset, text_nbytes = _texts(columns, numbers)
     return ListedPages(offset, nbytes, path, size, text_offset, text_nbytes), merged, cut
-
-

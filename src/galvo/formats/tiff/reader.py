@@ -6,6 +6,7 @@ ImageJ hyperstacks: the description's ``channels``, ``slices`` and ``frames`` co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import index as as_int
@@ -16,7 +17,7 @@ import numpy as np
 from galvo.core.index import EvenPages, FrameIndex, Int64, PageOrder
 from galvo.core.metadata import LeftOut, Metadata
 from galvo.core.read import IndexedReader, Reader
-from galvo.core.recording import Recording
+from galvo.core.recording import Damage, Recording
 from galvo.core.source import FileSource
 from galvo.errors import OptionError, Truncated, Unsupported, warn
 from galvo.formats.tiff.exotic import ExoticPages
@@ -60,7 +61,7 @@ def open_tiff(
     source = FileSource([path])
     try:
         found = find_pages(source, 0, limits, walk=walk, damaged=damaged, pages=_chooser(pages))
-        found = _spread_imagej(found, source)
+        found = _spread_imagej(found, source, damaged)
         counts = _axes(found, channels, path)
         return _recording(found, counts, source, limits)
     except BaseException:
@@ -96,10 +97,10 @@ def _imagej(found: TiffPages) -> dict[str, str] | None:
 
 def _count(fields: dict[str, str], key: str) -> int:
     value = fields.get(key, "1")
-    return int(value) if value.isdigit() and int(value) > 0 else 1
+    return max(1, int(value)) if value.isascii() and value.isdigit() and len(value) < 18 else 1
 
 
-def _spread_imagej(found: TiffPages, source: FileSource) -> TiffPages:
+def _spread_imagej(found: TiffPages, source: FileSource, damaged: str) -> TiffPages:
     """One IFD that stands for many contiguous pages, as ImageJ writes above 4 GB."""
     fields = _imagej(found)
     layout = found.layout
@@ -111,15 +112,22 @@ def _spread_imagej(found: TiffPages, source: FileSource) -> TiffPages:
     if count == 1 or layout.segment_count != 1 or nbytes[0] != layout.frame_nbytes:
         return found
     end = int(offset[0]) + count * layout.frame_nbytes
+    damage = found.damage
     if end > source.size(0):
-        raise Truncated(
+        error = Truncated(
             "the file is shorter than the images that ImageJ announces",
             path=source.paths[0],
+            offset=source.size(0),
             found=f"{source.size(0)} bytes",
             expected=f"{end} bytes for {count} images",
+            hint='Open it with damaged="report" to get the frames that are there',
         )
+        if damaged != "report":
+            raise error
+        count = (source.size(0) - int(offset[0])) // layout.frame_nbytes
+        damage = (*damage, Damage(source.paths[0], error.offset, f"{error.message}; {count} of them are kept"))
     run = EvenPages(count, layout.frame_nbytes, offset, nbytes)
-    return TiffPages(found.header, found.first, layout, run, found.reduced_count, found.damage)
+    return TiffPages(found.header, found.first, layout, run, found.reduced_count, damage)
 
 
 def _axes(found: TiffPages, channels: int | None, path: str) -> tuple[int, int, int]:
@@ -139,7 +147,7 @@ def _axes(found: TiffPages, channels: int | None, path: str) -> tuple[int, int, 
             f"{path}: ImageJ announces {c} channels x {z} slices x {t} frames, the file has {count} pages; "
             "pages are opened as T"
         )
-    elif "<OME" in found.first.description[:4096]:
+    elif count > 1 and "<OME" in found.first.description[:4096]:
         warn(f"{path}: the axes that OME-XML names are not read; pages are opened as T")
     return count, 1, 1
 
@@ -179,6 +187,7 @@ def frame_index(
 def _recording(found: TiffPages, counts: tuple[int, int, int], source: FileSource, limits: Limits) -> Recording:
     path, (t, c, z) = source.paths[0], counts
     reader: Reader
+    metadata = _metadata(found, counts)
     if found.layout is None:
         numbers = found.numbers if found.numbers is not None else np.arange(found.run.count, dtype=np.int64)
         if (c, z) != (1, 1):
@@ -190,13 +199,7 @@ def _recording(found: TiffPages, counts: tuple[int, int, int], source: FileSourc
     left_out = []
     if found.reduced_count:
         left_out.append(LeftOut("reduced pages", found.reduced_count, "smaller copies of other pages"))
-    return Recording(
-        reader,
-        _metadata(found, counts),
-        files=[path],
-        left_out=left_out,
-        damage=found.damage,
-    )
+    return Recording(reader, metadata, files=[path], left_out=left_out, damage=found.damage)
 
 
 def _metadata(found: TiffPages, counts: tuple[int, int, int]) -> Metadata:
@@ -208,7 +211,8 @@ def _metadata(found: TiffPages, counts: tuple[int, int, int]) -> Metadata:
     fields = _imagej(found) or {}
     spacing = _number(fields.get("spacing"))
     interval = _number(fields.get("finterval"))
-    rate = 1 / interval if interval and interval > 0 else _number(fields.get("fps"))
+    fps = _number(fields.get("fps"))
+    rate = 1 / interval if interval and interval > 0 else fps if fps and fps > 0 else None
     return Metadata(
         format="tiff",
         version="ImageJ" if fields else ("BigTIFF" if found.header.big else None),
@@ -221,9 +225,10 @@ def _metadata(found: TiffPages, counts: tuple[int, int, int]) -> Metadata:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text) if text else None
+        value = float(text) if text else None
     except ValueError:
         return None
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _imagej_pixel_size(found: TiffPages, fields: dict[str, str]) -> tuple[float, float] | None:

@@ -1,0 +1,166 @@
+"""``galvo convert``: a recording in another format."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from galvo.cli.ending import debug_option
+from galvo.cli.options import FRAMES, SETTING, channel_positions, open_options, source_options
+from galvo.cli.screen import has_progress, say, shown_warnings, warning_line
+from galvo.cli.text import byte_text, count_text, shape_text
+
+if TYPE_CHECKING:
+    from galvo.convert import ConvertResult
+    from galvo.core.recording import Recording
+
+__all__ = ["command"]
+
+_EPILOG: Final = """\b
+Examples:
+  galvo convert rec_00001_00001.tif -o rec.h5 --verify
+  galvo convert rec_00001_00001.tif -o rec.h5 --dry-run
+  galvo convert rec_00001_00001.tif -o green.h5 --channels GCaMP --frames 0:1000
+  galvo convert 'session/*.tif' -o all.h5 --compression gzip
+
+The output appears under its name only when it is complete and on the disk. Ctrl-C leaves an old output as it was.
+"""
+
+
+@click.command("convert", epilog=_EPILOG)
+@click.argument("sources", nargs=-1, required=True, metavar="SRC...")
+@click.option("-o", "--output", required=True, metavar="OUT", help="File to write; its suffix names the format.")
+@click.option("-t", "--to", "to_format", metavar="FORMAT", help="Format to write, instead of the suffix's.")
+@click.option(
+    "--channels",
+    multiple=True,
+    metavar="1,2|NAMES",
+    help="Channels to write: names, or numbers from 1 as `galvo info` shows them (1 is ch1).",
+)
+@click.option("--frames", type=FRAMES, help="Frames or volumes to write, counted from 0, b left out; -100: is the end.")
+@click.option("--compression", metavar="NAME", help="Compression of the output, such as none or gzip.")
+@click.option("--compression-level", type=int, metavar="N", help="How hard to compress.")
+@click.option(
+    "--write-option",
+    "write_settings",
+    type=SETTING,
+    multiple=True,
+    help="Any other option of the output's format (`galvo formats` lists them).",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing output, once the new one is complete.")
+@click.option("--verify", is_flag=True, help="Read the output back and compare pixels and metadata with the source.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and what would be left out; write nothing.")
+@source_options
+@debug_option
+def command(
+    sources: tuple[str, ...],
+    output: str,
+    to_format: str | None,
+    channels: tuple[str, ...],
+    frames: slice | None,
+    compression: str | None,
+    compression_level: int | None,
+    write_settings: tuple[tuple[str, Any], ...],
+    overwrite: bool,
+    verify: bool,
+    dry_run: bool,
+    **given: Any,
+) -> None:
+    """Write a recording in another format.
+
+    One SRC is a file, one file of a series (the whole series is converted), a folder or a quoted pattern. Several SRC
+    follow each other in the given order.
+    """
+    from galvo.convert import convert
+    from galvo.formats.opening import open_recording
+
+    write_options = {"compression": compression, "compression_level": compression_level}
+    write_options = {name: value for name, value in write_options.items() if value is not None} | dict(write_settings)
+    source = sources[0] if len(sources) == 1 else list(sources)
+    with shown_warnings(), open_recording(source, **open_options(**given)) as recording:
+        say("source", _source_text(sources, recording))
+        arguments: dict[str, Any] = {
+            "format": to_format,
+            "channels": channel_positions(channels, recording.channel_names, recording.shape[1]),
+            "frames": frames,
+            "overwrite": overwrite,
+            **write_options,
+        }
+        plan = convert(recording, output, dry_run=True, **arguments)
+        free = _free_bytes(plan.path)
+        say("plan", _plan_text(plan, free))
+        if free is not None and free < plan.estimated_bytes:
+            warning_line(f"{plan.path}: the output may not fit on the disk")
+        if not dry_run:
+            before = _identity(plan.path)
+            try:
+                result = convert(recording, output, verify=verify, progress=has_progress(), **arguments)
+            except KeyboardInterrupt:
+                complete = _identity(plan.path) != before
+                say("stopped", f"{plan.path}: " + ("complete, not verified" if complete else "not written"))
+                raise
+            say("wrote", _result_text(result))
+            plan = result
+        for note in plan.notes:
+            say("note", note)
+        left_out = list(_left_out(recording, plan, frames))
+        for line in left_out or ["nothing"]:
+            say("left out", line)
+        if dry_run:
+            say("dry run", "nothing was written")
+
+
+def _source_text(sources: tuple[str, ...], recording: Recording) -> str:
+    meta = recording.metadata
+    name = sources[0] if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1} more"
+    size = byte_text(sum(path.stat().st_size for path in recording.files))
+    kind = " ".join(filter(None, (meta.format, meta.version)))
+    shape = f"{shape_text(recording.shape)}, {recording.dtype}"
+    return f"{name}: {kind}, {shape}, {size} in {count_text(len(recording.files), 'file')}"
+
+
+def _plan_text(plan: ConvertResult, free: int | None) -> str:
+    text = f"{plan.path}: {plan.format}, {shape_text(plan.shape)}, {plan.dtype}, at most {byte_text(plan.estimated_bytes)}"
+    return text if free is None else f"{text}, {byte_text(free)} free"
+
+
+def _result_text(result: ConvertResult) -> str:
+    rate = byte_text(result.pixel_bytes / max(result.seconds, 1e-9))
+    text = f"{result.path}: {byte_text(result.file_bytes or 0)} in {result.seconds:.2f} s ({rate}/s), "
+    if result.verification is None:
+        return text + "not verified (--verify)"
+    return text + "verified: pixels and metadata equal the source"
+
+
+def _left_out(recording: Recording, plan: ConvertResult, frames: slice | None) -> Iterator[str]:
+    """Everything that the sources hold and the output does not."""
+    for entry in plan.left_out:
+        yield f"{entry.what}: {count_text(entry.page_count, 'page')}, {entry.reason}"
+    whole, part = recording.shape, plan.shape
+    if part[0] < whole[0]:
+        yield f"{whole[0] - part[0]:,} of {whole[0]:,} in T, by --frames"
+    if part[1] < whole[1]:
+        yield f"{whole[1] - part[1]:,} of {whole[1]:,} channels, by --channels"
+    for damage in recording.damage:
+        place = damage.path if damage.offset is None else f"{damage.path} at byte {damage.offset}"
+        yield f"damaged: {place}: {damage.message}"
+
+
+def _free_bytes(path: str) -> int | None:
+    try:
+        return shutil.disk_usage(os.path.dirname(os.path.abspath(path))).free
+    except OSError:
+        return None
+
+
+def _identity(path: str) -> tuple[int, int, int] | None:
+    """Tells an output from the one that was there before."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

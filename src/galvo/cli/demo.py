@@ -1,0 +1,85 @@
+"""``galvo demo``: the first five minutes, with a recording made on the spot."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from galvo.cli import convert as convert_verb
+from galvo.cli import info as info_verb
+from galvo.cli import verify as verify_verb
+from galvo.cli.ending import debug_option
+from galvo.cli.options import quoted
+from galvo.cli.screen import has_progress
+from galvo.errors import WriteError
+
+__all__ = ["command"]
+
+_STEM: Final = "galvo_demo"
+
+
+@click.command("demo")
+@click.argument("folder", default="demo", metavar="[FOLDER]")
+@click.option("--frames", type=click.IntRange(min=2), default=300, show_default=True, help="Length of the recording.")
+@debug_option
+@click.pass_context
+def command(context: click.Context, folder: str, frames: int) -> None:
+    """Make a two-channel ScanImage recording in FOLDER (default ./demo), convert and verify it.
+
+    The recording is simulated: neurons that fire, shot noise, a brain that moves. Only files called galvo_demo* are
+    written, and replaced when the demo is run again.
+    """
+    click.echo(f"Simulating a two-photon recording: {frames} frames of 256 x 256 pixels, two channels ...")
+    raw = _generate(Path(folder), frames)
+    first, out = str(raw[0]), str(Path(folder) / f"{_STEM}.h5")
+    for path in raw:
+        click.echo(f"  wrote {path}")
+    _step("What is in it? One file of a series opens the whole series.", "info", first)
+    context.invoke(info_verb.command, sources=(first,))
+    _step("Convert it to HDF5, one dataset per channel.", "convert", first, "-o", out, "--overwrite")
+    context.invoke(convert_verb.command, sources=(first,), output=out, overwrite=True)
+    _step("Is the file intact? It carries a checksum for each block.", "verify", out)
+    context.invoke(verify_verb.command, path=out)
+    _step("Does it hold what the raw files hold? Pixels and metadata are compared.", "verify", first, out)
+    context.invoke(verify_verb.command, path=first, against=out)
+    click.echo(f"\nEverything is in {os.path.abspath(folder)}. Go on with")
+    for command_line in _next(first, out):
+        click.echo(f"  {command_line}")
+
+
+def _step(why: str, *words: str) -> None:
+    click.echo(f"\n{why}")
+    click.secho(f"$ {quoted('galvo', *words)}", bold=True)
+
+
+def _next(first: str, out: str) -> tuple[str, ...]:
+    code = f"import galvo; rec = galvo.open({out!r}); print(rec, rec[:100, 'GCaMP'].mean())"
+    return (
+        quoted("python", "-c", code),
+        quoted("galvo", "convert", first, "-o", str(Path(out).with_name(f"{_STEM}_small.h5")), "--frames", "0:100")
+        + " --channels GCaMP --verify",
+        "galvo convert YOUR_RECORDING.tif -o your_recording.h5 --verify",
+        "galvo --help",
+    )
+
+
+def _generate(folder: Path, frames: int) -> list[Path]:
+    from galvo.testing.movie import TwoPhotonMovie, write_demo_recording
+
+    bar = click.progressbar(length=frames, label="  simulating", file=sys.stderr, hidden=not has_progress())
+
+    class Watched(TwoPhotonMovie):
+        def read(self, first: int, stop: int) -> Any:
+            pixels = super().read(first, stop)
+            bar.update(stop - bar.pos)
+            return pixels
+
+    try:
+        with bar:
+            return write_demo_recording(folder, Watched(frames=frames), _STEM)
+    except OSError as error:
+        raise WriteError(error.strerror or str(error), path=error.filename or str(folder)) from error

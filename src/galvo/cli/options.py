@@ -1,0 +1,179 @@
+"""Options that several verbs share: how to open a source, and which part of it is meant."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from galvo.errors import OptionError
+
+__all__ = ["FRAMES", "SETTING", "channel_positions", "open_options", "quoted", "source_options"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class _FrameRange(click.ParamType):
+    """``a:b``, ``a:b:step`` or one frame, as a Python slice."""
+
+    name = "a:b[:step]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> slice:
+        """Parse, or end with a usage error."""
+        if isinstance(value, slice):
+            return value
+        parts = str(value).split(":")
+        try:
+            numbers = [int(part) if part.strip() else None for part in parts]
+        except ValueError:
+            numbers = []
+        if len(numbers) == 1 and numbers[0] is not None:
+            return slice(numbers[0], numbers[0] + 1 or None)
+        if not 2 <= len(numbers) <= 3 or numbers[2:] == [0]:
+            self.fail(f"{value!r} is no range of frames: a:b or a:b:step, counted from 0, b left out", param, ctx)
+        return slice(*numbers)
+
+
+class _Setting(click.ParamType):
+    """``NAME=VALUE``; the value becomes a number or a truth value where it looks like one."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        """Parse, or end with a usage error."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = str(value).partition("=")
+        if not equals or not name.isidentifier():
+            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
+        return name, _plain_value(text)
+
+
+def _plain_value(text: str) -> Any:
+    words: dict[str, Any] = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+FRAMES = _FrameRange()
+SETTING = _Setting()
+
+
+def _number_or_word(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
+    return int(value) if value is not None and value.isdecimal() else value
+
+
+_SOURCE_OPTIONS = (
+    click.option("--format", "format_name", metavar="FORMAT", help="Format of the source, instead of detecting it."),
+    click.option("--no-series", is_flag=True, help="Only the named file, not the series that it belongs to."),
+    click.option("--axis", type=click.Choice(["t", "c"]), help="Along which several sources follow each other."),
+    click.option("--flyback", type=click.Choice(["drop", "keep"]), help="Keep flyback frames as planes at the end of Z."),
+    click.option(
+        "--slice-repeats",
+        metavar="K|interleave|mean",
+        callback=_number_or_word,
+        help="Where a stack has several frames per slice: the K-th (from 0), all of them in T, or their mean.",
+    ),
+    click.option(
+        "--damaged", type=click.Choice(["raise", "report"]), help="report: open what is there and list what is not."
+    ),
+    click.option("--allow-external", is_flag=True, help="Follow links of an HDF5 file into other files."),
+    click.option(
+        "--open-option",
+        "open_settings",
+        type=SETTING,
+        multiple=True,
+        help="Any other option of the source's format (`galvo formats` lists them).",
+    ),
+)
+
+
+def source_options(function: _Function) -> _Function:
+    """Give a verb the options that say how to open a source; `open_options` reads them."""
+    for option in reversed(_SOURCE_OPTIONS):
+        function = option(function)
+    return function
+
+
+def open_options(
+    *,
+    format_name: str | None,
+    no_series: bool,
+    axis: str | None,
+    flyback: str | None,
+    slice_repeats: int | str | None,
+    damaged: str | None,
+    allow_external: bool,
+    open_settings: Sequence[tuple[str, Any]],
+) -> dict[str, Any]:
+    """What `galvo.open` gets: only what the user gave, so that a format names the options that it does not take."""
+    given: dict[str, Any] = {
+        "format": format_name,
+        "series": False if no_series else None,
+        "axis": axis,
+        "flyback": flyback,
+        "slice_repeats": slice_repeats,
+        "damaged": damaged,
+        "allow_external": allow_external or None,
+    }
+    return {name: value for name, value in given.items() if value is not None} | dict(open_settings)
+
+
+def channel_positions(wanted: Sequence[str], names: Sequence[str], count: int) -> list[int] | None:
+    """Positions on the C axis.
+
+    Parameters
+    ----------
+    wanted : sequence of str
+        Names, numbers from 1, or ``ch1`` and so on; a comma separates several, unless a name has one.
+    names : sequence of str, (C,) or empty
+    count : int
+        Length of C.
+
+    Returns
+    -------
+    list of int, or None for all of them
+
+    Raises
+    ------
+    OptionError
+        No such channel, a name that several channels have, or one named twice.
+    """
+    if not wanted:
+        return None
+    positions = []
+    for item in wanted:
+        parts = [item] if item in names else [part.strip() for part in item.split(",")]
+        positions += [_channel_position(part, names, count) for part in parts]
+    for position in positions:
+        if positions.count(position) > 1:
+            raise OptionError(f"channel {position + 1} is named twice", found=",".join(wanted))
+    return positions
+
+
+def _channel_position(wanted: str, names: Sequence[str], count: int) -> int:
+    matches = [position for position, name in enumerate(names) if name == wanted]
+    if len(matches) == 1:
+        return matches[0]
+    digits = wanted.lower().removeprefix("ch")
+    if not matches and digits.isdecimal() and 1 <= int(digits) <= count:
+        return int(digits) - 1
+    known = [f"{number} ({name})" for number, name in enumerate(names, 1)] or [str(n + 1) for n in range(count)]
+    raise OptionError(
+        "several channels of that name" if matches else "no such channel",
+        found=repr(wanted),
+        expected=f"one of {', '.join(known)}",
+    )
+
+
+def quoted(*words: str) -> str:
+    """Words as they are typed in a shell."""
+    return " ".join(shlex.quote(word) for word in words)
