@@ -156,7 +156,7 @@ class NotFound(GalvoError, FileNotFoundError):
 
 
 class ReadError(GalvoError, OSError):
-    """The operating system failed to read; `errno` says why."""
+    """The operating system failed to read; the message gives its reason."""
 
 
 class WriteError(GalvoError, OSError):

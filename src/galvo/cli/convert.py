@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from galvo.cli.ending import debug_option
-from galvo.cli.options import FRAMES, SETTING, channel_positions, open_options, source_options
+from galvo.cli.options import channel_positions, frame_range, open_options, settings, source_options
 from galvo.cli.screen import has_progress, say, shown_warnings, warning_line
-from galvo.cli.text import byte_text, count_text, shape_text
+from galvo.cli.text import byte_text, count_text, sizes_text
 
 if TYPE_CHECKING:
-    from galvo.convert import ConvertResult
+    from galvo.conversion import ConvertResult
     from galvo.core.recording import Recording
 
 __all__ = ["command"]
@@ -31,7 +31,7 @@ The output appears under its name only when it is complete and on the disk. Ctrl
 """
 
 
-@click.command("convert", epilog=_EPILOG)
+@click.command("convert", short_help="Write a recording in another format.", epilog=_EPILOG)
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...")
 @click.option("-o", "--output", required=True, metavar="OUT", help="File to write; its suffix names the format.")
 @click.option("-t", "--to", "to_format", metavar="FORMAT", help="Format to write, instead of the suffix's.")
@@ -41,14 +41,20 @@ The output appears under its name only when it is complete and on the disk. Ctrl
     metavar="1,2|NAMES",
     help="Channels to write: names, or numbers from 1 as `galvo info` shows them (1 is ch1).",
 )
-@click.option("--frames", type=FRAMES, help="Frames or volumes to write, counted from 0, b left out; -100: is the end.")
+@click.option(
+    "--frames",
+    metavar="a:b[:step]",
+    callback=frame_range,
+    help="Frames or volumes to write, counted from 0, b left out; -100: is the end.",
+)
 @click.option("--compression", metavar="NAME", help="Compression of the output, such as none or gzip.")
 @click.option("--compression-level", type=int, metavar="N", help="How hard to compress.")
 @click.option(
     "--write-option",
     "write_settings",
-    type=SETTING,
     multiple=True,
+    metavar="NAME=VALUE",
+    callback=settings,
     help="Any other option of the output's format (`galvo formats` lists them).",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing output, once the new one is complete.")
@@ -75,7 +81,7 @@ def command(
     One SRC is a file, one file of a series (the whole series is converted), a folder or a quoted pattern. Several SRC
     follow each other in the given order.
     """
-    from galvo.convert import convert
+    from galvo.conversion import convert
     from galvo.formats.opening import open_recording
 
     write_options = {"compression": compression, "compression_level": compression_level}
@@ -119,12 +125,13 @@ def _source_text(sources: tuple[str, ...], recording: Recording) -> str:
     name = sources[0] if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1} more"
     size = byte_text(sum(path.stat().st_size for path in recording.files))
     kind = " ".join(filter(None, (meta.format, meta.version)))
-    shape = f"{shape_text(recording.shape)}, {recording.dtype}"
-    return f"{name}: {kind}, {shape}, {size} in {count_text(len(recording.files), 'file')}"
+    sizes = sizes_text(recording.shape, recording.dtype)
+    return f"{name}: {kind}, {sizes}, {size} in {count_text(len(recording.files), 'file')}"
 
 
 def _plan_text(plan: ConvertResult, free: int | None) -> str:
-    text = f"{plan.path}: {plan.format}, {shape_text(plan.shape)}, {plan.dtype}, at most {byte_text(plan.estimated_bytes)}"
+    sizes = sizes_text(plan.shape, plan.dtype)
+    text = f"{plan.path}: {plan.format}, {sizes}, at most {byte_text(plan.estimated_bytes)}"
     return text if free is None else f"{text}, {byte_text(free)} free"
 
 

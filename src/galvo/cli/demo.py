@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +24,7 @@ __all__ = ["command"]
 _STEM: Final = "galvo_demo"
 
 
-@click.command("demo")
+@click.command("demo", short_help="Make, convert and verify a recording.")
 @click.argument("folder", default="demo", metavar="[FOLDER]")
 @click.option("--frames", type=click.IntRange(min=2), default=300, show_default=True, help="Length of the recording.")
 @debug_option
@@ -53,18 +55,29 @@ def command(context: click.Context, folder: str, frames: int) -> None:
 
 def _step(why: str, *words: str) -> None:
     click.echo(f"\n{why}")
-    click.secho(f"$ {quoted('galvo', *words)}", bold=True)
+    click.secho(f"$ {quoted(_program('galvo'), *words)}", bold=True)
 
 
 def _next(first: str, out: str) -> tuple[str, ...]:
-    code = f"import galvo; rec = galvo.open({out!r}); print(rec, rec[:100, 'GCaMP'].mean())"
+    code = f'import galvo; rec = galvo.open({json.dumps(out)}); print(rec, rec[:100, "GCaMP"].mean(axis=0))'
+    small = str(Path(out).with_name(f"{_STEM}_small.h5"))
+    galvo = _program("galvo")
     return (
-        quoted("python", "-c", code),
-        quoted("galvo", "convert", first, "-o", str(Path(out).with_name(f"{_STEM}_small.h5")), "--frames", "0:100")
-        + " --channels GCaMP --verify",
-        "galvo convert YOUR_RECORDING.tif -o your_recording.h5 --verify",
-        "galvo --help",
+        quoted(_program("python"), "-c", code),
+        quoted(galvo, "convert", first, "-o", small, "--frames", "0:100", "--channels", "GCaMP", "--verify"),
+        quoted(galvo, "convert", "YOUR_RECORDING.tif", "-o", "your_recording.h5", "--verify"),
+        quoted(galvo, "--help"),
     )
+
+
+def _program(name: str) -> str:
+    """What to type for a program of this environment, which may not be on the PATH."""
+    beside = shutil.which(name, path=os.path.dirname(sys.executable))
+    found = shutil.which(name)
+    if beside is None or (found is not None and os.path.abspath(found) == os.path.abspath(beside)):
+        return name
+    folder = os.path.join(os.getcwd(), "")
+    return os.path.abspath(beside).removeprefix(folder)
 
 
 def _generate(folder: Path, frames: int) -> list[Path]:

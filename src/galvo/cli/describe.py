@@ -67,9 +67,7 @@ def describe(recording: Recording) -> dict[str, Any]:
     return safe if isinstance(safe, dict) else {}
 
 
-def duration(
-    frame_count: int, rate_hz: float | None, times: dict[str, Any] | None
-) -> tuple[float | None, str | None]:
+def duration(frame_count: int, rate_hz: float | None, times: dict[str, Any] | None) -> tuple[float | None, str | None]:
     """Seconds from the first frame to the end of the last one, and where that is known from."""
     if times is not None and times["interval_median_s"] is not None:
         return times["last_s"] - times["first_s"] + times["interval_median_s"], "timestamps"
@@ -85,7 +83,10 @@ def _timestamps(recording: Recording) -> dict[str, Any] | None:
     if count <= 2 * _CHECKED_ENDS:
         parts = [recording.timestamps]
     else:
-        parts = [recording.isel(t=slice(0, _CHECKED_ENDS)).timestamps, recording.isel(t=slice(-_CHECKED_ENDS, None)).timestamps]
+        parts = [
+            recording.isel(t=slice(0, _CHECKED_ENDS)).timestamps,
+            recording.isel(t=slice(-_CHECKED_ENDS, None)).timestamps,
+        ]
     known = [part for part in parts if part is not None and len(part)]
     if len(known) < len(parts):
         return None

@@ -18,7 +18,7 @@ name. Other packages add formats under the entry point `galvo.formats`.
 """
 
 
-@click.command("formats", epilog=_EPILOG)
+@click.command("formats", short_help="List the formats.", epilog=_EPILOG)
 @click.option("--json", "as_json", is_flag=True, help="A JSON list.")
 @debug_option
 def command(as_json: bool) -> None:
@@ -41,15 +41,15 @@ def command(as_json: bool) -> None:
         click.echo(json.dumps(listed))
         return
     show_table(
-        ("name", "what", "suffixes", "access", "open options", "write options"),
+        ("name", "what", "suffixes", "access", "open\noptions", "write\noptions"),
         [
             (
                 entry.name,
                 entry.title,
-                " ".join(entry.suffixes),
-                "read" if entry.sink is None else "read, write",
-                " ".join(entry.options),
-                " ".join(entry.write_options),
+                "\n".join(entry.suffixes),
+                "read" if entry.sink is None else "read\nwrite",
+                "\n".join(entry.options),
+                "\n".join(entry.write_options),
             )
             for entry in entries
         ],

@@ -32,7 +32,7 @@ Examples:
 """
 
 
-@click.command("info", epilog=_EPILOG)
+@click.command("info", short_help="Show what recordings are.", epilog=_EPILOG)
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per source; unknown is null.")
 @click.option("--frame-table", is_flag=True, help="All that is known of each frame, as tab-separated text.")
@@ -93,11 +93,15 @@ def _rows(facts: dict[str, Any]) -> Iterator[Row]:
     yield from _time_rows(facts)
     yield from _space_rows(facts)
     yield from _file_rows(facts)
-    left_out = [f"{entry['what']}: {count_text(entry['page_count'], 'page')}, {entry['reason']}" for entry in facts["left_out"]]
+    left_out = [
+        f"{entry['what']}: {count_text(entry['page_count'], 'page')}, {entry['reason']}" for entry in facts["left_out"]
+    ]
     if left_out:
         yield Row("left out", _shortened(left_out), alarming=True)
     damage = [
-        entry["path"] + ("" if entry["offset_bytes"] is None else f" at byte {entry['offset_bytes']}") + f": {entry['message']}"
+        entry["path"]
+        + ("" if entry["offset_bytes"] is None else f" at byte {entry['offset_bytes']}")
+        + f": {entry['message']}"
         for entry in facts["damage"]
     ]
     if damage:

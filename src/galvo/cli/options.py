@@ -10,45 +10,35 @@ import click
 
 from galvo.errors import OptionError
 
-__all__ = ["FRAMES", "SETTING", "channel_positions", "open_options", "quoted", "source_options"]
+__all__ = ["channel_positions", "frame_range", "open_options", "quoted", "settings", "source_options"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class _FrameRange(click.ParamType):
-    """``a:b``, ``a:b:step`` or one frame, as a Python slice."""
-
-    name = "a:b[:step]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> slice:
-        """Parse, or end with a usage error."""
-        if isinstance(value, slice):
-            return value
-        parts = str(value).split(":")
-        try:
-            numbers = [int(part) if part.strip() else None for part in parts]
-        except ValueError:
-            numbers = []
-        if len(numbers) == 1 and numbers[0] is not None:
-            return slice(numbers[0], numbers[0] + 1 or None)
-        if not 2 <= len(numbers) <= 3 or numbers[2:] == [0]:
-            self.fail(f"{value!r} is no range of frames: a:b or a:b:step, counted from 0, b left out", param, ctx)
-        return slice(*numbers)
+def frame_range(_: click.Context, __: click.Parameter, value: str | None) -> slice | None:
+    """Option callback: ``a:b``, ``a:b:step`` or one frame, as a Python slice."""
+    if value is None:
+        return None
+    try:
+        numbers = [int(part) if part.strip() else None for part in value.split(":")]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1 and numbers[0] is not None:
+        return slice(numbers[0], numbers[0] + 1 or None)
+    if not 2 <= len(numbers) <= 3 or numbers[2:] == [0]:
+        raise click.BadParameter(f"{value!r} is no range of frames: a:b or a:b:step, counted from 0, b left out")
+    return slice(*numbers)
 
 
-class _Setting(click.ParamType):
-    """``NAME=VALUE``; the value becomes a number or a truth value where it looks like one."""
-
-    name = "NAME=VALUE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
-        """Parse, or end with a usage error."""
-        if isinstance(value, tuple):
-            return value
-        name, equals, text = str(value).partition("=")
+def settings(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+    """Option callback: each ``NAME=VALUE``, the value a number or a truth value where it looks like one."""
+    pairs = []
+    for text in values:
+        name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
-            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
-        return name, _plain_value(text)
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+        pairs.append((name, _plain_value(value)))
+    return tuple(pairs)
 
 
 def _plain_value(text: str) -> Any:
@@ -63,10 +53,6 @@ def _plain_value(text: str) -> Any:
     return text
 
 
-FRAMES = _FrameRange()
-SETTING = _Setting()
-
-
 def _number_or_word(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
     return int(value) if value is not None and value.isdecimal() else value
 
@@ -75,7 +61,9 @@ _SOURCE_OPTIONS = (
     click.option("--format", "format_name", metavar="FORMAT", help="Format of the source, instead of detecting it."),
     click.option("--no-series", is_flag=True, help="Only the named file, not the series that it belongs to."),
     click.option("--axis", type=click.Choice(["t", "c"]), help="Along which several sources follow each other."),
-    click.option("--flyback", type=click.Choice(["drop", "keep"]), help="Keep flyback frames as planes at the end of Z."),
+    click.option(
+        "--flyback", type=click.Choice(["drop", "keep"]), help="Keep flyback frames as planes at the end of Z."
+    ),
     click.option(
         "--slice-repeats",
         metavar="K|interleave|mean",
@@ -89,8 +77,9 @@ _SOURCE_OPTIONS = (
     click.option(
         "--open-option",
         "open_settings",
-        type=SETTING,
         multiple=True,
+        metavar="NAME=VALUE",
+        callback=settings,
         help="Any other option of the source's format (`galvo formats` lists them).",
     ),
 )

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Final, TextIO
 
 import click
 
@@ -24,6 +24,8 @@ __all__ = [
     "shown_warnings",
     "warning_line",
 ]
+
+_FLEXIBLE_COLUMN: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,13 @@ def _facts_panel(title: str, rows: Sequence[Row]) -> None:
 
 
 def show_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """Print rows under column headings."""
+    """Print rows under column headings; lines of a cell stand below each other only in a terminal."""
     if _is_terminal():
         _rich_table(columns, cells)
         return
-    widths = [max(len(row[number]) for row in (columns, *cells)) for number in range(len(columns))]
-    for row in (columns, *cells):
+    lines = [[cell.replace("\n", " ") for cell in row] for row in (columns, *cells)]
+    widths = [max(len(row[number]) for row in lines) for number in range(len(columns))]
+    for row in lines:
         click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
@@ -103,8 +106,8 @@ def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for name in columns:
-        table.add_column(name, overflow="fold")
+    for number, name in enumerate(columns):
+        table.add_column(name, overflow="fold", no_wrap=number != _FLEXIBLE_COLUMN)
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)

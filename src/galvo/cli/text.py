@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["byte_text", "count_text", "duration_text", "number_text", "printable", "shape_text"]
+__all__ = ["byte_text", "count_text", "duration_text", "number_text", "printable", "shape_text", "sizes_text"]
 
 
 def printable(text: str) -> str:
@@ -17,11 +17,11 @@ def byte_text(nbytes: float) -> str:
     """Bytes in decimal units with three digits: ``78.6 MB``."""
     if nbytes < 1000:
         return f"{nbytes:.0f} bytes"
-    amount, unit = float(nbytes), ""
-    for unit in ("kB", "MB", "GB", "TB", "PB"):
-        amount /= 1000
-        if amount < 999.5:
+    amount, unit = float(nbytes), "bytes"
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if amount < 999.5 and unit != "bytes":
             break
+        amount, unit = amount / 1000, larger
     digits = 0 if amount >= 99.95 else 1 if amount >= 9.995 else 2
     return f"{amount:.{digits}f} {unit}"
 
@@ -58,3 +58,8 @@ def shape_text(shape: Sequence[int]) -> str:
     moment = "frame" if z == 1 else "volume"
     parts = (f"T {count_text(t, moment)}", f"C {count_text(c, 'channel')}", f"Z {count_text(z, 'plane')}")
     return ", ".join((*parts, f"Y {y:,}", f"X {x:,} pixels"))
+
+
+def sizes_text(shape: Sequence[int], dtype: object) -> str:
+    """A shape (T, C, Z, Y, X) and a type in one short line."""
+    return " ".join(f"{axis}={length}" for axis, length in zip("TCZYX", shape, strict=True)) + f" {dtype}"

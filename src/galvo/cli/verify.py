@@ -13,7 +13,7 @@ from galvo.cli.text import count_text
 from galvo.errors import Malformed, Truncated
 
 if TYPE_CHECKING:
-    from galvo.convert import VerifyResult
+    from galvo.verification import VerifyResult
 
 __all__ = ["command"]
 
@@ -26,7 +26,7 @@ Exit code 0: nothing differs. 3: something differs, or data are damaged. 1: a re
 """
 
 
-@click.command("verify", epilog=_EPILOG)
+@click.command("verify", short_help="Check or compare recordings.", epilog=_EPILOG)
 @click.argument("path", metavar="A")
 @click.argument("against", required=False, metavar="[B]")
 @source_options
@@ -36,7 +36,7 @@ def command(path: str, against: str | None, **given: Any) -> None:
 
     Every frame is read and decoded. The options say how to open A.
     """
-    from galvo.convert import verify
+    from galvo.verification import verify
 
     try:
         with shown_warnings():

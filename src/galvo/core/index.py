@@ -24,7 +24,7 @@ from galvo.core.axes import Shape
 from galvo.core.codec import RAW, Codec
 from galvo.errors import Malformed, Truncated
 
-__all__ = ["EvenPages", "FrameIndex", "HeaderCheck", "Int64", "ListedPages", "PageOrder", "PageRun"]
+__all__ = ["EvenPages", "FrameIndex", "HeaderCheck", "Int64", "ListedPages", "PageOrder", "PageRun", "first_pages"]
 
 Int64 = NDArray[np.int64]
 
@@ -84,6 +84,8 @@ class EvenPages:
         Segments of page 0.
     text_offset, text_nbytes : int
         Text of page 0.
+    text_stride : int
+        Bytes from one page's text to the next one's; 0 where all pages share one.
     check : HeaderCheck or None
     """
 
@@ -93,6 +95,7 @@ class EvenPages:
     nbytes: Int64
     text_offset: int = 0
     text_nbytes: int = 0
+    text_stride: int = 0
     check: HeaderCheck | None = None
 
     def locate(self, page: Int64, segment: Int64) -> tuple[Int64, Int64]:
@@ -101,7 +104,7 @@ class EvenPages:
 
     def text(self, page: Int64) -> tuple[Int64, Int64]:
         """Offset and nbytes of each page's text."""
-        return self.text_offset + page * self.stride, np.full(page.shape, self.text_nbytes, np.int64)
+        return self.text_offset + page * self.text_stride, np.full(page.shape, self.text_nbytes, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,16 @@ class ListedPages:
         if self.text_offset is None or self.text_nbytes is None:
             return np.zeros(page.shape, np.int64), np.zeros(page.shape, np.int64)
         return self.text_offset[page], self.text_nbytes[page]
+
+
+def first_pages(run: EvenPages | ListedPages, count: int) -> EvenPages | ListedPages:
+    """The first `count` pages of a file."""
+    if count >= run.count:
+        return run
+    if isinstance(run, EvenPages):
+        return replace(run, count=count)
+    texts = [None if column is None else column[:count] for column in (run.text_offset, run.text_nbytes)]
+    return ListedPages(run.offset[:count], run.nbytes[:count], run.path, run.file_size, *texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +264,8 @@ class FrameIndex:
 
     def _check_order(self) -> None:
         t, c, z = (-(-self.shape[axis] // self.chunk_shape[axis]) for axis in range(3))
+        if isinstance(self.order.t, np.ndarray) and self.order.t.size < t:
+            raise Malformed("fewer T are located than announced", found=self.order.t.size, expected=t)
         low, high = self.order.bounds((t, c, z))
         if low < 0 or high >= self.page_count:
             raise Malformed(

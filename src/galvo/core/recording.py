@@ -134,10 +134,18 @@ class Recording:
             Letters of T C Z Y X in the array's order.
         metadata : Metadata, optional
         """
+        if array.dtype.kind not in "biufc":
+            raise OptionError("pixels are numbers", found=f"an array of {array.dtype}")
         letters = array_axes(array.shape, axes)
         present = [letter for letter in AXES if letter in letters]
         ordered = array.transpose([letters.index(letter) for letter in present])
         whole = ordered[tuple(slice(None) if letter in letters else None for letter in AXES)]
+        for what, given, length in (
+            ("channel_names", metadata and metadata.channel_names, whole.shape[1]),
+            ("z_um", metadata and metadata.z_um, whole.shape[2]),
+        ):
+            if given and len(given) != length:
+                raise OptionError(f"{what} of the metadata do not fit the array", found=len(given), expected=length)
         origin = Origin(_reopen_array, array, {"axes": letters, "metadata": metadata})
         return cls(ArrayReader(whole), metadata or Metadata(format="array"), origin=origin)
 
@@ -307,7 +315,10 @@ class Recording:
             names = self.channel_names if axis == "C" else ()
             parts.append(parse_axis(slice(None) if key is None else key, length, axis, names)[0])
         wanted = Selection(*parts)
-        whole_frame = wanted.y == range(self.shape[3]) and wanted.x == range(self.shape[4])
+        whole_frame = all(
+            isinstance(positions, range) and positions == range(length)
+            for positions, length in zip(wanted.axes[3:], self.shape[3:], strict=True)
+        )
         return Recording(
             self._reader,
             self._whole_metadata,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galvo.core.detect import Probe
-from galvo.errors import OptionError, UnknownFormat
+from galvo.errors import OptionError, UnknownFormat, warn
 
 if TYPE_CHECKING:
     from galvo.core.recording import Recording
@@ -94,7 +94,12 @@ class Registry:
             module, _, attribute = row.partition(":")
             loaded.append((row, getattr(import_module(module), attribute)))
         points = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name)
-        loaded += [(point.value, point.load()) for point in points]
+        for point in points:
+            try:
+                loaded.append((point.value, point.load()))
+            except (ImportError, AttributeError) as error:
+                # another package's trouble must not keep galvo from opening files
+                warn(f"the format {point.name!r} of another package does not load: {error}")
         for origin, entry in loaded:
             if not isinstance(entry, Format):
                 raise OptionError(f"{origin} is no galvo format", found=type(entry).__name__, expected="a Format")

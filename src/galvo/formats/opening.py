@@ -108,9 +108,9 @@ def _open_paths(
 ) -> Recording:
     if isinstance(source, str | os.PathLike):
         path = _path(source)
-        if Path(path).is_dir():
+        if os.path.isdir(path):
             return _open_folder(path, format, options)
-        if not Path(path).exists() and glob.has_magic(path):
+        if not os.path.exists(path) and glob.has_magic(path):
             matches = sorted(glob.glob(path, recursive=True), key=natural_key)
             if not matches:
                 raise NotFound("no file matches the pattern", path=path)
@@ -159,7 +159,14 @@ def _open_list(paths: list[str], format: str | None, axis: Literal["t", "c"], op
     formats = [_format_of(path, format) for path in paths]
     if axis == "t" and len({entry.name for entry in formats}) == 1 and formats[0].series is not None:
         return _open_one(formats[0], paths, options)
-    return join([_open_one(entry, [path], options) for entry, path in zip(formats, paths, strict=True)], axis)
+    parts: list[Recording] = []
+    try:
+        parts += (_open_one(entry, [path], options) for entry, path in zip(formats, paths, strict=True))
+        return join(parts, axis)
+    except BaseException:
+        for part in parts:
+            part.close()
+        raise
 
 
 def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Recording:
@@ -169,6 +176,7 @@ def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Re
     except OSError as error:
         raise NotFound(error.strerror or "cannot be listed", path=folder) from error
     waiting = [os.path.join(folder, name) for name in names if Path(name).suffix.lower() in suffixes]
+    waiting = [path for path in waiting if os.path.isfile(path)]
     found: list[tuple[Format, list[str]]] = []
     while waiting:
         path = waiting[0]

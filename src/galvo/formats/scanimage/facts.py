@@ -1,12 +1,14 @@
 """What each ScanImage page says of its own frame: numbers, times, triggers.
 
-The text block of a page (scanimage spec 1.6) is scanned in native code for the pages that are asked for; the channels of
-a frame share its values, and an averaged page carries those of its last acquired frame.
+The text block of a page (scanimage spec 1.6) is scanned in native code for the pages that are asked for; the channels
+of a frame share its values, and an averaged page carries those of its last acquired frame.
 """
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from galvo.core.index import Int64
 from galvo.core.read import IndexedReader, worker_count
 from galvo.errors import ReadError, Truncated
 
-__all__ = ["ScanImageFacts", "scan_pages"]
+__all__ = ["ScanImageFacts", "parse_json", "scan_pages"]
 
 # column: key in the text; counters are whole numbers, -1 where the page has none
 _COUNTERS = {
@@ -58,11 +60,16 @@ def scan_pages(reader: IndexedReader, page: Int64, names: tuple[str, ...] = tupl
     keys = [_KEYS[name] for name in names]
     values = np.empty((page.size, len(keys)), np.float64)
     for file, where, local in reader.index.split_by_file(page):
+        reader.prove(file, local)
         offset, nbytes = reader.index.runs[file].text(local)
+        if nbytes.any() and reader.source.read_upto(file, int(offset[0]), 1) == b"{":
+            values[where] = _scan_json(reader, file, offset, nbytes, keys)
+            continue
         with reader.source.lease((file,)) as descriptors:
             descriptor = np.full(local.shape, descriptors[file], np.int64)
             sizes = np.minimum(nbytes, _TEXT_BYTES)
-            found, (failed, kind, value) = native.scan_text(descriptor, offset, sizes, keys, worker_count(512 * local.size))
+            workers = worker_count(512 * local.size)
+            found, (failed, kind, value) = native.scan_text(descriptor, offset, sizes, keys, workers)
         if failed >= 0:
             path = reader.source.paths[file]
             if kind == 1:
@@ -77,6 +84,30 @@ def scan_pages(reader: IndexedReader, page: Int64, names: tuple[str, ...] = tupl
             whole = np.where(np.isfinite(column), column, -1)
             columns[name] = whole.astype(np.int8 if name in _FLAGS else np.int64)
     return columns
+
+
+def _scan_json(
+    reader: IndexedReader, file: int, offset: Int64, nbytes: Int64, keys: Sequence[bytes]
+) -> NDArray[np.float64]:
+    """Texts of ``useJsonHeaderFormat``, (N, K); NaN where a key is absent or no number."""
+    names = [key.decode() for key in keys]
+    values = np.full((offset.size, len(names)), np.nan)
+    for row, (at, size) in enumerate(zip(offset.tolist(), nbytes.tolist(), strict=True)):
+        block = parse_json(reader.source.read(file, at, min(size, _TEXT_BYTES)))
+        for column, name in enumerate(names):
+            value = block.get(name)
+            if isinstance(value, int | float):
+                values[row, column] = value
+    return values
+
+
+def parse_json(text: bytes) -> dict[str, Any]:
+    """A page's text in JSON; empty where it is none."""
+    try:
+        block = json.loads(text.rstrip(b" \0\n"), parse_int=float)
+    except (ValueError, RecursionError):
+        return {}
+    return block if isinstance(block, dict) else {}
 
 
 class ScanImageFacts:

@@ -13,8 +13,8 @@ from galvo.formats.scanimage.literal import parse_literal
 
 __all__ = ["Header"]
 
-# Above this a text is indexed by line once; below, a plain search per key is quicker.
-_INDEX_CHARACTERS = 1 << 20
+_ABSENT = object()
+_MOST = 2**31
 
 
 class Header(Mapping[str, Any]):
@@ -45,7 +45,8 @@ class Header(Mapping[str, Any]):
     @cached_property
     def _lines(self) -> dict[str, tuple[int, int]]:
         """Begin and end of each key's value in the text."""
-        text, found = self.text, {}
+        text: str = self.text
+        found: dict[str, tuple[int, int]] = {}
         end_mark = "\r" if self.flavour == "state" and "\n" not in text[:4096] else "\n"
         at = 0
         while at < len(text):
@@ -54,7 +55,7 @@ class Header(Mapping[str, Any]):
             equals = text.find("=", at, stop)
             if equals > 0:
                 key = text[at:equals].strip()
-                found[key.removeprefix("scanimage.")] = (equals + 1, stop)
+                found.setdefault(key.removeprefix("scanimage."), (equals + 1, stop))
             at = stop + 1
         return found
 
@@ -74,17 +75,23 @@ class Header(Mapping[str, Any]):
                 flat[prefix] = node
         return flat
 
+    @cached_property
+    def _prefix(self) -> str:
+        """What 5.x writes before each key."""
+        return "scanimage." if self.text.startswith("scanimage.SI") or "\nscanimage.SI" in self.text else ""
+
     def _find(self, key: str) -> str | None:
         """The text of a key's value."""
-        if self.flavour != "SI" or len(self.text) > _INDEX_CHARACTERS:
+        if self.flavour == "state":
             where = self._lines.get(key)
             return None if where is None else self.text[where[0] : where[1]]
-        for mark in (f"{key} = ", f"scanimage.{key} = "):
-            at = 0 if self.text.startswith(mark) else self.text.find("\n" + mark) + 1
-            if at or self.text.startswith(mark):
-                stop = self.text.find("\n", at)
-                return self.text[at + len(mark) : stop if stop >= 0 else None]
-        return None
+        # A search per key, not an index of lines: users' properties make texts of 100 MB.
+        mark = f"{self._prefix}{key} ="
+        at = 0 if self.text.startswith(mark) else self.text.find("\n" + mark) + 1
+        if not at and not self.text.startswith(mark):
+            return None
+        stop = self.text.find("\n", at)
+        return self.text[at + len(mark) : stop if stop >= 0 else None]
 
     def __getitem__(self, key: str) -> Any:
         """The value of a key, parsed.
@@ -96,13 +103,14 @@ class Header(Mapping[str, Any]):
         """
         if key not in self._cache:
             if self.flavour == "json":
-                self._cache[key] = self._tree[key]
+                self._cache[key] = self._tree.get(key, _ABSENT)
             else:
                 text = self._find(key)
-                if text is None:
-                    raise KeyError(key)
-                self._cache[key] = parse_literal(text)
-        return self._cache[key]
+                self._cache[key] = _ABSENT if text is None else parse_literal(text)
+        value = self._cache[key]
+        if value is _ABSENT:
+            raise KeyError(key)
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tree if self.flavour == "json" else self._lines)
@@ -118,9 +126,9 @@ class Header(Mapping[str, Any]):
         return values[0] if len(values) == 1 else None
 
     def count(self, key: str) -> int | None:
-        """A positive whole number, or None."""
+        """A positive whole number, or None; more than could be counted in a file is None too."""
         value = self.number(key)
-        return int(value) if value is not None and math.isfinite(value) and value >= 1 and value == int(value) else None
+        return int(value) if value is not None and 1 <= value <= _MOST and value == int(value) else None
 
     def numbers(self, key: str) -> list[float]:
         """All numbers of a scalar, row, column, matrix or cell; empty where the key is absent."""

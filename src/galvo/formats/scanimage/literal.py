@@ -14,7 +14,11 @@ from galvo.errors import Malformed
 __all__ = ["parse_literal"]
 
 _MAX_DEPTH = 64
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*(?:[eEdD][+-]?\d+)?|\.\d+(?:[eEdD][+-]?\d+)?|Inf|NaN)(?![\w.])")
+# possessive, so that a long row of digits cannot make the search quadratic
+_NUMBER = re.compile(
+    r"[+-]?+(?:(?:\d++\.?+\d*+|\.\d++)(?:[eEdD][+-]?+\d++)?+|Inf|NaN)(?![\w.])",
+    re.ASCII,
+)
 _WORD = re.compile(r"[^\s,;\[\]{}']+")
 _EMPTY = re.compile(r"(?:zeros|cell|ones)\(\s*\d+\s*,\s*\d+\s*\)")
 _CONSTANTS = {"true": True, "false": False}
@@ -86,7 +90,7 @@ def _matrix(text: str, at: int, depth: int) -> tuple[list[Any], int]:
         ch = text[at]
         if ch == closing:
             filled = [row for row in rows if row]
-            return (filled if len(filled) > 1 else sum(filled, [])), at + 1
+            return (filled[0] if len(filled) == 1 else filled), at + 1
         if ch == ";":
             rows.append([])
             at += 1

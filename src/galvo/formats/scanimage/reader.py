@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from galvo.core.axes import Shape
-from galvo.core.index import PageOrder
+from galvo.core.index import PageOrder, first_pages
 from galvo.core.metadata import LeftOut, Metadata
 from galvo.core.read import IndexedReader, Reader
 from galvo.core.recording import Damage, Recording
@@ -87,9 +87,7 @@ def open_scanimage(
 
 
 def _find(source: FileSource, limits: Limits, walk: bool, damaged: str) -> _Found:
-    pages = []
-    for file in range(len(source.paths)):
-        pages.append(find_pages(source, file, limits, walk=walk, damaged=damaged))
+    pages = [find_pages(source, file, limits, walk=walk, damaged=damaged) for file in range(len(source.paths))]
     layout = pages[0].layout
     for file, one in enumerate(pages):
         if one.layout is None:
@@ -115,9 +113,14 @@ def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) ->
     source, timeline, path = found.source, found.timeline, found.source.paths[0]
     repeat = _chosen_repeat(timeline, slice_repeats, path)
     names = [parse_name(name) for name in source.paths]
-    channel_files, channels = _channel_files(names, timeline, found)
-    starts = _file_starts(found)[: len(source.paths) // channel_files]
+    channel_files, channels = 1, timeline.channel_count
+    trimmed = 0
+    if any(name is not None and name.channel is not None for name in names):
+        timeline, found, trimmed = _by_channel(names, found)
+        channel_files, channels = timeline.channel_count, 1
+    starts = _file_starts(found, names)[: len(source.paths) // channel_files]
     volumes = cut_volumes(starts, timeline, channels, path)
+    leftover = volumes.leftover_count * channel_files + trimmed
     per_channel = sum(start.page_count for start in starts)
     order, t = page_order(volumes, timeline, channels, per_channel if channel_files > 1 else 1, repeat)
     z = timeline.slices
@@ -132,11 +135,11 @@ def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) ->
     if slice_repeats == "mean" and timeline.repeats > 1:
         shown = MeanOfRepeats(reader, timeline.repeats)
         facts = ScanImageFacts(_first_repeats(reader, timeline.repeats))
-    left_out = _left_out(found, volumes, timeline, channels * channel_files, repeat, keep_flyback, slice_repeats)
+    left_out = _left_out(found, volumes, leftover, repeat, keep_flyback, slice_repeats)
     damage = [entry for one in found.pages for entry in one.damage]
-    _warn_of_series(found, volumes, damage)
+    _warn_of_series(found, volumes, leftover, damage)
     metadata = _metadata(found, keep_flyback, slice_repeats)
-    _check_rate(reader, metadata, timeline, path)
+    _check_rate(reader, metadata, found.timeline, volumes, path)
     return Recording(shown, metadata, files=source.paths, facts=facts, left_out=left_out, damage=damage)
 
 
@@ -165,75 +168,86 @@ def _chosen_repeat(timeline: Timeline, wanted: SliceRepeats, path: str) -> int |
     )
 
 
-def _channel_files(names: Sequence[SeriesName | None], timeline: Timeline, found: _Found) -> tuple[int, int]:
-    """How many sets of files hold one channel each, and how many channels alternate within a file."""
-    channels = [name.channel for name in names if name is not None and name.channel is not None]
-    if not channels:
-        return 1, timeline.channel_count
-    distinct = sorted(set(channels))
-    if len(distinct) != timeline.channel_count or any(
-        channels.count(one) != len(names) // len(distinct) for one in distinct
-    ):
+def _by_channel(names: Sequence[SeriesName | None], found: _Found) -> tuple[Timeline, _Found, int]:
+    """A series with a file per channel: its channels, its files cut to what all channels have, the pages cut off."""
+    timeline, paths = found.timeline, found.source.paths
+    by_channel: dict[int | None, list[tuple[int, int | None] | None]] = {}
+    for name in names:
+        counters = None if name is None else (name.acquisition, name.part)
+        by_channel.setdefault(None if name is None else name.channel, []).append(counters)
+    present = [one for one in by_channel if one in timeline.channel_ids]
+    lists = list(by_channel.values())
+    if len(present) != len(by_channel) or any(one != lists[0] for one in lists):
         raise Malformed(
-            "one file per channel was logged, and files of a channel are missing",
-            path=found.source.paths[0],
-            found=f"channels {distinct} in {len(names)} files",
-            expected=f"{timeline.channel_count} channels: {', '.join(timeline.channel_names)}",
+            "one file per channel was logged, and files of a channel are missing or do not belong",
+            path=paths[0],
+            found=", ".join(f"channel {channel}: {len(files)} files" for channel, files in by_channel.items()),
+            expected=f"the same files of each of {', '.join(timeline.channel_names)}",
         )
-    return timeline.channel_count, 1
+    known = dict(zip(timeline.channel_ids, timeline.channel_names, strict=True))
+    absent = [name for one, name in known.items() if one not in present]
+    if absent and len(paths) > 1:
+        warn(f"{paths[0]}: the files of {', '.join(absent)} are missing")
+    ids = tuple(one for one in present if one is not None)
+    timeline = replace(timeline, channel_ids=ids, channel_names=tuple(known[one] for one in ids))
+    per_channel = len(paths) // len(present)
+    counts = np.array([one.run.count for one in found.pages]).reshape(len(present), per_channel)
+    least = np.tile(counts.min(axis=0), len(present)).tolist()
+    pages = tuple(replace(one, run=first_pages(one.run, count)) for one, count in zip(found.pages, least, strict=True))
+    return timeline, replace(found, pages=pages, timeline=timeline), int(counts.sum()) - sum(least)
 
 
-def _file_starts(found: _Found) -> list[FileStart]:
+def _file_starts(found: _Found, names: Sequence[SeriesName | None]) -> list[FileStart]:
     """What the first page of each file says of its place."""
     timeline = found.timeline
     probe = IndexedReader(
         found.source,
         frame_index(found.pages, found.layout, (sum(one.run.count for one in found.pages), 1, 1), PageOrder()),
     )
-    names = ("frame_number", "acquisition_number", "frame_number_in_acquisition")
-    columns = scan_pages(probe, probe.index.first_page[:-1], names)
+    keys = ("frame_number", "acquisition_number", "frame_number_in_acquisition")
+    columns = scan_pages(probe, probe.index.first_page[:-1], keys)
     starts = []
-    for file, one in enumerate(found.pages):
-        numbers = [int(columns[name][file]) for name in names]
+    for file, (one, name) in enumerate(zip(found.pages, names, strict=True)):
+        numbers = [int(columns[key][file]) for key in keys]
         if numbers[0] >= 0:
             # the first acquired frame of an averaged page
             numbers[0] -= timeline.average - 1
-        starts.append(FileStart(numbers[0], numbers[1], numbers[2], one.run.count))
+        begins = name is not None and name.part in (None, 1)
+        starts.append(FileStart(numbers[0], numbers[1], numbers[2], one.run.count, begins))
     return starts
 
 
 def _left_out(
     found: _Found,
     volumes: Volumes,
-    timeline: Timeline,
-    channels: int,
+    leftover: int,
     repeat: int | None,
     keep_flyback: bool,
     slice_repeats: SliceRepeats,
 ) -> list[LeftOut]:
     left_out = []
-    count = volumes.start.size
-    alternating = channels if len(found.pages) else 1
-    if volumes.leftover_count:
+    timeline = found.timeline
+    count, channels = volumes.start.size, timeline.channel_count
+    if leftover:
         what = "incomplete volume" if timeline.is_volumetric else "incomplete frame"
-        left_out.append(LeftOut(what, volumes.leftover_count, f"pages that make no whole {what.split()[1]}"))
+        left_out.append(LeftOut(what, leftover, f"pages that make no whole {what.split()[1]}"))
     if timeline.flyback and not keep_flyback:
-        pages = count * timeline.flyback * alternating
+        pages = count * timeline.flyback * channels
         left_out.append(LeftOut("flyback", pages, f"{timeline.flyback} frames end each volume while z returns"))
     if repeat is not None and timeline.repeats > 1 and isinstance(slice_repeats, int):
-        pages = count * timeline.slices * (timeline.repeats - 1) * alternating
+        pages = count * timeline.slices * (timeline.repeats - 1) * channels
         left_out.append(LeftOut("slice repeats", pages, f"repeat {repeat} of {timeline.repeats} is shown"))
-    for one in found.pages:
-        if one.reduced_count:
-            left_out.append(LeftOut("reduced pages", one.reduced_count, "smaller copies of other pages"))
+    reduced = sum(one.reduced_count for one in found.pages)
+    if reduced:
+        left_out.append(LeftOut("reduced pages", reduced, "smaller copies of other pages"))
     return left_out
 
 
-def _warn_of_series(found: _Found, volumes: Volumes, damage: Sequence[Damage]) -> None:
+def _warn_of_series(found: _Found, volumes: Volumes, leftover: int, damage: Sequence[Damage]) -> None:
     timeline, paths = found.timeline, found.source.paths
     unit = "volumes" if timeline.is_volumetric else "frames"
-    if volumes.leftover_count:
-        warn(f"{paths[0]}: {volumes.leftover_count} pages make no whole {unit[:-1]} and are left out")
+    if leftover:
+        warn(f"{paths[0]}: {leftover} pages make no whole {unit[:-1]} and are left out")
     warn_of_gaps(paths)
     acquisitions = found.texts.header.count("SI.acqsPerLoop") or 1
     looped = found.texts.header.word("SI.acqState") == "loop"
@@ -242,16 +256,18 @@ def _warn_of_series(found: _Found, volumes: Volumes, damage: Sequence[Damage]) -
         warn(f"{paths[0]}: {volumes.start.size} {unit} are in the files, the header announces {announced}")
 
 
-def _check_rate(reader: IndexedReader, metadata: Metadata, timeline: Timeline, path: str) -> None:
+def _check_rate(
+    reader: IndexedReader, metadata: Metadata, timeline: Timeline, volumes: Volumes, path: str
+) -> None:
     """Warn when the frames' own times contradict the header's rate."""
-    rate, t = metadata.frame_rate_hz, reader.shape[0]
-    if rate is None or t < 2 or timeline.slow:
+    rate, t = metadata.frame_rate_hz, volumes.first_count
+    if rate is None or t < 2 or timeline.slow or not isinstance(reader.index.order.t, int):
         return
     ends = np.array([0, min(t, 100) - 1], np.int64)
     zero = np.zeros(2, np.int64)
     times = scan_pages(reader, reader.index.order.page(ends, zero, zero), ("timestamp_s",))["timestamp_s"]
     elapsed = times[1] - times[0]
-    if not np.isfinite(elapsed) or elapsed <= 0 or not isinstance(reader.index.order.t, int):
+    if not np.isfinite(elapsed) or elapsed <= 0:
         return
     measured = (ends[1] - ends[0]) / elapsed
     if not math.isclose(measured, rate, rel_tol=_RATE_TOLERANCE):

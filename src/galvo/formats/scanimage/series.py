@@ -15,6 +15,7 @@ from pathlib import Path
 
 from galvo.core.source import FileSource
 from galvo.errors import FormatError, GalvoError, warn
+from galvo.formats.scanimage.facts import parse_json
 from galvo.formats.scanimage.header import Header
 from galvo.formats.scanimage.static import read_static
 from galvo.formats.tiff.ifd import read_header, read_ifd
@@ -80,7 +81,8 @@ def find_series(path: str) -> list[str]:
     if own is None:
         return [path]
     header, start = own
-    looped = header.word("SI.acqState") == "loop"
+    # without a stated start only the parts of one acquisition are known to belong together
+    looped = bool(start) and header.word("SI.acqState") == "loop"
     folder, suffix = Path(path).parent, Path(path).suffix.lower()
     members: list[tuple[tuple[int, int, int], str]] = []
     for entry in os.listdir(folder):
@@ -111,16 +113,23 @@ def _identity(path: str) -> tuple[Header, str] | None:
 
 def start_of_mode(description: str) -> str:
     """The epoch that a page's text states, "" where it states none."""
+    if description.startswith("{"):
+        epoch = parse_json(description.encode()).get("epoch")
+        return " ".join(f"{part:.10g}" for part in epoch if isinstance(part, int | float)) if epoch else ""
     match = re.search(r"^epoch\s*=\s*\[?([^\]\n]*)", description, re.MULTILINE)
     return " ".join(match[1].replace(",", " ").split()) if match else ""
 
 
 def _belongs(path: str, start: str) -> bool:
+    """Whether a file started with the others; a damaged one is kept, so that its error is seen."""
+    source = FileSource([path])
     try:
-        own = _identity(path)
+        first = read_ifd(source, 0, (tiff := read_header(source)), tiff.first_ifd, DEFAULT_LIMITS)
+        return start_of_mode(first.description) == start
     except GalvoError:
         return True
-    return own is None or own[1] == start
+    finally:
+        source.close()
 
 
 def warn_of_gaps(paths: Sequence[str]) -> None:

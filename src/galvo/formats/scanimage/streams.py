@@ -30,12 +30,15 @@ class FileStart:
     frame_number_in_acquisition : int
     page_count : int
         Pages of the file.
+    begins : bool
+        By its name the first file of an acquisition.
     """
 
     frame_number: int
     acquisition_number: int
     frame_number_in_acquisition: int
     page_count: int
+    begins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,14 @@ class Volumes:
         Pages that belong to no whole volume.
     is_even : bool
         Volumes follow each other without gaps.
+    first_count : int
+        Volumes of the first stream, which follow each other without a pause.
     """
 
     start: Int64
     leftover_count: int
     is_even: bool
+    first_count: int
 
 
 def _streams(files: Sequence[FileStart], timeline: Timeline, channels: int) -> list[tuple[FileStart, int, int]]:
@@ -63,6 +69,8 @@ def _streams(files: Sequence[FileStart], timeline: Timeline, channels: int) -> l
     first_page, expected = 0, -1
     for start in files:
         follows = streams and (start.frame_number < 0 or start.frame_number == expected)
+        if follows and timeline.slow and start.begins:
+            follows = False
         if follows and not timeline.slow and start.acquisition_number != streams[-1][0].acquisition_number:
             follows = False
         if follows:
@@ -100,7 +108,7 @@ def cut_volumes(files: Sequence[FileStart], timeline: Timeline, channels: int, p
     for head, page, count in _streams(files, timeline, channels):
         skip = 0
         number = head.frame_number if timeline.slow else head.frame_number_in_acquisition
-        if timeline.is_volumetric and number > 0:
+        if timeline.is_volumetric and number > 0 and not (timeline.slow and head.begins):
             # an averaged page carries the number of its last acquired frame
             logged = -(-number // timeline.average) - 1
             skip = -logged % timeline.cycle * channels
@@ -117,7 +125,8 @@ def cut_volumes(files: Sequence[FileStart], timeline: Timeline, channels: int, p
             expected=f"{cycle_pages} pages a volume" if timeline.is_volumetric else f"{channels} channels a frame",
         )
     is_even = bool((np.diff(start) == cycle_pages).all())
-    return Volumes(start, leftover, is_even)
+    first_count = next(part.size for part in starts if part.size)
+    return Volumes(start, leftover, is_even, first_count)
 
 
 def page_order(

@@ -16,6 +16,9 @@ from galvo.formats.scanimage.header import Header
 
 __all__ = ["Timeline", "read_timeline"]
 
+_MOST_CHANNELS = 64
+_MOST_SLICES = 1 << 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
@@ -25,6 +28,8 @@ class Timeline:
     ----------
     channel_names : tuple of str, (C,)
         Saved channels in page order.
+    channel_ids : tuple of int, (C,)
+        Their numbers from 1.
     slices : int
         Planes of a volume without flyback; 1 for planar recordings.
     repeats : int
@@ -44,6 +49,7 @@ class Timeline:
     """
 
     channel_names: tuple[str, ...]
+    channel_ids: tuple[int, ...]
     slices: int = 1
     repeats: int = 1
     flyback: int = 0
@@ -84,7 +90,7 @@ def read_timeline(header: Header, path: str) -> Timeline:
 
 
 def _current(header: Header, path: str) -> Timeline:
-    names = _channel_names(header, path)
+    ids, names = _channels(header, path)
     average = header.count("SI.hScan2D.logAverageFactor") or 1
     rate = _positive(header.number("SI.hRoiManager.scanFrameRate"))
     depths = header.numbers("SI.hStackManager.zs")
@@ -92,6 +98,7 @@ def _current(header: Header, path: str) -> Timeline:
     if not _stack_enabled(header):
         return Timeline(
             channel_names=names,
+            channel_ids=ids,
             average=average,
             frame_rate_hz=rate and rate / average,
             z_um=(depths[0],) if depths else None,
@@ -107,6 +114,7 @@ def _current(header: Header, path: str) -> Timeline:
         total = per_slice * acquired_volumes / average
         return Timeline(
             channel_names=names,
+            channel_ids=ids,
             average=average,
             frame_rate_hz=rate and rate / average,
             z_um=(depths[0],) if depths else None,
@@ -123,6 +131,7 @@ def _current(header: Header, path: str) -> Timeline:
     volume_rate = _positive(header.number("SI.hRoiManager.scanVolumeRate")) or (rate and rate / cycle)
     return Timeline(
         channel_names=names,
+        channel_ids=ids,
         slices=slices,
         repeats=acquired // average,
         flyback=flyback // average,
@@ -145,9 +154,10 @@ def _first_count(header: Header, *keys: str) -> int | None:
     return next((count for count in map(header.count, keys) if count is not None), None)
 
 
-def _channel_names(header: Header, path: str) -> tuple[str, ...]:
+def _channels(header: Header, path: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Numbers and names of the saved channels."""
     saved = header.numbers("SI.hChannels.channelSave") or header.numbers("SI.hChannels.channelsActive")
-    if not saved or any(number < 1 or number != int(number) for number in saved):
+    if not saved or any(not 1 <= number <= _MOST_CHANNELS or number != int(number) for number in saved):
         raise Malformed(
             "the header names no saved channels",
             path=path,
@@ -155,9 +165,8 @@ def _channel_names(header: Header, path: str) -> tuple[str, ...]:
             expected="channel numbers from 1",
         )
     names = header.words("SI.hChannels.channelName")
-    return tuple(
-        names[int(number) - 1] if int(number) <= len(names) else f"Channel {int(number)}" for number in saved
-    )
+    ids = tuple(int(number) for number in saved)
+    return ids, tuple(names[number - 1] if number <= len(names) else f"Channel {number}" for number in ids)
 
 
 def _stack_enabled(header: Header) -> bool:
@@ -213,13 +222,17 @@ def _legacy(header: Header, path: str) -> Timeline:
     """3.x: ``state.acq``; a stack takes all frames of a slice before the next one."""
     acq = "state.acq."
     count = header.count(acq + "numberOfChannelsSave") or 1
+    slices = header.count(acq + "numberOfZSlices") or 1
+    if count > _MOST_CHANNELS or slices > _MOST_SLICES:
+        raise Malformed(
+            "the header describes an impossible recording", path=path, found=f"{count} channels, {slices} slices"
+        )
     saved = [number for number in range(1, 9) if header.flag(f"{acq}savingChannel{number}")]
     if len(saved) != count:
         saved = list(range(1, count + 1))
     average = header.count(acq + "numAvgFramesSave") or 1
     if not header.flag(acq + "averaging"):
         average = 1
-    slices = header.count(acq + "numberOfZSlices") or 1
     frames = header.count(acq + "numberOfFrames")
     repeats = max(1, (frames or 1) // average)
     rate = _positive(header.number(acq + "frameRate"))
@@ -228,10 +241,15 @@ def _legacy(header: Header, path: str) -> Timeline:
     if slices == 1:
         announced = repeats if frames else None
         return Timeline(
-            channel_names=names, average=average, frame_rate_hz=rate and rate / average, announced=announced
+            channel_names=names,
+            channel_ids=tuple(saved),
+            average=average,
+            frame_rate_hz=rate and rate / average,
+            announced=announced,
         )
     return Timeline(
         channel_names=names,
+        channel_ids=tuple(saved),
         slices=slices,
         repeats=repeats,
         average=average,

@@ -7,7 +7,7 @@ deflate; registered codes 34925 (LZMA) and 50000 (zstd).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -117,9 +117,7 @@ def page_layout(ifd: Ifd, limits: Limits) -> PageLayout | None:
 
 def raw_layout(layout: PageLayout, rows: int) -> PageLayout:
     """The same page with strips of `rows` rows."""
-    return PageLayout(
-        layout.height, layout.width, layout.samples, layout.dtype, rows, layout.columns, False, layout.planar, layout.codec
-    )
+    return replace(layout, rows=rows, tiled=False)
 
 
 def _layout(tags: Mapping[str, int], ifd: Ifd, limits: Limits) -> PageLayout | None:

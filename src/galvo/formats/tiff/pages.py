@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galvo import native
-from galvo.core.index import EvenPages, HeaderCheck, Int64, ListedPages, PageRun
+from galvo.core.index import EvenPages, HeaderCheck, Int64, ListedPages
 from galvo.core.recording import Damage
 from galvo.core.source import FileSource
 from galvo.errors import FormatError, GalvoError, LimitExceeded, Malformed, ReadError, Truncated, Unsupported
@@ -55,7 +56,7 @@ class TiffPages:
     header: TiffHeader
     first: Ifd
     layout: PageLayout | None
-    run: PageRun
+    run: EvenPages | ListedPages
     reduced_count: int = 0
     damage: tuple[Damage, ...] = ()
     numbers: Int64 | None = None
@@ -118,6 +119,8 @@ def _predict(source: FileSource, file: int, first: Ifd, layout: PageLayout, limi
     if segments is None or made is None:
         return None
     template, nbytes = made
+    if not _plausible(layout, segments[1]):
+        return None
     merged = _merge(layout, segments)
     end = max(int((segments[0] + segments[1]).max()), first.offset + nbytes)
     count = (size - end) // stride + 1
@@ -138,6 +141,7 @@ def _predict(source: FileSource, file: int, first: Ifd, layout: PageLayout, limi
         nbytes=merged[2],
         text_offset=text.position if text else 0,
         text_nbytes=text.nbytes if text else 0,
+        text_stride=stride if text and 0 <= text.position - first.offset <= stride - text.nbytes else 0,
         check=HeaderCheck(template, first.offset, nbytes, stride, count - 1, relist),
     )
     return TiffPages(first.header, first, merged[0], run)
@@ -154,6 +158,11 @@ def _segments(ifd: Ifd, layout: PageLayout) -> tuple[Int64, Int64] | None:
     if not all(isinstance(value, int) and 0 <= value <= size for value in offsets + counts):
         return None
     return np.array(offsets, np.int64), np.array(counts, np.int64)
+
+
+def _plausible(layout: PageLayout, nbytes: Int64) -> bool:
+    """Whether strips or tiles of these sizes can hold the pixels."""
+    return bool((nbytes >= (layout.segment_nbytes() if layout.codec.is_raw else 1)).all())
 
 
 def _merge(layout: PageLayout, segments: tuple[Int64, Int64]) -> tuple[PageLayout, Int64, Int64]:
@@ -336,9 +345,8 @@ def _refuse_mixture(columns: dict[str, Int64], numbers: Int64, path: str) -> Non
     differs = (table != table[0]).any(axis=1)
     if differs.any():
         at = int(np.argmax(differs))
-        detail = ", ".join(
-            f"{name} {mine} and {other}" for name, mine, other in zip(names, table[0], table[at], strict=True) if mine != other
-        )
+        pairs = zip(names, table[0], table[at], strict=True)
+        detail = ", ".join(f"{name} {mine} and {other}" for name, mine, other in pairs if mine != other)
         raise Unsupported(
             f"pages {int(numbers[0])} and {int(numbers[at])} differ",
             path=path,
@@ -358,7 +366,7 @@ def _listed(
 ) -> tuple[ListedPages, PageLayout, Damage | None]:
     cut: Damage | None = None
 
-    def refuse(wrong: NDArray[np.bool_], kind: type[FormatError], what: str, found: Int64, expected: int) -> Int64:
+    def refuse(wrong: NDArray[Any], kind: type[FormatError], what: str, found: Int64, expected: int) -> Int64:
         """The pages before the first wrong one, where damage is to be reported."""
         nonlocal cut
         if not wrong.any():

@@ -185,7 +185,7 @@ def frame_index(
 
 
 def _recording(found: TiffPages, counts: tuple[int, int, int], source: FileSource, limits: Limits) -> Recording:
-    path, (t, c, z) = source.paths[0], counts
+    path, (_, c, z) = source.paths[0], counts
     reader: Reader
     metadata = _metadata(found, counts)
     if found.layout is None:
