@@ -53,6 +53,17 @@ def _left_open(process: psutil.Process, before: list[str], count: int) -> list[s
     return after or ([f"{more} descriptors"] if more > 0 and os.name != "nt" else [])
 
 
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report
+
+
 @pytest.fixture(autouse=True)
 def _nothing_left_open(request):
     """No test leaves a file open or a thread running."""
@@ -61,6 +72,9 @@ def _nothing_left_open(request):
     files = [entry.path for entry in process.open_files()]
     count, threads = _descriptor_count(process), set(threading.enumerate())
     yield
+    if request.node.stash.get(_failed, False):
+        # the traceback still holds what the test had open
+        return
     left = _left_open(process, files, count)
     if left:
         gc.collect()

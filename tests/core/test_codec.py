@@ -87,7 +87,7 @@ def test_steps_in_order(steps):
 def test_horizontal_differences(dtype, samples):
     shape = (4, 7) if samples is None else (4, 7, samples)
     info = np.iinfo(dtype)
-    pixels = RNG.integers(info.min, info.max, shape, info.dtype, endpoint=True).astype(dtype)
+    pixels = RNG.integers(info.min, info.max, shape, info.dtype.newbyteorder("="), endpoint=True).astype(dtype)
     stored = pixels.copy()
     with np.errstate(over="ignore"):
         stored[:, 1:] = pixels[:, 1:] - pixels[:, :-1]

@@ -27,7 +27,7 @@ def index_of(shape, runs, order, **other):
 
 def test_even_pages_beyond_every_small_integer():
     count, stride = 3_000_000_000, 5_000_000_000
-    run = EvenPages(count, stride, ints(100, 200), ints(10, 20), text_offset=50, text_nbytes=7)
+    run = EvenPages(count, stride, ints(100, 200), ints(10, 20), text_offset=50, text_nbytes=7, text_stride=stride)
     page = ints(0, 65_535, 65_536, 2**31 - 1, 2**31, 2_999_999_999) % (2**63 // stride - 1)
     offset, nbytes = run.locate(page, np.ones_like(page))
     assert offset.tolist() == [200 + int(p) * stride for p in page]

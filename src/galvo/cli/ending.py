@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn
@@ -79,6 +78,8 @@ def end_with(error: Exception, code: int | None = None) -> NoReturn:
         By default 3 for damaged data, else 1.
     """
     if click.get_current_context().meta.get(_DEBUG):
+        import traceback
+
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     if isinstance(error, GalvoError):
         error_line(str(error))

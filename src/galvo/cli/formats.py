@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
 import click
@@ -27,6 +26,8 @@ def command(as_json: bool) -> None:
 
     entries = list(REGISTRY.all().values())
     if as_json:
+        import json
+
         listed = [
             {
                 "name": entry.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -74,6 +73,8 @@ def _print_facts(source: str, options: dict[str, Any], as_json: bool) -> set[str
     with collected_warnings() as warnings, open_recording(source, **options) as recording:
         facts = {"source": source, **describe(recording), "warnings": warnings}
     if as_json:
+        import json
+
         click.echo(json.dumps(facts))
     else:
         show_facts(_title(facts), list(_rows(facts)))
@@ -107,7 +108,11 @@ def _rows(facts: dict[str, Any]) -> Iterator[Row]:
     if damage:
         yield Row("damage", _shortened(damage), alarming=True)
     if facts["warnings"]:
-        yield Row("warnings", _shortened(facts["warnings"]), alarming=True)
+        yield Row(
+            "warnings",
+            _shortened([_with_short_names(text, facts["files"]) for text in facts["warnings"]]),
+            alarming=True,
+        )
 
 
 def _time_rows(facts: dict[str, Any]) -> Iterator[Row]:
@@ -163,6 +168,14 @@ def _file_rows(facts: dict[str, Any]) -> Iterator[Row]:
     elif names:
         total = f"{len(names):,} files, {byte_text(sum(facts['file_bytes']))}"
         yield Row("files", (total, f"{names[0]} to {names[-1]}", f"in {os.path.dirname(facts['files'][0]) or '.'}"))
+
+
+def _with_short_names(text: str, paths: list[str]) -> str:
+    """`text` that starts with the name of a file, without the folders of that file."""
+    for path in paths:
+        if text.startswith(f"{path}:"):
+            return os.path.basename(path) + text.removeprefix(path)
+    return text
 
 
 def _shortened(lines: list[str]) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -165,4 +164,6 @@ def _channel_position(wanted: str, names: Sequence[str], count: int) -> int:
 
 def quoted(*words: str) -> str:
     """Words as they are typed in a shell."""
+    import shlex
+
     return " ".join(shlex.quote(word) for word in words)

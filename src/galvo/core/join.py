@@ -155,7 +155,7 @@ def _merge(all_metadata: Sequence[Metadata], axis: str) -> Metadata:
     first = all_metadata[0]
     agreed: dict[str, Any] = {
         name: getattr(first, name)
-        if all(getattr(other, name) == getattr(first, name) for other in all_metadata)
+        if all(repr(getattr(other, name)) == repr(getattr(first, name)) for other in all_metadata)  # NaN equals NaN
         else None
         for name in ("frame_rate_hz", "pixel_size_um", "z_um")
     }

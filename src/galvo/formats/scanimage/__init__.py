@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from galvo.core.detect import Probe
 from galvo.core.registry import Format
+from galvo.formats.scanimage.header import is_header
 from galvo.formats.tiff import MAGIC
 
 if TYPE_CHECKING:
@@ -29,16 +30,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT"]
 
-_MARKS = (b"SI.", b"scanimage.SI", b"SI4.", b"SI5.", b"state.", b"\nSI.", b"\nscanimage.SI")
-
-
 def _detect(probe: Probe) -> bool:
     head = probe.head
     if not head.startswith(MAGIC):
         return False
     if head[:4] == b"II+\0" and head[16:20] == struct.pack("<I", 117637889):
         return True
-    return any(mark in text for text in _first_texts(probe) for mark in _MARKS)
+    return any(is_header(text.decode("latin-1")) for text in _first_texts(probe))
 
 
 def _first_texts(probe: Probe) -> list[bytes]:
@@ -52,7 +50,10 @@ def _first_texts(probe: Probe) -> list[bytes]:
     offset = struct.unpack_from(order + letter, head, at)[0]
     table = probe.read(offset, count_nbytes + 64 * step)
     found = []
-    for entry in range(count_nbytes, len(table) - step + 1, step):
+    if len(table) < count_nbytes:
+        return []
+    count = struct.unpack_from(order + ("Q" if big else "H"), table)[0]
+    for entry in range(count_nbytes, min(len(table), count_nbytes + count * step) - step + 1, step):
         code, kind = struct.unpack_from(order + "HH", table, entry)
         if code in (270, 305) and kind == 2:
             found.append(probe.read(struct.unpack_from(order + letter, table, entry + step // 2 + 2)[0], 4096))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -11,10 +12,18 @@ from typing import Any
 from galvo.errors import Malformed
 from galvo.formats.scanimage.literal import parse_literal
 
-__all__ = ["Header"]
+__all__ = ["Header", "is_header"]
 
 _ABSENT = object()
 _MOST = 2**31
+
+
+_START = re.compile(r"(?:^|[\r\n])(?:scanimage\.)?SI[45]?\.[A-Za-z][\w.]*\s*=|^state\.\w|^\s*\{\s*\"SI\"\s*:")
+
+
+def is_header(text: str) -> bool:
+    """Whether a text, or the beginning of one, holds a ScanImage header."""
+    return _START.search(text) is not None
 
 
 class Header(Mapping[str, Any]):

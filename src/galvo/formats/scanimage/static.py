@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from galvo.core.source import FileSource
 from galvo.errors import Malformed
-from galvo.formats.scanimage.header import Header
+from galvo.formats.scanimage.header import Header, is_header
 from galvo.formats.tiff.ifd import Ifd
 from galvo.limits import Limits
 
 __all__ = ["MAGIC_NUMBER", "StaticTexts", "read_static"]
 
 MAGIC_NUMBER = 117637889
+_START_CHARACTERS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,11 @@ def read_static(source: FileSource, file: int, first: Ifd, limits: Limits) -> St
         header = _decode(source.read(file, 32, header_nbytes))
         return StaticTexts(Header(header), _decode(source.read(file, 32 + header_nbytes, roi_nbytes)), version)
     software = first.text(305)
-    if software.startswith(("SI.", "scanimage.SI", "{")):
+    if is_header(software[:_START_CHARACTERS]):
         artist = first.text(315)
         return StaticTexts(Header(software), artist if artist.startswith("{") else "", None)
     description = first.description
-    if description.startswith("state.") or "SI." in description or "SI4." in description or "SI5." in description:
+    if is_header(description[:_START_CHARACTERS]):
         return StaticTexts(Header(description), "", None)
     raise Malformed("no ScanImage header", path=path, offset=first.offset)
 

@@ -163,6 +163,7 @@ def _channels(header: Header, path: str) -> tuple[tuple[int, ...], tuple[str, ..
             path=path,
             found=f"channelSave = {header.get('SI.hChannels.channelSave')}",
             expected="channel numbers from 1",
+            hint='Open it as plain pages with format="tiff"',
         )
     names = header.words("SI.hChannels.channelName")
     ids = tuple(int(number) for number in saved)

@@ -124,7 +124,9 @@ def _predict(source: FileSource, file: int, first: Ifd, layout: PageLayout, limi
     merged = _merge(layout, segments)
     end = max(int((segments[0] + segments[1]).max()), first.offset + nbytes)
     count = (size - end) // stride + 1
-    if count < 2:
+    trailing = size - end - (count - 1) * stride
+    if count < 2 or trailing >= first.nbytes:
+        # behind the last page there is room for a page that was moved there
         return None
     limits.check("page_count", count, path=source.paths[file])
     step = max(1, count // (_SAMPLED_PAGES + 1))
@@ -390,13 +392,12 @@ def _listed(
     if layout.codec.is_raw:
         # Many writers get the byte counts of raw strips wrong; the geometry is what readers go by.
         expected = layout.segment_nbytes()
-        nbytes = np.where(nbytes < 0, expected, nbytes)
-        small = (nbytes < expected).any(axis=1)
+        nbytes = np.where(nbytes < 0, expected, np.minimum(nbytes, expected))
+        small = np.any(nbytes < expected, axis=1)
         numbers = refuse(small, Malformed, "announces too few pixel bytes", nbytes.sum(axis=1), int(expected.sum()))
     else:
-        numbers = refuse(
-            (nbytes <= 0).any(axis=1), Malformed, "announces strips or tiles without bytes", nbytes.min(axis=1), 1
-        )
+        empty = np.any(nbytes <= 0, axis=1)
+        numbers = refuse(empty, Malformed, "announces strips or tiles without bytes", nbytes.min(axis=1), 1)
     offset, nbytes = offset[: numbers.size], nbytes[: numbers.size]
     # the ends are computed where they cannot overflow
     absurd = (offset < 0) | (offset > size) | (nbytes > size)

@@ -61,7 +61,8 @@ def open_tiff(
     source = FileSource([path])
     try:
         found = find_pages(source, 0, limits, walk=walk, damaged=damaged, pages=_chooser(pages))
-        found = _spread_imagej(found, source, damaged)
+        if pages is None:
+            found = _spread_imagej(found, source, damaged)
         counts = _axes(found, channels, path)
         return _recording(found, counts, source, limits)
     except BaseException:

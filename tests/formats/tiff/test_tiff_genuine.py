@@ -1,0 +1,110 @@
+"""Files of many writers: every page equal to tifffile's, or a galvo error and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+import galvo
+from galvo.errors import GalvoError
+
+ROOT = Path(__file__).resolve().parents[3]
+DATA = Path(os.environ.get("GALVO_SAMPLE_DATA", ROOT / ".." / "shared" / "data"))
+PATTERNS = ("tiff_variants/*.tif*", "movies/**/*.tif", "bruker/**/*.tif", "thorlabs/**/*.tif", "derived/*.tif")
+FILES = sorted(path for pattern in PATTERNS for path in DATA.glob(pattern))
+ALIKE = 2  # of folders full of the same, so many
+
+
+def _chosen() -> list[Path]:
+    count: dict[Path, int] = {}
+    chosen = []
+    for path in FILES:
+        count[path.parent] = count.get(path.parent, 0) + 1
+        if path.parent.name == "tiff_variants" or count[path.parent] <= ALIKE:
+            chosen.append(path)
+    return chosen
+
+
+CHOSEN = _chosen()
+
+
+def oracle(path: Path) -> list[np.ndarray | None]:
+    """Each full page by tifffile as (C, Y, X), None where it cannot."""
+    pages: list[np.ndarray | None] = []
+    with tifffile.TiffFile(path) as file:
+        every = [page.aspage() for page in file.pages]
+        for page in [page for page in every if not page.is_reduced] or every:
+            try:
+                pixels = page.asarray()
+            except Exception:  # noqa: BLE001
+                pages.append(None)
+                continue
+            pages.append({"YX": lambda a: a[None], "YXS": lambda a: np.moveaxis(a, -1, 0)}.get(page.axes, np.asarray)(pixels))
+    return pages
+
+
+def check(path: Path) -> None:
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    try:
+        expected = oracle(path)
+    except Exception:  # noqa: BLE001
+        expected = [None]
+    for number, page in enumerate(expected):
+        try:
+            with galvo.open(path, format="tiff", pages=[number]) as rec:
+                found = rec[0, :, 0]
+        except GalvoError as error:
+            assert page is None, f"page {number} of {path.name}: {error}"
+            assert str(path) in str(error)
+            continue
+        assert page is not None, f"page {number} of {path.name} was read, and tifffile cannot"
+        assert found.dtype == page.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(found, page)
+    shapes = {None if page is None else (page.shape, page.dtype) for page in expected}
+    if len(shapes) == 1 and None not in shapes and expected[0].shape[0] == 1:
+        with galvo.open(path, format="tiff") as rec:
+            whole = np.moveaxis(rec[...], 1, 2)
+            np.testing.assert_array_equal(whole.reshape(-1, *whole.shape[3:]), np.concatenate(expected))
+
+
+@pytest.mark.filterwarnings("ignore:.*OME-XML:galvo.errors.GalvoWarning")
+@pytest.mark.skipif(not FILES, reason="sample data are absent: set GALVO_SAMPLE_DATA")
+@pytest.mark.parametrize("path", CHOSEN, ids=lambda path: path.name)
+def test_every_page_equals_tifffiles(path):
+    check(path)
+
+
+@pytest.mark.harden
+@pytest.mark.filterwarnings("ignore:.*OME-XML:galvo.errors.GalvoWarning")
+@pytest.mark.skipif(not FILES, reason="sample data are absent: set GALVO_SAMPLE_DATA")
+@pytest.mark.parametrize("path", [path for path in FILES if path not in CHOSEN], ids=lambda path: path.name)
+def test_every_page_of_the_rest_equals_tifffiles(path):
+    check(path)
+
+
+@pytest.mark.skipif(not FILES, reason="sample data are absent: set GALVO_SAMPLE_DATA")
+def test_the_sample_is_not_empty():
+    assert len(CHOSEN) > 50
+
+
+@pytest.mark.skipif(not FILES, reason="sample data are absent: set GALVO_SAMPLE_DATA")
+def test_an_imagej_file_has_its_axes():
+    with galvo.open(DATA / "thorlabs" / "utils2p_time_series_z_stack" / "z_stack.tif") as rec:
+        assert rec.shape == (3, 1, 3, 128, 128)
+    with galvo.open(DATA / "tiff_variants" / "skimage_blobs_3d_fiji_skeleton.tif") as rec:
+        assert rec.shape == (1, 1, 30, 32, 32)
+
+
+@pytest.mark.skipif(not FILES, reason="sample data are absent: set GALVO_SAMPLE_DATA")
+@pytest.mark.parametrize("name", ["imagetiff_flower-minisblack-24.tif", "pillow_hopper_jpg.tif"])
+def test_pages_that_tifffile_decodes_take_selections(name):
+    with galvo.open(DATA / "tiff_variants" / name) as rec:
+        whole = rec[...]
+        key = (slice(None), [0], 0, slice(30, 2, -3), [5, 1, 1, 40])
+        np.testing.assert_array_equal(rec[key], whole[:, [0]][:, :, 0, 30:2:-3][..., [5, 1, 1, 40]])
+        assert "imagetiff" in name or rec.metadata.format == "tiff"
