@@ -36,11 +36,6 @@ def registry(*names):
     return Registry([f"{THIS}:{name}" for name in names])
 
 
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, THIS, __import__("sys").modules[__name__])
-
-
 @pytest.fixture
 def write(tmp_path):
     def write(name, data):
@@ -193,17 +188,18 @@ def heads():
     yield "hdf5", b"\x89HDF\r\n\x1a\n"
 
 
-@pytest.mark.parametrize("head", [head for _, head in heads()], ids=[name for name, _ in heads()])
-@pytest.mark.parametrize("rest", [0, 1, 5, 100, 3_000_000])
 @pytest.mark.parametrize("fill", [0, 255])
-def test_galvos_own_formats_look_at_64_kib_at_most(write, counted, head, rest, fill):
-    path = write("x", head + bytes([fill]) * rest)
-    try:
-        entry = REGISTRY.detect(path)
-    except UnknownFormat:
-        entry = None
-    assert entry is None or isinstance(entry, Format)
-    assert sum(counted) <= DETECT_BYTES
+def test_galvos_own_formats_look_at_64_kib_at_most(write, counted, fill):
+    for name, head in heads():
+        for rest in (0, 1, 5, 100, 300_000):
+            path = write("x", head + bytes([fill]) * rest)
+            counted.clear()
+            try:
+                entry = REGISTRY.detect(path)
+            except UnknownFormat:
+                entry = None
+            assert entry is None or isinstance(entry, Format)
+            assert sum(counted) <= DETECT_BYTES, (name, rest)
 
 
 def test_formats_are_loaded_once(monkeypatch):

@@ -200,22 +200,3 @@ def test_only_the_tiles_concerned_are_read(tmp_path, codec):
         assert bytes_read(lambda: rec[1, 0, 0, 70:80, 130:140]) <= tile + HEADER
         assert 3 * tile < bytes_read(lambda: rec[1, 0, 0, 60:70, 60:70] if codec else rec[1, 0, 0, :128, :128]) <= 5 * tile
         np.testing.assert_array_equal(rec[1, 0, 0, 60:70, 60:70], data[1, 60:70, 60:70])
-
-
-@needs_counter
-def test_opening_reads_little_whatever_the_page_count(tmp_path):
-    sizes = []
-    for count in (100, 2000):
-        path = tmp_path / f"{count}.tif"
-        with tifffile.TiffWriter(path) as file:
-            for _ in range(count):
-                file.write(np.zeros((8, 8), np.uint8), metadata=None, contiguous=False)
-
-        def opened(path=path, count=count):
-            with galvo.open(path) as rec:
-                assert rec.shape[0] == count
-
-        opened()
-        sizes.append(bytes_read(opened))
-    assert max(sizes) < 64 << 10
-    assert sizes[1] <= sizes[0] + 2048
