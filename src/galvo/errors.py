@@ -85,13 +85,15 @@ class GalvoError(Exception):
         expected: object = None,
         hint: str | None = None,
     ) -> None:
+        # first: ImportError's own initialiser clears `path`
+        super().__init__()
         self.message = _printable(message)
         self.path = None if path is None else fspath(path)
         self.offset = offset
         self.found = found
         self.expected = expected
         self.hint = None if hint is None else _printable(hint)
-        super().__init__(str(self))
+        self.args = (str(self),)
 
     def __str__(self) -> str:
         place = "" if self.path is None else _printable(self.path)
@@ -190,4 +192,4 @@ def warn(message: str) -> None:
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "galvo":
         frame = frame.f_back
         depth += 1
-    warnings.warn(_printable(message), GalvoWarning, stacklevel=depth - 1)
+    warnings.warn(_printable(message), GalvoWarning, stacklevel=depth)

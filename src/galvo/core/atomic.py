@@ -20,7 +20,7 @@ from galvo.errors import GalvoError, NoSpace, WriteError
 
 __all__ = ["PartialFile", "guard_destination", "partial_path", "publish", "write_error"]
 
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 
 
@@ -142,6 +142,9 @@ class PartialFile(io.RawIOBase):
         self._failure: OSError | None = None
         self._position = 0
         try:
+            # a stale one may be a link that leads elsewhere
+            with suppress(FileNotFoundError):
+                os.unlink(self.path)
             self._descriptor = os.open(self.path, _FLAGS, 0o666)
         except OSError as error:
             raise write_error(error, final) from error

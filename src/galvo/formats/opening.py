@@ -25,7 +25,7 @@ _GENERAL = ("limits", "damaged")
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sorting key under which file2 comes before file10."""
     parts = re.split(r"(\d+)", name)
-    return [(1, int(part), part) if part.isdigit() else (0, 0, part.lower()) for part in parts if part]
+    return [(1, int(part), part) if part.isdecimal() else (0, 0, part.lower()) for part in parts if part]
 
 
 def open_recording(

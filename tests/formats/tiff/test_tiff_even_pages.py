@@ -9,15 +9,17 @@ import pytest
 
 import galvo
 from galvo.core.index import EvenPages, ListedPages
-from galvo.errors import FormatError, GalvoError, Malformed
+from galvo.errors import FormatError, Malformed
 from galvo.testing.tiff import Ifd, TiffBuilder
 
 WIDTH, HEIGHT, COUNT = 24, 16, 100
+STRIDE = 1072
 FORMS = [(False, "<"), (False, ">"), (True, "<"), (True, ">")]
 
 
 def pages(count: int = COUNT) -> np.ndarray:
-    return (np.arange(count * HEIGHT * WIDTH, dtype=np.uint32) * 2654435761 >> 16).astype(np.uint16).reshape(count, HEIGHT, WIDTH)
+    mixed = np.arange(count * HEIGHT * WIDTH, dtype=np.uint32) * np.uint32(2654435761)
+    return (mixed >> 16).astype(np.uint16).reshape(count, HEIGHT, WIDTH)
 
 
 def build(data: np.ndarray, big: bool = False, order: str = "<", strips: int = 1, **last) -> TiffBuilder:
@@ -27,7 +29,7 @@ def build(data: np.ndarray, big: bool = False, order: str = "<", strips: int = 1
         stored = page.astype(page.dtype.newbyteorder(order))
         segments = [stored[row : row + rows].tobytes() for row in range(0, HEIGHT, rows)]
         links = last.get(f"page{number}", {})
-        builder.image(WIDTH, HEIGHT, segments, bits=16, rows_per_strip=rows, **links)
+        builder.image(WIDTH, HEIGHT, segments, bits=16, rows_per_strip=rows, at=16 + number * STRIDE, **links)
     return builder
 
 
@@ -72,8 +74,6 @@ def test_prediction_and_walk_agree(tmp_path, big, order, strips, count):
     path = tmp_path / "a.tif"
     path.write_bytes(build(pages(count), big, order, strips).build())
     with galvo.open(path) as even, galvo.open(path, walk=True) as walked:
-        if not (strips > 1 and not big):  # TiffBuilder puts the tables of strips before the IFD
-            assert isinstance(run_of(even), EvenPages) or strips > 1
         assert isinstance(run_of(walked), ListedPages)
         np.testing.assert_array_equal(even[:, 0, 0], pages(count))
         np.testing.assert_array_equal(walked[:, 0, 0], pages(count))
@@ -222,17 +222,3 @@ def test_the_number_of_bytes_read_at_opening_does_not_grow(tmp_path, monkeypatch
         with galvo.open(path) as rec:
             assert len(rec) == count
     assert amounts[0] == amounts[1]
-
-
-def test_a_changed_file_is_an_error(tmp_path):
-    path = tmp_path / "a.tif"
-    path.write_bytes(build(pages()).build())
-    with galvo.open(path) as rec:
-        rec._reader.source.close()
-        with pytest.raises(GalvoError, match="closed"):
-            rec[0]
-    with galvo.open(path) as rec:
-        rec._reader.source._idle.clear()
-        with path.open("ab") as file:
-            file.write(b"x")
-        rec._reader.source._leased.clear()

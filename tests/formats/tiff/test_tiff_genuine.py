@@ -44,7 +44,7 @@ def oracle(path: Path) -> list[np.ndarray | None]:
             except Exception:  # noqa: BLE001
                 pages.append(None)
                 continue
-            pages.append({"YX": lambda a: a[None], "YXS": lambda a: np.moveaxis(a, -1, 0)}.get(page.axes, np.asarray)(pixels))
+            pages.append(pixels[None] if page.axes == "YX" else np.moveaxis(pixels, page.axes.index("S"), 0))
     return pages
 
 
@@ -55,14 +55,13 @@ def check(path: Path) -> None:
     except Exception:  # noqa: BLE001
         expected = [None]
     for number, page in enumerate(expected):
-        try:
-            with galvo.open(path, format="tiff", pages=[number]) as rec:
-                found = rec[0, :, 0]
-        except GalvoError as error:
-            assert page is None, f"page {number} of {path.name}: {error}"
-            assert str(path) in str(error)
+        if page is None:
+            with pytest.raises(GalvoError) as caught, galvo.open(path, format="tiff", pages=[number]) as rec:
+                rec[:]
+            assert str(path) in str(caught.value)
             continue
-        assert page is not None, f"page {number} of {path.name} was read, and tifffile cannot"
+        with galvo.open(path, format="tiff", pages=[number]) as rec:
+            found = rec[0, :, 0]
         assert found.dtype == page.dtype.newbyteorder("=")
         np.testing.assert_array_equal(found, page)
     shapes = {None if page is None else (page.shape, page.dtype) for page in expected}

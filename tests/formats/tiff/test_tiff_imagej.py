@@ -13,6 +13,7 @@ from galvo.errors import GalvoWarning, Truncated
 from galvo.testing.tiff import Tag, TiffBuilder
 
 HEIGHT, WIDTH = 9, 11
+START = 12_000
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -58,10 +59,11 @@ def spread(count: int, text: str, cut: int = 0) -> TiffBuilder:
     size = HEIGHT * WIDTH * 2
     description = Tag(code=270, type=2, values=text.encode() + b"\0")
     builder = TiffBuilder()
-    builder.image(WIDTH, HEIGHT, [], bits=16, replace=[description, Tag(code=273, type=4, values=[400]), Tag(code=279, type=4, values=[size])])
+    places = [Tag(code=273, type=4, values=[START]), Tag(code=279, type=4, values=[size])]
+    builder.image(WIDTH, HEIGHT, [], bits=16, replace=[description, *places])
     blob = builder.build()
-    assert len(blob) < 400
-    builder.trailing = bytes(400 - len(blob)) + data[: len(data) - cut]
+    assert len(blob) < START
+    builder.trailing = bytes(START - len(blob)) + data[: len(data) - cut]
     return builder
 
 
@@ -90,6 +92,15 @@ def test_one_ifd_and_too_few_pixels(tmp_path, cut):
         assert len(rec.damage) == 1
         assert rec.damage[0].path == str(path)
         np.testing.assert_array_equal(rec[:, 0, 0], stack(12)[:kept])
+
+
+def test_a_cut_hyperstack_keeps_its_whole_volumes(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_bytes(spread(12, "ImageJ=1.53\nimages=12\nchannels=2\nslices=3\nframes=2\n", 10).build())
+    with galvo.open(path, damaged="report") as rec:
+        assert rec.shape == (1, 2, 3, HEIGHT, WIDTH)
+        assert [(entry.what, entry.page_count) for entry in rec.left_out] == [("incomplete volume", 5)]
+        np.testing.assert_array_equal(rec[0], stack(6).reshape(3, 2, HEIGHT, WIDTH).swapaxes(0, 1))
 
 
 @pytest.mark.parametrize("value", ["²", "9" * 5000, "-3", "1e3", "", "0x10", "٣"])

@@ -198,5 +198,6 @@ def test_only_the_tiles_concerned_are_read(tmp_path, codec):
     tile = 64 * 64 * 2
     with galvo.open(path, walk=True) as rec:
         assert bytes_read(lambda: rec[1, 0, 0, 70:80, 130:140]) <= tile + HEADER
-        assert 3 * tile < bytes_read(lambda: rec[1, 0, 0, 60:70, 60:70] if codec else rec[1, 0, 0, :128, :128]) <= 5 * tile
+        four = (slice(60, 70), slice(60, 70)) if codec else (slice(0, 128), slice(0, 128))
+        assert 3 * tile < bytes_read(lambda: rec[(1, 0, 0, *four)]) <= 5 * tile
         np.testing.assert_array_equal(rec[1, 0, 0, 60:70, 60:70], data[1, 60:70, 60:70])

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import h5py
 
-from galvo.errors import GalvoError, Malformed, NotFound
+from galvo.core.source import file_size
+from galvo.errors import GalvoError, Malformed, ReadError
 
 __all__ = ["opened"]
 
 # What h5py raises on files that libhdf5 cannot make sense of.
-_TROUBLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError)
+_TROUBLE = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError)
 
 
 @contextmanager
@@ -25,15 +25,18 @@ def opened(path: str) -> Iterator[Any]:
     ------
     NotFound
         No such file.
+    ReadError
+        The operating system does not let it be read.
     Malformed
         libhdf5 finds the file's structure wrong.
     """
-    if not os.path.exists(path):
-        raise NotFound("no such file", path=path)
+    file_size(path)
     try:
         with h5py.File(path, "r", locking=False) as file:
             yield file
     except GalvoError:
         raise
+    except PermissionError as error:
+        raise ReadError(error.strerror or "cannot be opened", path=path) from error
     except _TROUBLE as error:
         raise Malformed(f"HDF5 cannot read the file: {error}", path=path) from error

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from galvo.core.axes import AXES, Shape
 from galvo.core.codec import Codec
 from galvo.core.index import FrameIndex, Int64, ListedPages, PageOrder
+from galvo.errors import Malformed, Truncated
 from galvo.formats.hdf5.access import opened
 from galvo.formats.hdf5.discovery import Movie
 from galvo.limits import Limits
 
-__all__ = ["SkippedFilters", "chunk_index"]
+__all__ = ["SkippedFilters", "chunk_index", "written_chunks"]
 
 # registered filter: codec step
+_MOST_SPARSE = 4 << 20
 _FILTERS = {1: "zlib", 2: "shuffle", 3: "fletcher32", 32000: "lzf", 32015: "zstd"}
 
 
@@ -41,14 +43,12 @@ class ChunkPages:
         self.count = count
         self.check = None
         self._load = load
-        self._lock = threading.Lock()
         self._pages: ListedPages | None = None
 
     def _table(self) -> ListedPages:
+        # no lock, which a fork could leave held for ever: two threads that load at once get the same
         if self._pages is None:
-            with self._lock:
-                if self._pages is None:
-                    self._pages = self._load()
+            self._pages = self._load()
         return self._pages
 
     def locate(self, page: Int64, segment: Int64) -> tuple[Int64, Int64]:
@@ -73,7 +73,7 @@ def chunk_index(file: Any, path: str, movie: Movie, shape: Shape, limits: Limits
     """
     datasets = [file[name] for name in movie.names]
     first = datasets[0]
-    if file.id.get_create_plist().get_userblock() or first.dtype.hasobject:
+    if file.id.get_create_plist().get_userblock() or not all(map(_is_plain, datasets)):
         return None
     layouts = {dataset.id.get_create_plist().get_layout() for dataset in datasets}
     if layouts == {h5py.h5d.CONTIGUOUS}:
@@ -86,11 +86,9 @@ def chunk_index(file: Any, path: str, movie: Movie, shape: Shape, limits: Limits
         return None
     extent = dict(zip(movie.axes, first.chunks, strict=True))
     chunk_shape = _five(extent)
-    nbytes = int(np.prod(chunk_shape, dtype=object)) * first.dtype.itemsize
-    limits.check("chunk_bytes", nbytes, path=path)
     grid = tuple(-(-length // chunk) for length, chunk in zip(shape, chunk_shape, strict=True))
     count = grid[0] * grid[1] * grid[2]
-    limits.check("page_count", count * grid[3] * grid[4], path=path)
+    _check_count(count * grid[3] * grid[4], file.id.get_filesize(), path, limits)
 
     def load() -> ListedPages:
         return _table(path, movie, chunk_shape, grid)
@@ -110,6 +108,32 @@ def chunk_index(file: Any, path: str, movie: Movie, shape: Shape, limits: Limits
 def _five(lengths: dict[str, int]) -> Shape:
     t, c, z, y, x = (lengths.get(letter, 1) for letter in AXES)
     return t, c, z, y, x
+
+
+def _is_plain(dataset: Any) -> bool:
+    """Whether the stored bytes are those of the NumPy type: no odd bit offsets, no floats that NumPy lacks."""
+    return bool(h5py.h5t.py_create(dataset.dtype, logical=True).equal(dataset.id.get_type()))
+
+
+def _check_count(count: int, file_size: int, path: str, limits: Limits) -> None:
+    limits.check("page_count", count, path=path)
+    if count > max(file_size, _MOST_SPARSE):
+        raise Malformed("more chunks are announced than the file has bytes", path=path, found=f"{count} chunks")
+
+
+def written_chunks(dataset: Any, path: str, limits: Limits) -> NDArray[np.bool_] | None:
+    """Which chunks of a chunked dataset are in the file, on their grid; None when all are."""
+    grid = tuple(-(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+    count = int(np.prod(grid, dtype=object))
+    if dataset.id.get_num_chunks() == count:
+        return None
+    _check_count(count, dataset.file.id.get_filesize(), path, limits)
+    written = np.zeros(grid, np.bool_)
+    infos: list[Any] = []
+    dataset.id.chunk_iter(infos.append)
+    for info in infos:
+        written[tuple(at // chunk for at, chunk in zip(info.chunk_offset, dataset.chunks, strict=True))] = True
+    return written
 
 
 def _codec(dataset: Any) -> Codec | None:
@@ -134,6 +158,9 @@ def _table(path: str, movie: Movie, chunk_shape: Shape, grid: tuple[int, ...]) -
             if not infos:
                 continue
             corner = np.array([info.chunk_offset for info in infos], np.int64) // chunks
+            ends = [grid[place] for place in places]
+            if (corner < 0).any() or (corner >= ends).any() or len(np.unique(corner, axis=0)) < len(corner):
+                raise Malformed(f"the chunks of {name} do not lie side by side", path=path)
             where = [np.zeros(len(infos), np.int64) for _ in AXES]
             for place, column in zip(places, corner.T, strict=True):
                 where[place] = column
@@ -156,9 +183,14 @@ def _contiguous(datasets: list[Any], path: str, movie: Movie, shape: Shape) -> F
     starts = [dataset.id.get_offset() for dataset in datasets]
     if any(start is None for start in starts):
         return None
-    itemsize = datasets[0].dtype.itemsize
     t, c, z, y, x = shape
-    frame = y * x * itemsize
+    frame = y * x * datasets[0].dtype.itemsize
+    size = datasets[0].file.id.get_filesize()
+    end = max(starts) + datasets[0].size * datasets[0].dtype.itemsize
+    if end > size:
+        raise Truncated(
+            "the pixels reach beyond the end of the file", path=path, found=f"{size} bytes", expected=f"{end}"
+        )
     inner = (t, c if "C" in movie.axes else 1, z)
     within = np.arange(inner[0] * inner[1] * inner[2], dtype=np.int64) * frame
     if len(movie.names) > 1:
@@ -167,7 +199,6 @@ def _contiguous(datasets: list[Any], path: str, movie: Movie, shape: Shape) -> F
     else:
         offset = starts[0] + within
         order = PageOrder(0, inner[1] * z, z if inner[1] > 1 else 0, 1)
-    size = datasets[0].file.id.get_filesize()
     return FrameIndex(
         shape=shape,
         dtype=datasets[0].dtype,

@@ -2,14 +2,16 @@
 
 Rule (pyflowreg spec 2.3 and the decisions of 2.12): a dataset that is named by the caller; else the largest group of
 ``<prefix>ch<number>`` (``channel``, ``chan``) of one shape; else ``mov``, ``data`` or ``dataset``; else the only one
-with 3 to 5 axes. Axes: the caller's; else the file's own attribute ``dimension_ordering``; else 3-D is TYX, 4-D is
-TYXC when its last axis is at most 4 and TZYX otherwise, 5-D is TCZYX. What was guessed is said in a warning.
+with 3 to 5 axes. Axes: the caller's; else the dataset's own attributes ``axes`` (galvo's) or ``dimension_ordering``;
+else 3-D is TYX, 4-D is TYXC when its last axis is at most 4 and TZYX otherwise, 5-D is TCZYX. What was guessed is said
+in a warning.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +64,7 @@ def find_movie(
             if danger:
                 refuse(name, danger, path)
         chosen = _discovered(found, path)
-    shapes = {tuple(item.shape) for _, item, _ in chosen}
+    shapes = {item.shape for _, item, _ in chosen}
     types = {item.dtype for _, item, _ in chosen}
     if len(shapes) > 1 or len(types) > 1:
         raise Unsupported(
@@ -72,10 +74,13 @@ def find_movie(
             hint="Name one with dataset=",
         )
     first = chosen[0][1]
-    if first.dtype.kind not in _KINDS:
+    if first.shape is None or first.dtype.kind not in _KINDS:
         raise Unsupported(f"{chosen[0][0]} holds no numbers", path=path, found=str(first.dtype))
     names = tuple(name for name, _, _ in chosen)
-    return Movie(names, _axes(first, names, axes, path))
+    letters = _axes(first, names, axes, path)
+    if len(names) > 1 and "C" in letters:
+        raise OptionError("datasets that are channels have no axis C of their own", path=path, found=f"axes {letters}")
+    return Movie(names, letters)
 
 
 def _named(found: list[Found], wanted: list[str], path: str) -> list[Found]:
@@ -92,7 +97,7 @@ def _named(found: list[Found], wanted: list[str], path: str) -> list[Found]:
 
 
 def _discovered(found: list[Found], path: str) -> list[Found]:
-    movies = [entry for entry in found if entry[1] is not None and 3 <= len(entry[1].shape) <= 5]
+    movies = [entry for entry in found if entry[1] is not None and 3 <= len(entry[1].shape or ()) <= 5]
     movies = [entry for entry in movies if entry[1].dtype.kind in _KINDS]
     groups: dict[tuple[str, tuple[int, ...]], list[tuple[int, Found]]] = {}
     for entry in movies:
@@ -100,15 +105,14 @@ def _discovered(found: list[Found], path: str) -> list[Found]:
         if match:
             key = (match["prefix"].lower(), tuple(entry[1].shape))
             groups.setdefault(key, []).append((int(match["number"]), entry))
-    if groups:
-        largest = max(groups.values(), key=len)
-        return [entry for _, entry in sorted(largest, key=lambda pair: pair[0])]
-    for usual in _USUAL:
-        named = [entry for entry in movies if entry[0].rpartition("/")[2].lower() == usual]
-        if len(named) == 1:
-            return named
-    if len(movies) == 1:
-        return movies
+    ranked = sorted(groups.values(), key=len, reverse=True)
+    named = [[entry for entry in movies if entry[0].rpartition("/")[2].lower() == usual] for usual in _USUAL]
+    if ranked:
+        numbers = [number for number, _ in ranked[0]]
+        if len(ranked[0]) > max(map(len, ranked[1:]), default=0) and len(set(numbers)) == len(numbers):
+            return [entry for _, entry in sorted(ranked[0], key=lambda pair: pair[0])]
+    elif len(usual := next(filter(None, named), movies)) == 1:
+        return usual
     raise FormatError(
         "several datasets could be the recording" if movies else "no dataset of 3 to 5 axes",
         path=path,
@@ -118,7 +122,7 @@ def _discovered(found: list[Found], path: str) -> list[Found]:
 
 
 def _listing(found: list[Found]) -> str:
-    shown = [f"{name} {tuple(item.shape)} {item.dtype}" for name, item, _ in found if item is not None]
+    shown = [f"{name} {item.shape} {item.dtype}" for name, item, _ in found if item is not None]
     return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
 
 
@@ -128,6 +132,10 @@ def _axes(dataset: Any, names: tuple[str, ...], axes: str | None, path: str) -> 
         return array_axes(shape, axes)
     if len(shape) == 2:
         return "YX"
+    stated = dataset.attrs.get("axes")
+    if isinstance(stated, str) and stated.isupper():
+        with suppress(OptionError):
+            return array_axes(shape, stated)
     ordering = _ordering(dataset)
     if len(shape) == 3:
         if ordering is not None:

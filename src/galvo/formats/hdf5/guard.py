@@ -6,14 +6,15 @@ kind is followed unless the caller allows it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import h5py
 
-from galvo.errors import LimitExceeded, UnsafeContent
+from galvo.errors import DamagedData, LimitExceeded, UnsafeContent
 
-__all__ = ["Found", "refuse", "walk"]
+__all__ = ["Found", "absent_outside", "contained", "refuse", "walk"]
 
 _MAX_OBJECTS = 100_000
 _MAX_DEPTH = 32
@@ -71,6 +72,49 @@ def _danger(dataset: Any) -> str:
     if plist.get_external_count():
         return f"data stored in {plist.get_external(0)[0].decode(errors='replace')}"
     return ""
+
+
+def contained(group: Any, name: str) -> Any:
+    """The object called `name`, a path below `group`, if it lies in the file itself; else None."""
+    item = group
+    for part in name.split("/"):
+        # asking for the link first: to look through one is to open what it leads to
+        if not isinstance(item, h5py.Group) or not isinstance(item.get(part, getlink=True), h5py.HardLink):
+            return None
+        item = item[part]
+    return None if isinstance(item, h5py.Dataset) and _danger(item) else item
+
+
+def absent_outside(dataset: Any, path: str) -> None:
+    """Refuse a dataset whose bytes outside the file are missing: libhdf5 gives fill values for them.
+
+    Raises
+    ------
+    DamagedData
+        A file that it needs is absent, or too short.
+    """
+    plist = dataset.id.get_create_plist()
+    if plist.get_layout() == h5py.h5d.VIRTUAL:
+        folder = os.path.dirname(os.path.abspath(path))
+        for source in dataset.virtual_sources():
+            places = (source.file_name, os.path.join(folder, source.file_name))
+            if source.file_name != "." and "%" not in source.file_name and not any(map(os.path.isfile, places)):
+                raise DamagedData(f"{dataset.name} needs a file that is not there", path=path, found=source.file_name)
+        return
+    left = dataset.size * dataset.dtype.itemsize
+    for number in range(plist.get_external_count()):
+        name, offset, size = plist.get_external(number)
+        needed = min(size, left)
+        there = os.path.getsize(name) if os.path.isfile(name) else 0
+        if there < offset + needed:
+            name = os.fsdecode(name)
+            raise DamagedData(
+                f"{name}, where {dataset.name} is stored, is too short",
+                path=path,
+                found=f"{there} bytes",
+                expected=f"{offset + needed}",
+            )
+        left -= needed
 
 
 def refuse(name: str, danger: str, path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,8 +21,16 @@ from galvo.errors import Malformed
 from galvo.formats.hdf5.access import opened
 from galvo.formats.hdf5.chunks import SkippedFilters, chunk_index
 from galvo.formats.hdf5.discovery import Movie, find_movie
+from galvo.formats.hdf5.guard import contained
 from galvo.formats.hdf5.library import LibraryReader
-from galvo.formats.hdf5.schema import GROUP, StoredFacts, StoredFrameChecksums, read_left_out, read_metadata
+from galvo.formats.hdf5.schema import (
+    GROUP,
+    StoredFacts,
+    StoredFrameChecksums,
+    read_left_out,
+    read_metadata,
+    read_shape,
+)
 from galvo.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["open_hdf5"]
@@ -59,13 +68,15 @@ def open_hdf5(
     (path,) = paths
     with opened(path) as file:
         own = dataset is None and _is_own(file)
-        movie = _own_movie(file, path) if own else find_movie(file, path, dataset, axes, allow_external)
+        movie = _own_movie(file, path, limits) if own else find_movie(file, path, dataset, axes, allow_external)
         first = file[movie.names[0]]
         shape = _shape(movie, tuple(first.shape))
-        limits.check("frame_bytes", shape[3] * shape[4] * first.dtype.itemsize, path=path)
-        metadata = read_metadata(file, path, limits) if own else Metadata(format="hdf5")
         chunks = _natural_chunks(first, movie, shape)
-        library = LibraryReader(path, movie, shape, first.dtype, chunks)
+        limits.check("frame_bytes", shape[3] * shape[4] * first.dtype.itemsize, path=path)
+        limits.check("page_count", shape[0] * shape[1] * shape[2], path=path)
+        limits.check("chunk_bytes", math.prod(chunks) * first.dtype.itemsize, path=path)
+        metadata = read_metadata(file, path, limits) if own else Metadata(format="hdf5")
+        library = LibraryReader(path, movie, shape, first.dtype, chunks, limits)
         index = None if allow_external else chunk_index(file, path, movie, shape, limits)
     if not own:
         return Recording(_reader(path, index, library), metadata, files=[path])
@@ -77,9 +88,9 @@ def open_hdf5(
         _reader(path, index, library),
         metadata,
         files=[path],
-        facts=StoredFacts(path, shape[:3]),
+        facts=StoredFacts(path, shape[:3], limits),
         left_out=read_left_out(metadata),
-        checksums=StoredFrameChecksums(path),
+        checksums=StoredFrameChecksums(path, shape, limits),
     )
 
 
@@ -89,21 +100,22 @@ def _reader(path: str, index: FrameIndex | None, library: LibraryReader) -> Read
 
 def _is_own(file: h5py.Group) -> bool:
     """Whether galvo wrote the file."""
-    return isinstance(file.get(GROUP, getlink=True), h5py.HardLink) and "schema_version" in file[GROUP]
+    return contained(file, f"{GROUP}/schema_version") is not None
 
 
-def _own_movie(file: h5py.Group, path: str) -> Movie:
+def _own_movie(file: h5py.Group, path: str, limits: Limits) -> Movie:
     """The datasets that galvo wrote: hard links /ch1 .. /chN in this file."""
     count = 0
     while isinstance(file.get(f"ch{count + 1}", getlink=True), h5py.HardLink):
         count += 1
     names = tuple(f"/ch{number}" for number in range(1, count + 1))
-    items = [file[name] for name in names]
-    shapes = {item.shape if isinstance(item, h5py.Dataset) else None for item in items}
-    stored = file[GROUP].get("shape")
-    if len(shapes) != 1 or None in shapes or not isinstance(stored, h5py.Dataset) or stored.shape != (5,):
+    items = [contained(file, name[1:]) for name in names]
+    movies = [item for item in items if isinstance(item, h5py.Dataset) and item.dtype.kind in "biufc"]
+    shapes = {item.shape for item in movies}
+    types = {item.dtype for item in movies}
+    if not count or len(movies) < count or len(shapes) > 1 or len(types) > 1:
         raise Malformed("the channels of a galvo file are missing or differ", path=path, found=f"{count} channels")
-    t, c, z, y, x = (int(length) for length in stored[...])
+    t, c, z, y, x = read_shape(file, path, limits)
     expected = (t, z, y, x) if z > 1 else (t, y, x)
     if c != count or shapes != {expected}:
         raise Malformed(
@@ -112,10 +124,6 @@ def _own_movie(file: h5py.Group, path: str) -> Movie:
             found=f"{count} x {shapes.pop()}",
             expected=f"{c} x {expected}",
         )
-    for name, item in zip(names, items, strict=True):
-        plist = item.id.get_create_plist()
-        if plist.get_layout() == h5py.h5d.VIRTUAL or plist.get_external_count():
-            raise Malformed(f"{name} does not hold its own pixels", path=path)
     return Movie(names, "TZYX" if z > 1 else "TYX")
 
 
@@ -159,3 +167,4 @@ class _ChunkedReader:
     def close(self) -> None:
         """Close the file."""
         self._indexed.close()
+        self._library.close()

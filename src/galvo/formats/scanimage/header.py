@@ -33,14 +33,17 @@ class Header(Mapping[str, Any]):
     ----------
     text : str
         Lines ``key = literal`` (SI), ``key=literal`` divided by carriage returns (3.x), or JSON.
+    path : str, optional
+        The file that it is of, for messages.
 
     Notes
     -----
     Keys of 5.x files are given without their leading ``scanimage.``.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, path: str | None = None) -> None:
         self.text = text
+        self._path = path
         self._cache: dict[str, Any] = {}
 
     @property
@@ -73,7 +76,7 @@ class Header(Mapping[str, Any]):
         try:
             tree = json.loads(self.text)
         except (ValueError, RecursionError) as error:
-            raise Malformed(f"the JSON header does not parse: {error}") from None
+            raise Malformed(f"the JSON header does not parse: {error}", path=self._path) from None
         flat: dict[str, Any] = {}
         waiting: list[tuple[str, Any]] = [("", tree)]
         while waiting:
@@ -115,11 +118,17 @@ class Header(Mapping[str, Any]):
                 self._cache[key] = self._tree.get(key, _ABSENT)
             else:
                 text = self._find(key)
-                self._cache[key] = _ABSENT if text is None else parse_literal(text)
+                self._cache[key] = _ABSENT if text is None else self._parse(key, text)
         value = self._cache[key]
         if value is _ABSENT:
             raise KeyError(key)
         return value
+
+    def _parse(self, key: str, text: str) -> Any:
+        try:
+            return parse_literal(text)
+        except Malformed as error:
+            raise Malformed(f"{key}: {error.message}", path=self._path, found=error.found) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tree if self.flavour == "json" else self._lines)

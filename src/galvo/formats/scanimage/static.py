@@ -66,14 +66,14 @@ def read_static(source: FileSource, file: int, first: Ifd, limits: Limits) -> St
         limits.check("text_bytes", header_nbytes, path=path, offset=24)
         limits.check("text_bytes", roi_nbytes, path=path, offset=28)
         header = _decode(source.read(file, 32, header_nbytes))
-        return StaticTexts(Header(header), _decode(source.read(file, 32 + header_nbytes, roi_nbytes)), version)
+        return StaticTexts(Header(header, path), _decode(source.read(file, 32 + header_nbytes, roi_nbytes)), version)
     software = first.text(305)
     if is_header(software[:_START_CHARACTERS]):
         artist = first.text(315)
-        return StaticTexts(Header(software), artist if artist.startswith("{") else "", None)
+        return StaticTexts(Header(software, path), artist if artist.startswith("{") else "", None)
     description = first.description
     if is_header(description[:_START_CHARACTERS]):
-        return StaticTexts(Header(description), "", None)
+        return StaticTexts(Header(description, path), "", None)
     raise Malformed("no ScanImage header", path=path, offset=first.offset)
 
 

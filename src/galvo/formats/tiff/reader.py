@@ -144,6 +144,10 @@ def _axes(found: TiffPages, channels: int | None, path: str) -> tuple[int, int, 
         c, z, t = (_count(fields, key) for key in ("channels", "slices", "frames"))
         if c * z * t == count:
             return t, c, z
+        if found.damage and count >= c * z:
+            return count // (c * z), c, z
+        if not fields.keys() & {"channels", "slices", "frames"}:
+            return count, 1, 1
         warn(
             f"{path}: ImageJ announces {c} channels x {z} slices x {t} frames, the file has {count} pages; "
             "pages are opened as T"
@@ -186,7 +190,7 @@ def frame_index(
 
 
 def _recording(found: TiffPages, counts: tuple[int, int, int], source: FileSource, limits: Limits) -> Recording:
-    path, (_, c, z) = source.paths[0], counts
+    path, (t, c, z) = source.paths[0], counts
     reader: Reader
     metadata = _metadata(found, counts)
     if found.layout is None:
@@ -198,6 +202,9 @@ def _recording(found: TiffPages, counts: tuple[int, int, int], source: FileSourc
     else:
         reader = IndexedReader(source, frame_index([found], found.layout, counts, PageOrder(0, c * z, 1, c)))
     left_out = []
+    spare = found.run.count - t * c * z
+    if spare:
+        left_out.append(LeftOut("incomplete volume", spare, "pages that make no whole volume"))
     if found.reduced_count:
         left_out.append(LeftOut("reduced pages", found.reduced_count, "smaller copies of other pages"))
     return Recording(reader, metadata, files=[path], left_out=left_out, damage=found.damage)

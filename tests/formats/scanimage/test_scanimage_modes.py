@@ -1,0 +1,309 @@
+"""Every mode that the generator writes, against its closed form: pixels, times, depths, rates, what is left out."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+import galvo
+from galvo.errors import Malformed, OptionError, Unsupported
+from galvo.testing.scanimage import ScanImageRecording
+
+MODES = {
+    "planar": {"frames": 7},
+    "one frame": {"frames": 1},
+    "two channels": {"frames": 5, "channels": (1, 2)},
+    "four channels": {"frames": 5, "channels": (1, 2, 3, 4)},
+    "channels 1 and 4, column": {"frames": 5, "channels": (1, 4), "channel_save_form": "column"},
+    "channel 3, scalar": {"channels": (3,), "channel_save_form": "scalar"},
+    "named channels": {"channels": (1, 2), "channel_names": ("it's green", "red; or [not]")},
+    "averaged": {"frames": 6, "log_average_factor": 4},
+    "averaged, two channels, in files": {
+        "frames": 7, "log_average_factor": 3, "channels": (1, 2), "frames_per_file": 2,
+    },
+    "fast": {"slices": 3, "volumes": 4},
+    "fast with flyback": {"slices": 9, "flyback": 7, "volumes": 3, "channels": (1, 2)},
+    "fast, averaged": {"slices": 3, "repeats": 2, "flyback": 4, "log_average_factor": 2, "volumes": 3},
+    "fast, repeats": {"slices": 3, "repeats": 4, "flyback": 2, "volumes": 3, "channels": (1, 2)},
+    "fast, repeats, averaged": {"slices": 3, "repeats": 4, "flyback": 2, "log_average_factor": 2, "volumes": 3},
+    "fast, repeats, in files": {"slices": 3, "repeats": 2, "flyback": 1, "volumes": 5, "frames_per_file": 4},
+    "arbitrary": {"zs": (30.0, 10.5, 50.0), "volumes": 2},
+    "arbitrary, stale": {"zs": (30.0, 10.5, 50.0), "volumes": 2, "stale_header": True, "flyback": 1},
+    "stale planar": {"frames": 6, "stale_header": True},
+    "slow": {"slices": 4, "volumes": 1, "stack_mode": "slow"},
+    "slow, volumes": {"slices": 3, "volumes": 4, "stack_mode": "slow", "channels": (1, 2)},
+    "slow, repeats": {"slices": 2, "repeats": 2, "volumes": 3, "channels": (1, 4), "stack_mode": "slow"},
+    "slow, in files": {"slices": 3, "volumes": 4, "stack_mode": "slow", "frames_per_file": 5, "channels": (1, 2)},
+    "slow, loop": {"slices": 2, "volumes": 2, "stack_mode": "slow", "acquisitions": 3},
+    "files split volumes": {"slices": 3, "flyback": 1, "volumes": 4, "frames_per_file": 5, "channels": (1, 2)},
+    "a file per frame": {"frames": 5, "frames_per_file": 1, "channels": (1, 2)},
+    "loop": {"frames": 4, "acquisitions": 3},
+    "loop in files": {"frames": 5, "acquisitions": 2, "frames_per_file": 2, "channels": (1, 2)},
+    "loop of volumes": {"slices": 3, "flyback": 2, "volumes": 2, "acquisitions": 3},
+    "loop of volumes in files": {"slices": 3, "flyback": 2, "volumes": 2, "acquisitions": 3, "frames_per_file": 4},
+    "file per channel": {"frames": 5, "channels": (1, 2), "file_per_channel": True},
+    "file per channel, in files": {"frames": 5, "channels": (1, 4), "file_per_channel": True, "frames_per_file": 3},
+    "file per channel, volumes": {
+        "slices": 3, "flyback": 1, "volumes": 4, "channels": (1, 2, 3), "file_per_channel": True, "frames_per_file": 5,
+    },
+    "file per channel, loop": {"frames": 3, "acquisitions": 2, "channels": (2, 3), "file_per_channel": True},
+    "JSON": {"frames": 3, "json_header": True, "channels": (1, 2), "i2c": {1: [(0.25, b"\x01\xff")]}},
+    "JSON in files": {"frames": 7, "json_header": True, "frames_per_file": 3},
+    "JSON volumes": {"slices": 3, "flyback": 2, "volumes": 3, "json_header": True, "frames_per_file": 4},
+    "triggers": {"frames": 5, "aux_triggers": {2: {0: [0.1, 0.2], 3: [0.3]}}, "i2c": {1: [(0.25, b"\x01\xff")]}},
+    "strips": {"frames": 3, "strips": 5, "height": 33},
+    "strips, volumes": {"slices": 2, "volumes": 3, "strips": 4, "channels": (1, 2)},
+    "version 3, planar": {"version": "2016b", "frames": 6, "channels": (1, 2)},
+    "version 3, fast": {"version": "2018b", "slices": 3, "flyback": 2, "volumes": 2},
+    "version 3, slow": {"version": "2016b", "slices": 3, "volumes": 2, "stack_mode": "slow"},
+    "version 3, slow, repeats": {"version": "2016b", "slices": 3, "repeats": 2, "volumes": 2, "stack_mode": "slow"},
+    "version 3, repeats": {"version": "2019a", "slices": 3, "repeats": 2, "flyback": 2, "volumes": 2},
+    "version 3, stale": {"version": "2017b", "slices": 3, "flyback": 2, "volumes": 2, "stale_header": True},
+    "2019b": {"version": "2019b"},
+    "2020": {"version": "2020", "channels": (1, 2), "channel_save_form": "column"},
+    "2023": {"version": "2023", "frame_rate_hz": 29.97002997},
+    "galvo": {"scanner_type": "galvo", "slices": 2, "flyback": 1, "volumes": 3, "frame_rate_hz": 3.1},
+    "one direction": {"bidirectional": False, "zoom": 2.5, "fov_deg": (18.0, 9.0)},
+    "odd sizes": {"height": 37, "width": 53, "frames": 3},
+    **{kind: {"dtype": kind, "frames": 4} for kind in ("int8", "uint8", "uint16", "int32", "uint32")},
+}  # fmt: skip
+
+
+def repeats_of(recording: ScanImageRecording) -> int:
+    """Logged frames per slice that a reader must choose among."""
+    volumetric = recording.is_stack and len(recording.slice_z_um) > 1
+    return recording.repeats // recording.log_average_factor if volumetric else 1
+
+
+def check(rec: galvo.Recording, truth: ScanImageRecording, repeat=None) -> None:
+    expected = truth.expected(slice_repeats=repeat)
+    assert rec.shape == expected.shape
+    assert rec.dtype == expected.dtype
+    np.testing.assert_array_equal(rec[...], expected)
+    np.testing.assert_array_equal(rec[-1], expected[-1])
+    np.testing.assert_array_equal(rec.timestamps, truth.expected_timestamps(slice_repeats=repeat))
+    if repeat != "mean":
+        table = rec.frame_table()
+        numbers = truth.expected_frame_numbers(slice_repeats=repeat)
+        per_frame = np.broadcast_to(numbers[:, None], rec.shape[:3])
+        np.testing.assert_array_equal(table["frame_number"].reshape(rec.shape[:3]), per_frame)
+        frames = truth.page_table(slice_repeats=repeat) // len(truth.channels)
+        for column, name in (
+            ("acquisition_number", "acquisition_number"),
+            ("frame_number_in_acquisition", "acquisition_frame_number"),
+            ("end_of_acquisition", "end_of_acquisition"),
+            ("end_of_acquisition_mode", "end_of_mode"),
+            ("timestamp_s", "timestamp_s"),
+        ):
+            want = getattr(truth.timeline, name)[frames]
+            np.testing.assert_array_equal(table[column].reshape(rec.shape[:3]), want, err_msg=column)
+    np.testing.assert_array_equal(rec.z_um, truth.expected_z_um())
+    assert rec.channel_names == truth.expected_channel_names
+    times = repeats_of(truth) if repeat == "interleave" else 1
+    assert rec.frame_rate_hz == pytest.approx(truth.expected_frame_rate_hz * times, rel=1e-5)
+    assert rec.pixel_size_um == pytest.approx(truth.pixel_size_um, rel=1e-5)
+    shown = math.prod(rec.shape[:3]) * (repeats_of(truth) if repeat == "mean" else 1)
+    assert shown + sum(entry.page_count for entry in rec.left_out) == truth.page_count
+
+
+@pytest.mark.parametrize("walk", [False, True], ids=["predicted", "walked"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mode(tmp_path, mode, walk, open_warned):
+    truth = ScanImageRecording(**MODES[mode])
+    paths = truth.write(tmp_path)
+    if repeats_of(truth) == 1:
+        # any file of a series opens all of it, without a warning
+        with galvo.open(paths[len(paths) // 2], walk=walk) as rec:
+            assert [str(path) for path in rec.files] == sorted(map(str, paths)) or truth.file_per_channel
+            assert len(rec.files) == len(paths)
+            check(rec, truth)
+        return
+    with pytest.raises(OptionError, match="slice_repeats"):
+        galvo.open(paths[0], walk=walk)
+    for repeat in (*range(repeats_of(truth)), "mean"):
+        with galvo.open(paths[-1], walk=walk, slice_repeats=repeat) as rec:
+            check(rec, truth, repeat)
+    with open_warned(paths[-1], "uneven", walk=walk, slice_repeats="interleave") as rec:
+        check(rec, truth, "interleave")
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if MODES[mode].get("frames_per_file")])
+def test_parts_of_a_series_in_files(tmp_path, mode):
+    truth = ScanImageRecording(**MODES[mode])
+    paths = truth.write(tmp_path)
+    options = {"slice_repeats": 1} if repeats_of(truth) > 1 else {}
+    expected = truth.expected(slice_repeats=options.get("slice_repeats"))
+    with galvo.open(paths[0], **options) as rec:
+        for key in (
+            (slice(None, None, -1), slice(None), slice(None), slice(3, 9), slice(2, 5)),
+            (slice(1, None, 2), slice(None, None, -1), slice(None, None, -1), slice(20, None, -3)),
+            ([-1, 0, -1],),
+            (0, 0, 0),
+        ):
+            np.testing.assert_array_equal(rec[key], expected[key])
+        lazy = rec.isel(t=slice(1, None))
+        np.testing.assert_array_equal(
+            lazy.timestamps, truth.expected_timestamps(slice_repeats=options.get("slice_repeats"))[1:]
+        )
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "fast with flyback",
+        "arbitrary, stale",
+        "files split volumes",
+        "galvo",
+        "version 3, fast",
+        "loop of volumes",
+        "file per channel, volumes",
+        "fast, averaged",
+    ],
+)
+def test_flyback_is_kept_on_demand(tmp_path, mode):
+    truth = ScanImageRecording(**MODES[mode])
+    paths = truth.write(tmp_path)
+    with galvo.open(paths[0], flyback="keep") as rec:
+        expected = truth.expected(flyback="keep")
+        assert rec.shape == expected.shape
+        np.testing.assert_array_equal(rec[...], expected)
+        np.testing.assert_array_equal(rec.z_um, truth.expected_z_um(flyback="keep"))
+        assert np.isnan(rec.z_um).sum() == truth.flyback // truth.log_average_factor
+        assert rec.left_out == ()
+        numbers = truth.expected_frame_numbers(flyback="keep")
+        found = rec.frame_table()["frame_number"].reshape(rec.shape[:3])
+        np.testing.assert_array_equal(found, np.broadcast_to(numbers[:, None], rec.shape[:3]))
+    with galvo.open(paths[0]) as rec:
+        (left,) = rec.left_out
+        assert left.what == "flyback"
+        assert left.page_count == math.prod(rec.shape[:2]) * truth.flyback // truth.log_average_factor
+
+
+def test_flyback_cannot_be_kept_beside_repeats(tmp_path):
+    paths = ScanImageRecording(**MODES["fast, repeats"]).write(tmp_path)
+    with pytest.raises(OptionError, match="repeats"):
+        galvo.open(paths[0], flyback="keep", slice_repeats=0)
+    with pytest.raises(OptionError, match="flyback"):
+        galvo.open(paths[0], flyback="yes", slice_repeats=0)
+
+
+@pytest.mark.parametrize("wrong", [4, -1, True, "first", 1.5])
+def test_a_repeat_that_is_not_there_is_refused(tmp_path, wrong):
+    paths = ScanImageRecording(**MODES["fast, repeats"]).write(tmp_path)
+    with pytest.raises(OptionError, match='0 to 3, "interleave" or "mean"'):
+        galvo.open(paths[0], slice_repeats=wrong)
+
+
+@pytest.mark.parametrize(
+    ("mode", "drop", "left"),
+    [
+        ({"frames": 5, "channels": (1, 2)}, 1, 1),
+        ({"slices": 3, "volumes": 3, "channels": (1, 2)}, 1, 5),
+        ({"slices": 3, "volumes": 3, "channels": (1, 2)}, 3, 3),
+        ({"slices": 3, "flyback": 2, "volumes": 3}, 1, 4),
+        ({"slices": 3, "volumes": 3, "stack_mode": "slow"}, 2, 1),
+        ({"slices": 3, "flyback": 1, "volumes": 4, "frames_per_file": 5}, 2, 2),
+        ({"frames": 4, "channels": (1, 2, 3), "file_per_channel": True}, 1, 2),
+        ({"frames": 4, "channels": (1, 2, 3), "file_per_channel": True}, 2, 1),
+        ({"slices": 3, "volumes": 2, "channels": (1, 2, 3), "file_per_channel": True}, 1, 8),
+    ],
+)
+def test_an_incomplete_end_is_left_out_and_counted(tmp_path, mode, drop, left, open_warned):
+    truth = ScanImageRecording(**mode, drop_pages=drop)
+    paths = truth.write(tmp_path)
+    whole = (truth.volumes if truth.is_stack else truth.frames) - 1
+    announced = rf": {whole} (volumes|frames) are .* announces {whole + 1}"
+    # without a stack the header announces frames by framesPerSlice
+    with open_warned(paths[0], f": {left} pages make no whole", announced) as rec:
+        check(rec, truth)
+        counted = {entry.what: entry.page_count for entry in rec.left_out}
+        assert counted["incomplete volume" if truth.is_stack else "incomplete frame"] == left
+
+
+def test_more_than_announced_is_shown(tmp_path):
+    truth = ScanImageRecording(slices=3, volumes=3, extra_pages=3)
+    with galvo.open(truth.write(tmp_path)[0]) as rec:
+        check(rec, truth)
+        assert len(rec) == 4
+
+
+def test_not_one_whole_volume_is_an_error(tmp_path):
+    (path,) = ScanImageRecording(slices=5, volumes=1, drop_pages=2).write(tmp_path)
+    with pytest.raises(Malformed, match="not one whole volume") as caught:
+        galvo.open(path)
+    assert caught.value.path == str(path)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        {"slices": 3, "repeats": 3, "log_average_factor": 2, "volumes": 4},
+        {"slices": 2, "repeats": 2, "flyback": 1, "log_average_factor": 2, "volumes": 4},
+        {"slices": 4, "log_average_factor": 2, "volumes": 4},
+    ],
+)
+def test_averages_across_slices_are_refused(tmp_path, mode):
+    paths = ScanImageRecording(**mode).write(tmp_path)
+    with pytest.raises(Unsupported, match="averaged across slices"):
+        galvo.open(paths[0])
+
+
+def test_fields_that_contradict_each_other_are_a_warning(tmp_path, open_warned):
+    truth = ScanImageRecording(slices=3, volumes=4, extra_header={"SI.hStackManager.actualNumSlices": "4"})
+    (path,) = truth.write(tmp_path)
+    with open_warned(path, "contradicts itself.*3 slices") as rec:
+        np.testing.assert_array_equal(rec[...], truth.expected())
+
+
+def test_a_rate_that_the_times_contradict_is_a_warning(tmp_path, open_warned):
+    truth = ScanImageRecording(frames=20, extra_header={"SI.hRoiManager.scanFrameRate": "45"})
+    (path,) = truth.write(tmp_path)
+    with open_warned(path, "says 45 Hz, the first 20 timestamps say 30 Hz") as rec:
+        assert rec.frame_rate_hz == 45
+
+
+@pytest.mark.parametrize("form", ["Inf", "zeros(1,0)", "[]", "{}", "'x'", "[0 1]", "-1", "1.5", "1e300", "[1 2 65]"])
+def test_saved_channels_that_make_no_sense_are_an_error(tmp_path, form):
+    extra = {"SI.hChannels.channelSave": form, "SI.hChannels.channelsActive": "[]"}
+    (path,) = ScanImageRecording(extra_header=extra).write(tmp_path)
+    with pytest.raises(Malformed, match="no saved channels") as caught:
+        galvo.open(path)
+    assert caught.value.path == str(path)
+    with galvo.open(path, format="tiff") as rec:
+        assert len(rec) == 10
+
+
+def test_facts_that_are_absent_are_none(tmp_path):
+    omitted = ("SI.hRoiManager.scanFrameRate", "SI.hRoiManager.imagingFovUm", "SI.hStackManager.zs")
+    truth = ScanImageRecording(omit_header=omitted)
+    with galvo.open(truth.write(tmp_path)[0]) as rec:
+        assert rec.frame_rate_hz is None
+        assert rec.pixel_size_um is None
+        assert rec.z_um is None
+        np.testing.assert_array_equal(rec[...], truth.expected())
+
+
+def test_the_vendors_texts_are_kept(tmp_path):
+    truth = ScanImageRecording(channels=(1, 2), aux_triggers={0: {1: [0.5]}})
+    with galvo.open(truth.write(tmp_path)[0]) as rec:
+        assert rec.metadata.texts["header"] == truth.header_text()
+        assert rec.metadata.texts["roi"] == truth.roi_text()
+        assert rec.metadata.texts["description"].rstrip() == truth.descriptions()[0].rstrip()
+        assert rec.metadata.header["SI.hChannels.channelSave"] == [1, 2]
+        assert rec.metadata.start_time == "2025-04-24T16:43:57.206"
+        assert rec.metadata.attributes["tiff_format_version"] == 4
+
+
+def test_json_says_the_same_as_lines(tmp_path):
+    found = []
+    for json_header in (False, True):
+        truth = ScanImageRecording(slices=3, flyback=2, volumes=3, channels=(1, 2), json_header=json_header)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            rec = galvo.open(truth.write(tmp_path / str(json_header))[0])
+        with rec:
+            found.append((rec.shape, rec.metadata.start_time, rec.channel_names, rec.frame_table().tolist()))
+    assert found[0] == found[1]
