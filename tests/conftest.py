@@ -14,7 +14,12 @@ import pytest
 from galvo import native
 
 hypothesis.settings.register_profile(
-    "galvo", derandomize=True, deadline=None, database=None, max_examples=60, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "galvo",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=60,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("galvo")
 
@@ -43,16 +48,6 @@ def _descriptor_count(process: psutil.Process) -> int:
     return process.num_handles() if os.name == "nt" else process.num_fds()
 
 
-def _left_open(process: psutil.Process, before: list[str], count: int) -> list[str]:
-    after = [entry.path for entry in process.open_files()]
-    for path in before:
-        if path in after:
-            after.remove(path)
-    more = _descriptor_count(process) - count
-    # handles of Windows are not only files
-    return after or ([f"{more} descriptors"] if more > 0 and os.name != "nt" else [])
-
-
 _failed = pytest.StashKey[bool]()
 
 
@@ -68,18 +63,17 @@ def pytest_runtest_makereport(item, call):
 def _nothing_left_open(request):
     """No test leaves a file open or a thread running."""
     process = psutil.Process()
-    gc.collect()
-    files = [entry.path for entry in process.open_files()]
     count, threads = _descriptor_count(process), set(threading.enumerate())
     yield
     if request.node.stash.get(_failed, False):
         # the traceback still holds what the test had open
         return
-    left = _left_open(process, files, count)
-    if left:
+    if _descriptor_count(process) > count:
         gc.collect()
-        left = _left_open(process, files, count)
-    assert not left, f"left open: {left}"
+    more = _descriptor_count(process) - count
+    left = sorted(entry.path for entry in process.open_files()) if more > 0 else []
+    # handles of Windows are not only files
+    assert more <= 0 or (os.name == "nt" and not left), f"{more} left open; open files: {left}"
     running = [thread for thread in threading.enumerate() if thread not in threads]
     for thread in running:
         thread.join(2)

@@ -14,13 +14,17 @@ import pytest
 
 import galvo
 from galvo import Metadata, Recording, conversion
-from galvo.errors import DamagedData, GalvoError, GalvoWarning, NotFound, OptionError, WriteError
+from galvo.errors import DamagedData, GalvoError, GalvoWarning, NotFound, WriteError
 from galvo.testing.scanimage import ScanImageRecording
 from galvo.testing.tiff import TiffBuilder
 
 PIXELS = np.random.default_rng(0).integers(-500, 500, (9, 2, 1, 12, 10)).astype(np.int16)
 METADATA = Metadata(
-    format="array", channel_names=("green", "red"), frame_rate_hz=30.0, pixel_size_um=(0.5, 0.25), start_time="2026-01-02T03:04:05"
+    format="array",
+    channel_names=("green", "red"),
+    frame_rate_hz=30.0,
+    pixel_size_um=(0.5, 0.25),
+    start_time="2026-01-02T03:04:05",
 )
 
 

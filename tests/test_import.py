@@ -13,7 +13,7 @@ import pytest
 
 import galvo
 
-HEAVY = ("h5py", "tifffile", "imagecodecs", "rich", "click", "scipy", "asyncio", "concurrent.futures", "importlib.metadata")
+HEAVY = ("h5py", "tifffile", "imagecodecs", "rich", "click", "scipy", "asyncio", "concurrent.futures")
 
 FRESH = """
 import sys
@@ -68,7 +68,10 @@ def test_names_that_do_not_exist():
         from galvo import nonsense  # noqa: F401
 
 
-@pytest.mark.parametrize("kind", ["Recording", "Metadata", "LeftOut", "Damage", "Limits", "ConvertResult", "VerifyResult"])
+KINDS = ("Recording", "Metadata", "LeftOut", "Damage", "Limits", "ConvertResult", "VerifyResult")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_public_methods_are_described(kind):
     for name, member in inspect.getmembers(getattr(galvo, kind)):
         described = isinstance(member, property) or inspect.isfunction(member) or inspect.ismethod(member)

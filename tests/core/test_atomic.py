@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -351,3 +352,28 @@ def test_a_limit_of_the_system_in_a_process_of_its_own(tmp_path, final):
     assert done.stdout == "usable\n", done.stderr
     assert content(final) == content(movie) == b"old"
     assert sorted(os.listdir(tmp_path)) == ["movie.h5", "movie.h5.h5", "out.bin"]
+
+
+KILLED = """
+import sys
+from galvo.core.atomic import PartialFile
+print("ready", flush=True)
+for number in range(1, 1_000_000):
+    file = PartialFile(sys.argv[1])
+    for _ in range(50):
+        file.write(bytes([number % 200 + 1]) * 2000)
+    file.publish()
+"""
+
+
+@posix
+@pytest.mark.parametrize("delay", [0.0, 0.003, 0.01, 0.02, 0.05])
+def test_a_process_that_is_killed_leaves_a_complete_file(final, delay):
+    put(final, bytes(100_000))
+    with subprocess.Popen([sys.executable, "-c", KILLED, final], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(delay)
+        process.kill()
+    data = content(final)
+    assert len(data) == 100_000
+    assert len(set(data)) == 1

@@ -25,7 +25,6 @@ GAP = 5  # bytes of no meaning between segments
 
 def write_stack(path, pixels, chunk, *, stored="YX", planar=False, padded=False, codec=RAW, files=1, even=False):
     """Files that hold `pixels` (T, C, Z, Y, X) in chunks, and the index that says where; C, then Z fastest in pages."""
-    t, c, z, y, x = pixels.shape
     ct, cc, cz, cy, cx = chunk
     grid = [-(-length // part) for length, part in zip(pixels.shape, chunk, strict=True)]
     pages = []
@@ -90,7 +89,8 @@ def check(reader, pixels, *keys):
 def outer(pixels, key):
     for axis, letter in enumerate("tczyx"):
         part = key.get(letter, slice(None))
-        pixels = pixels[(slice(None),) * axis + (part if isinstance(part, slice) else np.array(part, np.int64, ndmin=1),)]
+        part = part if isinstance(part, slice) else np.array(part, np.int64, ndmin=1)
+        pixels = pixels[(slice(None),) * axis + (part,)]
     return pixels
 
 

@@ -19,7 +19,10 @@ THIS = __name__
 
 
 def made(name, magic, **other):
-    fields = {"suffixes": (f".{name}",), "open": lambda paths: None, "detect": lambda probe: probe.head.startswith(magic)}
+    def detect(probe):
+        return probe.head.startswith(magic)
+
+    fields = {"suffixes": (f".{name}",), "open": lambda paths: None, "detect": detect}
     return Format(name=name, title=name, **(fields | other))
 
 

@@ -83,8 +83,8 @@ def test_open_and_convert_both_ways(installed, tmp_path):
 def test_conformance(installed, tmp_path):
     shutil.copy(HERE / "conformance_dummy.py", tmp_path / "test_dummy.py")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = harden\nfilterwarnings = error\n")
-    arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not harden", "--basetemp", "work", "test_dummy.py"]
-    done = run(arguments, installed, tmp_path)
+    options = ["-q", "-p", "no:cacheprovider", "-m", "not harden", "--basetemp", "work"]
+    done = run(["-m", "pytest", *options, "test_dummy.py"], installed, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
 

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 import galvo
+from galvo.core.index import EvenPages
 from galvo.errors import GalvoError, GalvoWarning, Malformed
 from galvo.testing.scanimage import ScanImageRecording
 from galvo.testing.tiff import Tag, TiffBuilder
@@ -107,6 +108,17 @@ def test_saved_again_in_parts_is_one_series(tmp_path):
         np.testing.assert_array_equal(rec[...], truth.expected())
 
 
+def test_acquisitions_without_a_stated_start_are_not_merged_by_name(tmp_path):
+    truth = ScanImageRecording(frames=4, acquisitions=2)
+    for number in (1, 2):
+        path = tmp_path / f"again_{number:05d}.tif"
+        pages = truth.expected_pages(number * 4 - 4, number * 4)
+        tifffile.imwrite(path, pages, software=truth.header_text(), photometric="minisblack", metadata=None)
+    with galvo.open(path, damaged="report") as rec:
+        assert len(rec.files) == 1
+        np.testing.assert_array_equal(rec[...], truth.expected()[4:])
+
+
 @pytest.mark.parametrize(
     "description",
     [
@@ -136,6 +148,8 @@ def test_a_tag_behind_the_end_of_the_table_is_none(tmp_path):
     builder = TiffBuilder()
     builder.image(8, 8, [bytes(64)])
     blob = bytearray(builder.build())
+    # the link to the next IFD and this fill one entry's place
+    blob += bytes(8)
     at = len(blob)
     blob += (270).to_bytes(2, "little") + b"\2\0" + (60).to_bytes(4, "little") + (at + 12).to_bytes(4, "little")
     blob += b"scanimage.SI.VERSION_MAJOR = 2016\n".ljust(60, b"\0")
@@ -255,6 +269,27 @@ def test_a_moved_pages_own_time_is_read(tmp_path):
     times[50] = times[3]
     with galvo.open(path) as rec:
         np.testing.assert_array_equal(rec.timestamps, times)
+
+
+def test_a_text_that_all_pages_share(tmp_path):
+    """Evenly spaced pages with one description, which does not move with them."""
+    truth = ScanImageRecording(frames=20, version="2016b")
+    header = "".join(f"scanimage.{line}\n" for line in truth.header_text().splitlines())
+    shared = (truth.descriptions()[3] + header).encode() + b"\0"
+    stride = truth.height * truth.width * 2 + 256
+    builder = TiffBuilder()
+    for number, page in enumerate(truth.expected_pages()):
+        reference = Tag(code=270, type=2, offset=16, count=len(shared))
+        at = 16 + len(shared) + len(shared) % 2 + number * stride
+        builder.image(24, 32, [page.tobytes()], bits=16, sample_format=2, replace=[reference], at=at)
+    blob = bytearray(builder.build())
+    blob[16 : 16 + len(shared)] = shared
+    path = tmp_path / "old.tif"
+    path.write_bytes(blob)
+    with galvo.open(path) as rec:
+        assert isinstance(rec._reader.index.runs[0], EvenPages)
+        np.testing.assert_array_equal(rec[...], truth.expected())
+        np.testing.assert_array_equal(rec.timestamps, np.full(20, truth.expected_timestamps()[3]))
 
 
 def test_a_warning_is_given_once(tmp_path):

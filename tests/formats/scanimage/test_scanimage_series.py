@@ -61,6 +61,10 @@ def test_an_acquisition_of_a_slow_loop_that_was_cut_short(tmp_path):
     short = ScanImageRecording(**settings | {"acquisitions": 1, "drop_pages": 2}).write(tmp_path / "short")
     paths = truth.write(tmp_path)
     shutil.copy(short[0], paths[0])
+    # the counter goes on where the short one stopped
+    blob = paths[1].read_bytes()
+    assert blob.count(b"frameNumbers = 7\n") == 1
+    paths[1].write_bytes(blob.replace(b"frameNumbers = 7\n", b"frameNumbers = 5\n"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GalvoWarning)
         rec = galvo.open(paths[0], series=False)

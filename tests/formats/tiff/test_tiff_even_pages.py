@@ -10,7 +10,7 @@ import pytest
 import galvo
 from galvo.core.index import EvenPages, ListedPages
 from galvo.errors import FormatError, Malformed
-from galvo.testing.tiff import Ifd, TiffBuilder
+from galvo.testing.tiff import Ifd, Tag, TiffBuilder
 
 WIDTH, HEIGHT, COUNT = 24, 16, 100
 STRIDE = 1072
@@ -176,6 +176,15 @@ def test_a_page_with_another_header_is_refused(tmp_path, tag, page):
     assert caught.value.path == str(path)
     with pytest.raises(FormatError), galvo.open(path) as rec:
         rec[page]
+
+
+@pytest.mark.parametrize("nbytes", [0, HEIGHT * WIDTH * 2 - 1])
+def test_byte_counts_that_are_too_small_on_all_pages_are_refused_at_once(tmp_path, nbytes):
+    small = {"replace": [Tag(code=279, type=4, values=[nbytes])]}
+    path = tmp_path / "a.tif"
+    path.write_bytes(build(pages(), **{f"page{number}": small for number in range(COUNT)}).build())
+    with pytest.raises(Malformed, match="too few pixel bytes"):
+        galvo.open(path)
 
 
 def test_a_page_taken_out_of_the_chain_is_refused(tmp_path):

@@ -37,7 +37,7 @@ def _detect(probe: Probe) -> bool:
     # HDF5 file format specification III.A: the superblock is at 0, 512, 1024, 2048, ...
     if probe.head.startswith(_SIGNATURE):
         return True
-    return any(probe.read(offset, 8) == _SIGNATURE for offset in (512, 1024, 2048, 4096) if probe.size > offset)
+    return any(probe.read(1 << power, 8) == _SIGNATURE for power in range(9, 16) if probe.size > 1 << power)
 
 
 def _open(paths: list[str], **options: Any) -> Recording:

@@ -74,7 +74,7 @@ def find_movie(
             hint="Name one with dataset=",
         )
     first = chosen[0][1]
-    if first.shape is None or first.dtype.kind not in _KINDS:
+    if first.dtype.kind not in _KINDS:
         raise Unsupported(f"{chosen[0][0]} holds no numbers", path=path, found=str(first.dtype))
     names = tuple(name for name, _, _ in chosen)
     letters = _axes(first, names, axes, path)
@@ -97,7 +97,7 @@ def _named(found: list[Found], wanted: list[str], path: str) -> list[Found]:
 
 
 def _discovered(found: list[Found], path: str) -> list[Found]:
-    movies = [entry for entry in found if entry[1] is not None and 3 <= len(entry[1].shape or ()) <= 5]
+    movies = [entry for entry in found if entry[1] is not None and 3 <= len(entry[1].shape) <= 5]
     movies = [entry for entry in movies if entry[1].dtype.kind in _KINDS]
     groups: dict[tuple[str, tuple[int, ...]], list[tuple[int, Found]]] = {}
     for entry in movies:

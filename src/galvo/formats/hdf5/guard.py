@@ -51,9 +51,8 @@ def walk(file: Any, allow_external: bool, path: str) -> Iterator[Found]:
             if isinstance(link, h5py.SoftLink):
                 # its target is met under its own name
                 continue
-            item = group.get(name)
-            if item is None:
-                continue
+            # raises where the object does not open: a channel must not vanish
+            item = group[name]
             key = h5py.h5o.get_info(item.id)
             identity = (key.fileno, key.addr)
             if identity in seen:
@@ -61,8 +60,16 @@ def walk(file: Any, allow_external: bool, path: str) -> Iterator[Found]:
             seen.add(identity)
             if isinstance(item, h5py.Group):
                 waiting.append((full, item, depth + 1))
-            elif isinstance(item, h5py.Dataset):
+            elif isinstance(item, h5py.Dataset) and _is_array(item):
                 yield full, item, "" if allow_external else _danger(item)
+
+
+def _is_array(dataset: Any) -> bool:
+    """Whether it has axes, and a type that NumPy knows."""
+    try:
+        return dataset.shape is not None and dataset.dtype is not None
+    except TypeError:
+        return False
 
 
 def _danger(dataset: Any) -> str:

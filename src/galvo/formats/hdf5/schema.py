@@ -7,6 +7,7 @@ and bytes, in the order of their names.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo import native
+from galvo.core.axes import Shape
 from galvo.core.index import Int64
 from galvo.core.metadata import LeftOut, Metadata
 from galvo.core.recording import Recording
 from galvo.core.sink import BlockIndex, WritePlan
-from galvo.errors import Malformed, Unsupported
+from galvo.errors import LimitExceeded, Malformed, Unsupported
 from galvo.formats import REGISTRY
 from galvo.formats.hdf5.access import opened
+from galvo.formats.hdf5.guard import contained
 from galvo.limits import Limits
 
 __all__ = [
@@ -32,53 +35,79 @@ __all__ = [
     "finish_group",
     "read_left_out",
     "read_metadata",
+    "read_shape",
     "write_frames",
 ]
 
 GROUP = "galvo"
 SCHEMA_VERSION = 1
 _CHECKSUM = "metadata_crc32c"
+# deflate's greatest expansion (RFC 1951), the one compression that occurs in the group
+_EXPANSION = 1032
+_MOST_MEMBERS = 4096
+# what reading adds to the attributes
+_ADDED = ("source_format", "source_version", "provenance")
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------
 
 
-def create_group(file: h5py.Group, plan: WritePlan, axes: str) -> None:
-    """Write what is known before the pixels, and make room for the frame table."""
+def create_group(file: h5py.Group, plan: WritePlan, axes: str) -> dict[str, Any]:
+    """Write what is known before the pixels, and make room for the frame table.
+
+    Returns
+    -------
+    dict of str to h5py.Dataset
+        The columns of the frame table, to be filled by `write_frames`.
+    """
     group = file.create_group(GROUP)
     recording, metadata = plan.recording, plan.recording.metadata
     group["schema_version"] = np.array([SCHEMA_VERSION], np.int64)
     group["axes"] = _utf8(axes)
     group["shape"] = np.array(recording.shape, np.int64)
-    group["channel_names"] = _utf8(json.dumps(list(metadata.channel_names), ensure_ascii=False))
+    group["channel_names"] = _json_text(list(metadata.channel_names))
     group["frame_rate_hz"] = _known(metadata.frame_rate_hz)
     group["pixel_size_um"] = _known(metadata.pixel_size_um)
     group["z_um"] = _known(metadata.z_um)
     group["start_time"] = _utf8(metadata.start_time or "")
     group["source_format"] = _utf8(str(metadata.attributes.get("source_format", metadata.format)))
     group["source_version"] = _utf8(str(metadata.attributes.get("source_version", metadata.version) or ""))
-    group["provenance"] = _utf8(json.dumps(plan.provenance, ensure_ascii=False, default=str))
-    attributes = {name: value for name, value in metadata.attributes.items() if not name.startswith("source_")}
-    group["attributes"] = _utf8(json.dumps(attributes, ensure_ascii=False, default=str))
+    before = metadata.attributes.get("provenance")
+    group["provenance"] = _json_text({**plan.provenance, **({"before": before} if before else {})})
+    group["attributes"] = _json_text({name: v for name, v in metadata.attributes.items() if name not in _ADDED})
     for name, text in metadata.texts.items():
+        if "/" in name or name in ("", "."):
+            raise Unsupported("HDF5 has no such name for a text", found=repr(name))
         group[f"texts/{name}"] = _utf8(text)
-    _create_frames(group, recording)
+    return _create_frames(group, recording)
 
 
 def _utf8(text: str) -> NDArray[np.uint8]:
-    return np.frombuffer(text.encode(), np.uint8)
+    # lone surrogates stand for bytes that were no text
+    return np.frombuffer(text.encode(errors="backslashreplace"), np.uint8)
+
+
+def _json_text(value: Any) -> NDArray[np.uint8]:
+    return _utf8(json.dumps(value, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has for a value that it does not know."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def _known(value: float | tuple[float, ...] | None) -> NDArray[np.float64]:
     return np.atleast_1d(np.array([] if value is None else value, np.float64))
 
 
-def _create_frames(group: h5py.Group, recording: Recording) -> None:
+def _create_frames(group: h5py.Group, recording: Recording) -> dict[str, Any]:
     """Empty columns of the frame table, one row per (t, c, z)."""
     sample = _frame_columns(recording.isel(t=slice(0, 1), c=slice(0, 1), z=slice(0, 1)))
     rows = recording.shape[0] * recording.shape[1] * recording.shape[2]
-    for name, column in sample.items():
-        group.create_dataset(
+    return {
+        name: group.create_dataset(
             f"frames/{name}",
             (rows,),
             column.dtype,
@@ -87,6 +116,8 @@ def _create_frames(group: h5py.Group, recording: Recording) -> None:
             compression_opts=4,
             shuffle=True,
         )
+        for name, column in sample.items()
+    }
 
 
 def _frame_columns(recording: Recording) -> dict[str, NDArray[Any]]:
@@ -99,16 +130,16 @@ def _frame_columns(recording: Recording) -> dict[str, NDArray[Any]]:
     return {renamed.get(name, name): table[name] for name in names}
 
 
-def write_frames(group: h5py.Group, recording: Recording, index: BlockIndex) -> None:
+def write_frames(datasets: Mapping[str, Any], recording: Recording, index: BlockIndex) -> None:
     """Fill the rows of the frame table that belong to a block."""
-    if "frames" not in group:
+    if not datasets:
         return
     t, c, z = index[:3]
     columns = _frame_columns(recording.isel(t=t, c=c, z=z))
     _, channels, planes = recording.shape[:3]
     whole = (c.stop - c.start, z.stop - z.start) == (channels, planes)
     for name, column in columns.items():
-        dataset = group[f"frames/{name}"]
+        dataset = datasets[name]
         if whole:
             dataset[t.start * channels * planes : t.stop * channels * planes] = column
             continue
@@ -124,17 +155,26 @@ def finish_group(group: h5py.Group, blocks: tuple[BlockIndex, ...], checksums: N
     bounds = [[part.start, part.stop] for index in blocks for part in index]
     group["block_bounds"] = np.array(bounds, np.int64).reshape(-1)
     group["block_crc32c"] = checksums
-    group[_CHECKSUM] = np.array([_metadata_checksum(group)], np.uint32)
+    group[_CHECKSUM] = np.array([_metadata_checksum(group, "")], np.uint32)
 
 
-def _metadata_checksum(group: h5py.Group) -> int:
-    names: list[str] = []
-    group.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+def _members(group: h5py.Group) -> list[str]:
+    """Names of the datasets in the group and in its groups, in order."""
+    names = []
+    for name in group:
+        item = contained(group, name)
+        names += [f"{name}/{inner}" for inner in item] if isinstance(item, h5py.Group) else [name]
+        if len(names) > _MOST_MEMBERS:
+            raise LimitExceeded(f"/{GROUP} has more members than galvo writes", found=f"over {_MOST_MEMBERS}")
+    return sorted(names)
+
+
+def _metadata_checksum(group: h5py.Group, path: str) -> int:
     crc = 0
-    for name in sorted(names):
+    for name in _members(group):
         if name == _CHECKSUM:
             continue
-        dataset = group[name]
+        dataset = _dataset(group, name, "iuf", path)
         crc = native.crc32c(f"{name}\0{dataset.dtype.str}\0{dataset.shape}\0".encode(), crc)
         for start in range(0, dataset.shape[0], 1 << 20):
             crc = native.crc32c(dataset[start : start + (1 << 20)].tobytes(), crc)
@@ -144,10 +184,29 @@ def _metadata_checksum(group: h5py.Group) -> int:
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _array(group: h5py.Group, name: str, kinds: str, path: str, limits: Limits) -> NDArray[Any]:
-    dataset = group.get(name)
-    if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1 or dataset.dtype.kind not in kinds:
+def _dataset(group: h5py.Group, name: str, kinds: str, path: str) -> Any:
+    """A 1-D dataset of the group, whose bytes are in the file."""
+    dataset = contained(group, name)
+    if (
+        not isinstance(dataset, h5py.Dataset)
+        or dataset.shape is None
+        or dataset.ndim != 1
+        or dataset.dtype.kind not in kinds
+    ):
         raise Malformed(f"/{GROUP}/{name} is missing or of another kind", path=path)
+    nbytes, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    if nbytes > stored * (_EXPANSION if dataset.chunks else 1):
+        raise Malformed(
+            f"/{GROUP}/{name} claims more than the file holds",
+            path=path,
+            found=f"{stored} bytes",
+            expected=f"{nbytes} bytes",
+        )
+    return dataset
+
+
+def _array(group: h5py.Group, name: str, kinds: str, path: str, limits: Limits) -> NDArray[Any]:
+    dataset = _dataset(group, name, kinds, path)
     limits.check("text_bytes", dataset.size * dataset.dtype.itemsize, path=path)
     return np.asarray(dataset[...])
 
@@ -164,6 +223,15 @@ def _json(group: h5py.Group, name: str, path: str, limits: Limits) -> Any:
         return json.loads(_text(group, name, path, limits))
     except (ValueError, RecursionError) as error:
         raise Malformed(f"/{GROUP}/{name} is no JSON", path=path) from error
+
+
+def read_shape(file: h5py.Group, path: str, limits: Limits) -> Shape:
+    """T C Z Y X as the file states them."""
+    shape = _array(file[GROUP], "shape", "iu", path, limits)
+    if shape.size != 5:
+        raise Malformed(f"/{GROUP}/shape is no shape", path=path, found=shape.tolist())
+    t, c, z, y, x = shape.tolist()
+    return t, c, z, y, x
 
 
 def read_metadata(file: h5py.Group, path: str, limits: Limits) -> Metadata:
@@ -189,11 +257,15 @@ def read_metadata(file: h5py.Group, path: str, limits: Limits) -> Metadata:
     attributes = _json(group, "attributes", path, limits)
     if not isinstance(names, list) or not isinstance(attributes, dict):
         raise Malformed(f"/{GROUP}/channel_names or attributes is no list and mapping", path=path)
-    texts = {name: _text(group, f"texts/{name}", path, limits) for name in group.get("texts", ())}
+    texts = {
+        name[6:]: _text(group, name, path, limits) for name in _members(group) if name.startswith("texts/")
+    }
     source_format = _text(group, "source_format", path, limits)
     rate = _array(group, "frame_rate_hz", "f", path, limits)
     size = _array(group, "pixel_size_um", "f", path, limits)
     depths = _array(group, "z_um", "f", path, limits)
+    if rate.size > 1 or size.size not in (0, 2):
+        raise Malformed(f"/{GROUP}/frame_rate_hz or pixel_size_um has another length", path=path)
     attributes |= {
         "source_format": source_format,
         "source_version": _text(group, "source_version", path, limits) or None,
@@ -239,21 +311,25 @@ class StoredFacts:
     ----------
     path : str
     lengths : (T, C, Z)
+    limits : Limits
     """
 
-    def __init__(self, path: str, lengths: tuple[int, int, int]) -> None:
+    def __init__(self, path: str, lengths: tuple[int, int, int], limits: Limits) -> None:
         self._path = path
         self._lengths = lengths
+        self._limits = limits
         self._columns: dict[str, NDArray[Any]] | None = None
 
     def _load(self) -> dict[str, NDArray[Any]]:
         rows = self._lengths[0] * self._lengths[1] * self._lengths[2]
         with opened(self._path) as file:
-            frames = file[GROUP].get("frames", {})
-            for name, column in frames.items():
-                if not isinstance(column, h5py.Dataset) or column.shape != (rows,) or column.dtype.kind not in "iuf":
-                    raise Malformed(f"/{GROUP}/frames/{name} is no column of {rows} frames", path=self._path)
-            return {name: np.asarray(column[...]) for name, column in frames.items()}
+            group = file[GROUP]
+            names = [name for name in _members(group) if name.startswith("frames/")]
+            columns = {name[7:]: _array(group, name, "iuf", self._path, self._limits) for name in names}
+        for name, column in columns.items():
+            if column.size != rows or name in ("t", "c", "z"):
+                raise Malformed(f"/{GROUP}/frames/{name} is no column of {rows} frames", path=self._path)
+        return columns
 
     def read(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         """Columns of the frames at (t, c, z)."""
@@ -269,26 +345,37 @@ class StoredFrameChecksums:
     Parameters
     ----------
     path : str
+    shape : (T, C, Z, Y, X)
+    limits : Limits
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, shape: Shape, limits: Limits) -> None:
         self._path = path
+        self._shape = shape
+        self._limits = limits
 
     def blocks(self) -> list[tuple[tuple[slice, ...], int]]:
         """Index and CRC-32C of each block."""
         with opened(self._path) as file:
             group = file[GROUP]
-            bounds, crcs = np.asarray(group["block_bounds"][...]), np.asarray(group["block_crc32c"][...])
-        if bounds.shape != (crcs.size * 10,):
+            bounds = _array(group, "block_bounds", "i", self._path, self._limits)
+            crcs = _array(group, "block_crc32c", "u", self._path, self._limits)
+        if bounds.size != crcs.size * 10:
             raise Malformed(f"/{GROUP}/block_bounds does not fit block_crc32c", path=self._path)
-        pairs = bounds.reshape(-1, 5, 2).tolist()
-        return [(tuple(slice(*pair) for pair in one), int(crc)) for one, crc in zip(pairs, crcs, strict=True)]
+        pairs = bounds.reshape(-1, 5, 2)
+        start, stop = pairs[..., 0], pairs[..., 1]
+        inside = bool(((start >= 0) & (start < stop) & (stop <= self._shape)).all())
+        # blocks that leave frames out would let them pass as verified
+        if not inside or sum(math.prod(lengths) for lengths in (stop - start).tolist()) != math.prod(self._shape):
+            raise Malformed(f"/{GROUP}/block_bounds does not cover the recording", path=self._path)
+        slices = [tuple(slice(*pair) for pair in one) for one in pairs.tolist()]
+        return list(zip(slices, crcs.tolist(), strict=True))
 
     def metadata_damage(self) -> list[str]:
         """One line when the metadata does not match its checksum."""
         with opened(self._path) as file:
             group = file[GROUP]
-            stored = np.asarray(group[_CHECKSUM][...])
-            if stored.size == 1 and int(stored[0]) == _metadata_checksum(group):
+            stored = _array(group, _CHECKSUM, "u", self._path, self._limits)
+            if stored.size == 1 and int(stored[0]) == _metadata_checksum(group, self._path):
                 return []
         return [f"/{GROUP}: the checksum of the metadata does not match"]

@@ -25,6 +25,7 @@ from galvo.formats.hdf5.schema import GROUP, create_group, finish_group, write_f
 __all__ = ["Hdf5Sink"]
 
 _CHUNK_BYTES = 64 << 10
+_MOST_CHUNK_BYTES = 1 << 32
 _COMPRESSIONS = ("none", "gzip")
 
 
@@ -52,6 +53,7 @@ class Hdf5Sink:
         self._level = compression_level
         self._fletcher32 = bool(fletcher32)
         self._file: Any = None
+        self._columns: dict[str, Any] = {}
 
     def t_multiple(self, recording: Recording) -> int:
         """Frames that share a chunk: one, but more where frames are small."""
@@ -71,11 +73,14 @@ class Hdf5Sink:
     def begin(self, file: PartialFile, plan: WritePlan) -> None:
         """Create the datasets."""
         recording = plan.recording
-        if recording.dtype.kind not in "biufc":
+        if recording.dtype.kind not in "biufc" or recording.dtype.itemsize > (16 if recording.dtype.kind == "c" else 8):
             raise Unsupported(f"HDF5 movies of {recording.dtype} are not written", found=str(recording.dtype))
         self._plan = plan
         self._multiple = self.t_multiple(recording)
         t, c, z, y, x = recording.shape
+        chunk_nbytes = self._multiple * y * x * recording.dtype.itemsize
+        if chunk_nbytes >= _MOST_CHUNK_BYTES:
+            raise Unsupported("HDF5 has no chunks of 4 GiB, and a frame is not split", found=f"{chunk_nbytes} bytes")
         volumetric = z > 1
         lengths = (t, z, y, x) if volumetric else (t, y, x)
         self._chunk = (self._multiple, 1, y, x) if volumetric else (self._multiple, y, x)
@@ -95,7 +100,7 @@ class Hdf5Sink:
             for number in range(1, c + 1)
         ]
         self._describe(recording, "TZYX" if volumetric else "TYX")
-        create_group(self._file, plan, "TZYX" if volumetric else "TYX")
+        self._columns = create_group(self._file, plan, "TZYX" if volumetric else "TYX")
 
     def _shuffles(self, dtype: np.dtype[Any]) -> bool:
         return self._compression == "gzip" and dtype.itemsize > 1
@@ -137,7 +142,7 @@ class Hdf5Sink:
             for (channel, plane, first), data in zip(jobs, chunks, strict=True):
                 corner = (t.start + first, z.start + plane, 0, 0) if len(self._chunk) == 4 else (t.start + first, 0, 0)
                 self._datasets[c.start + channel].id.write_direct_chunk(corner, data)
-        write_frames(self._file[GROUP], self._plan.recording, index)
+        write_frames(self._columns, self._plan.recording, index)
 
     def _encode(self, frames: NDArray[Any]) -> bytes | memoryview:
         """One chunk as HDF5 stores it: shuffle, deflate, Fletcher-32."""
@@ -157,12 +162,14 @@ class Hdf5Sink:
 
     def finish(self, checksums: NDArray[np.uint32]) -> None:
         """Write the checksums and close."""
+        self._columns = {}
         finish_group(self._file[GROUP], self._plan.blocks, checksums)
         self._file.close()
         self._file = None
 
     def abort(self) -> None:
         """Close the file, whatever libhdf5 thinks of it."""
+        self._columns = {}
         if self._file is not None:
             with suppress(OSError, RuntimeError, ValueError):
                 self._file.close()
