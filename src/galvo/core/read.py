@@ -7,7 +7,6 @@ compressed chunks are read, decoded and cut in a pool of threads.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise, product
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from galvo import native
 from galvo.core.axes import AXES, Shape
 from galvo.core.index import FrameIndex, Int64, PageRun
+from galvo.core.lock import ForkSafeLock
 from galvo.core.selection import Indices, Selection, compact
 from galvo.core.source import FileSource
 from galvo.errors import DamagedData, GalvoError, Malformed, ReadError, Truncated
@@ -90,7 +90,7 @@ class IndexedReader:
         self.shape = index.shape
         self.dtype = index.dtype.newbyteorder("=")
         self.chunks: Shape = index.chunk_shape
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._proven = {number: np.zeros(run.count, np.bool_) for number, run in enumerate(index.runs) if run.check}
 
     def close(self) -> None:

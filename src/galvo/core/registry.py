@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galvo.core.detect import Probe
+from galvo.core.lock import ForkSafeLock
 from galvo.errors import OptionError, UnknownFormat, warn
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Registry:
     def __init__(self, rows: Sequence[str]) -> None:
         self._rows = tuple(rows)
         self._formats: dict[str, Format] | None = None
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def all(self) -> dict[str, Format]:
         """Every format by name: built-in ones first, then entry points in the order of their names."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from galvo import native
+from galvo.core.lock import ForkSafeLock
 from galvo.errors import NotFound, ReadError, Truncated
 
 __all__ = ["FileSource", "file_size", "read_prefix"]
@@ -23,7 +22,6 @@ __all__ = ["FileSource", "file_size", "read_prefix"]
 _OPEN_FILES = 64
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-_alive: weakref.WeakSet[FileSource] = weakref.WeakSet()
 
 
 def _open(path: str) -> int:
@@ -74,12 +72,11 @@ class FileSource:
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = tuple(paths)
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._idle: OrderedDict[int, int] = OrderedDict()
         self._leased: dict[int, tuple[int, int]] = {}
         self._closed = False
         self.sizes = tuple(file_size(path) for path in self.paths)
-        _alive.add(self)
 
     def size(self, file: int) -> int:
         """Bytes of file number `file`."""
@@ -173,18 +170,3 @@ class FileSource:
     def __del__(self) -> None:
         if getattr(self, "_idle", None):
             self.close()
-
-    def _after_fork(self) -> None:
-        self._lock = threading.Lock()
-        for file, (descriptor, _) in self._leased.items():
-            self._idle[file] = descriptor
-        self._leased = {}
-
-
-def _reset_locks() -> None:
-    for source in list(_alive):
-        source._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_locks)

@@ -22,6 +22,7 @@ def open_warned():
         messages = [str(warning.message) for warning in caught]
         try:
             assert all(issubclass(warning.category, GalvoWarning) for warning in caught)
+            assert all(warning.filename == __file__ for warning in caught), "it points elsewhere"
             assert len(messages) == len(patterns), messages
             for pattern in patterns:
                 assert sum(re.search(pattern, message) is not None for message in messages) == 1, (pattern, messages)
