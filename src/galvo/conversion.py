@@ -11,8 +11,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from galvo.core.atomic import guard_destination
+from galvo.core.blocks import DEFAULT_BLOCK_BYTES, block_selections
 from galvo.core.metadata import LeftOut
-from galvo.core.recording import DEFAULT_BLOCK_BYTES, Recording, block_selections
+from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
 from galvo.core.write import write_recording
 from galvo.errors import DamagedData, OptionError

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.core.blocks import DEFAULT_BLOCK_BYTES, block_selections
 from galvo.core.checksum import block_checksum
 from galvo.core.metadata import LeftOut
-from galvo.core.recording import DEFAULT_BLOCK_BYTES, Recording, block_selections
+from galvo.core.recording import Recording
 from galvo.errors import DamagedData
 from galvo.formats.opening import open_recording
 from galvo.progress import ProgressOption, reporting
@@ -100,6 +101,7 @@ def _check(recording: Recording, progress: ProgressOption, block_bytes: int) -> 
     else:
         differences += stored.metadata_damage()
         blocks = stored.blocks()
+    recording.prove()
     done = 0
     with reporting(progress, "verifying") as report:
         for index, crc in blocks:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import galvo
 from galvo import LeftOut, Metadata, Recording
 from galvo.core.array import ArrayReader
-from galvo.core.recording import block_selections
+from galvo.core.blocks import block_selections
 from galvo.errors import OptionError, ReadError, SelectionError
 
 SHAPE = (12, 2, 3, 8, 10)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from galvo import Recording
+from galvo.core.blocks import block_selections
 from galvo.core.checksum import block_checksum
-from galvo.core.recording import block_selections
 from galvo.core.sink import WritePlan
 from galvo.core.write import write_recording
 from galvo.errors import DamagedData, NoSpace, WriteError

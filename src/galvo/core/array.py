@@ -44,5 +44,8 @@ class ArrayReader:
         """Nothing: memory has no files."""
         return {}
 
+    def prove(self) -> None:
+        """Nothing was predicted."""
+
     def close(self) -> None:
         """Nothing to give back."""

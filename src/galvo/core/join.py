@@ -85,6 +85,11 @@ class _Joined:
         """File and page of each frame, files counted through all parts."""
         return self._columns(t, c, z, facts=False)
 
+    def prove(self) -> None:
+        """Check every part."""
+        for part in self._parts:
+            part.prove()
+
     def close(self) -> None:
         """Close every part."""
         for part in self._parts:

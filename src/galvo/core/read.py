@@ -28,6 +28,7 @@ __all__ = ["IndexedReader", "Reader", "worker_count"]
 _PARALLEL_BYTES = 4 << 20
 _SCRATCH_BYTES = 32 << 20
 _ROW_GAP_BYTES = 8 << 10
+_PROVED_PAGES = 1 << 20
 _HEADER_BYTES = 512
 
 
@@ -51,6 +52,9 @@ class Reader(Protocol):
 
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         """Columns that say where frames lie: file, page; empty when there is nothing to say."""
+
+    def prove(self) -> None:
+        """Check what was predicted and has not been read yet."""
 
     def close(self) -> None:
         """Give back descriptors."""
@@ -324,7 +328,7 @@ class IndexedReader:
         gt, gc, gz, gy, gx = (piece[0] for piece in job)
         one = np.ones(1, np.int64)
         ((file, _, local),) = index.split_by_file(index.order.page(one * gt, one * gc, one * gz))
-        self.prove(file, local)
+        self.prove_pages(file, local)
         plane = gc * index.grid[0] * index.grid[1] if index.planar else 0
         offset, nbytes = self.index.runs[file].locate(local, one * (plane + gy * index.grid[1] + gx))
         self._refuse_absent(file, local, offset)
@@ -349,7 +353,14 @@ class IndexedReader:
         chunk = chunk.reshape([lengths[letter] if letter in present else 1 for letter in AXES])
         out[_indexer([piece[2] for piece in job])] = chunk[_indexer([piece[1] for piece in job])]
 
-    def prove(self, file: int, local: Int64) -> None:
+    def prove(self) -> None:
+        """Check every page of every file, those too that no frame shows."""
+        for file, run in enumerate(self.index.runs):
+            if run.check is not None:
+                for first in range(0, run.count, _PROVED_PAGES):
+                    self.prove_pages(file, np.arange(first, min(run.count, first + _PROVED_PAGES), dtype=np.int64))
+
+    def prove_pages(self, file: int, local: Int64) -> None:
         """Check the headers of predicted pages that nobody has read yet; where one differs, the chain is walked."""
         header = self._header_columns(self.index.runs[file], file, local)
         if not header:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from galvo.core.array import ArrayReader
 from galvo.core.axes import AXES, Shape, array_axes
+from galvo.core.blocks import DEFAULT_BLOCK_BYTES, BlockIndex, block_selections
 from galvo.core.checksum import StoredChecksums
 from galvo.core.index import Int64
 from galvo.core.metadata import LeftOut, Metadata
@@ -22,9 +22,7 @@ from galvo.core.read import Reader
 from galvo.core.selection import Indices, Selection, parse_axis, parse_key
 from galvo.errors import OptionError, ReadError
 
-__all__ = ["Damage", "FrameFacts", "Origin", "Recording", "block_selections"]
-
-DEFAULT_BLOCK_BYTES = 64 << 20
+__all__ = ["Damage", "FrameFacts", "Origin", "Recording"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +331,7 @@ class Recording:
 
     def blocks(
         self, max_bytes: int = DEFAULT_BLOCK_BYTES
-    ) -> Iterator[tuple[tuple[slice, slice, slice, slice, slice], NDArray[Any]]]:
+    ) -> Iterator[tuple[BlockIndex, NDArray[Any]]]:
         """The recording in order, a bounded part at a time.
 
         Parameters
@@ -365,6 +363,16 @@ class Recording:
         for t in range(len(self)):
             yield self[t]
 
+    def prove(self) -> None:
+        """Check the structure of the files as far as opening took it for granted: every page, shown or left out.
+
+        Raises
+        ------
+        FormatError
+            A page is not what the others promise.
+        """
+        self._reader.prove()
+
     # ---- life ---------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -395,36 +403,6 @@ class Recording:
         if len(self._files) > 1:
             facts.append(f"{len(self._files)} files")
         return f"<Recording {' · '.join(facts)}>"
-
-
-def block_selections(
-    shape: Shape, itemsize: int, max_bytes: int, t_multiple: int = 1
-) -> Iterator[tuple[slice, slice, slice, slice, slice]]:
-    """Index tuples that cover `shape` in C order.
-
-    Each holds at most `max_bytes`, but never less than a frame at `t_multiple` T positions; blocks begin at multiples
-    of `t_multiple`.
-    """
-    if max_bytes <= 0:
-        raise OptionError("max_bytes must be positive", found=max_bytes)
-    t, c, z, y, x = shape
-    if 0 in shape:
-        return
-    unit = y * x * itemsize * t_multiple
-    if unit * c * z <= max_bytes:
-        steps = (max_bytes // (unit * c * z) * t_multiple, c, z)
-    elif unit * z <= max_bytes:
-        steps = (t_multiple, max_bytes // (unit * z), z)
-    else:
-        steps = (t_multiple, 1, max(1, max_bytes // unit))
-    for t0, c0, z0 in product(range(0, t, steps[0]), range(0, c, steps[1]), range(0, z, steps[2])):
-        yield (
-            slice(t0, min(t, t0 + steps[0])),
-            slice(c0, min(c, c0 + steps[1])),
-            slice(z0, min(z, z0 + steps[2])),
-            slice(0, y),
-            slice(0, x),
-        )
 
 
 def _reopen_array(array: NDArray[Any], *, axes: str, metadata: Metadata | None) -> Recording:

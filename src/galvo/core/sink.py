@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.atomic import PartialFile
+from galvo.core.blocks import BlockIndex
 from galvo.core.recording import Recording
 
-__all__ = ["BlockIndex", "Sink", "WritePlan"]
-
-BlockIndex = tuple[slice, slice, slice, slice, slice]
+__all__ = ["Sink", "WritePlan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import warnings
 
 import h5py
 import hypothesis
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -551,13 +552,41 @@ def test_a_channel_that_does_not_open(tmp_path):
         galvo.open(path, axes="TYX")
 
 
-def test_filters_that_are_not_there(tmp_path):
+def by_filter(path, code, encode, mask=0):
     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plist.set_chunk((1, 6, 5))
-    plist.set_filter(32099, h5py.h5z.FLAG_OPTIONAL, ())
-    with h5py.File(tmp_path / "a.h5", "w") as file:
+    plist.set_filter(code, h5py.h5z.FLAG_OPTIONAL, ())
+    with h5py.File(path, "w") as file:
         dataset = h5py.h5d.create(file.id, b"mov", h5py.h5t.NATIVE_UINT16, h5py.h5s.create_simple((7, 6, 5)), plist)
         for t in range(7):
-            dataset.write_direct_chunk((t, 0, 0), SMOOTH[t].tobytes(), 0)
-    with galvo.open(tmp_path / "a.h5", axes="TYX") as rec, pytest.raises(FormatError, match="filter"):
+            dataset.write_direct_chunk((t, 0, 0), encode(SMOOTH[t].tobytes()), mask)
+    return path
+
+
+def test_zstd_needs_no_plugin(tmp_path):
+    path = by_filter(tmp_path / "a.h5", 32015, imagecodecs.zstd_encode)
+    with galvo.open(path, axes="TYX") as rec:
+        np.testing.assert_array_equal(rec[:, 0, 0], SMOOTH)
+        assert path_used(rec) == INDEXED
+
+
+def test_filters_that_are_not_there(tmp_path):
+    path = by_filter(tmp_path / "a.h5", 32099, bytes)
+    with galvo.open(path, axes="TYX") as rec, pytest.raises(Unsupported, match=r"filter.*32099"):
         rec[0]
+
+
+def test_damage_on_the_library_path(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file.create_dataset("mov", data=NOISE, chunks=(1, 6, 5), fletcher32=True)
+    content = bytearray(path.read_bytes())
+    content[content.index(NOISE[4].tobytes()) + 30] ^= 1
+    path.write_bytes(content)
+    with galvo.open(path, axes="TYX") as rec:
+        assert path_used(rec) == LIBRARY
+        np.testing.assert_array_equal(rec[:4, 0, 0], NOISE[:4])
+        with pytest.raises(DamagedData, match="/mov does not decode"):
+            rec[4]
+    (difference,) = galvo.verify(path, axes="TYX", block_bytes=60).differences
+    assert "frames 4 to 4" in difference

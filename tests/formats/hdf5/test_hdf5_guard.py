@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import h5py
 import numpy as np
@@ -94,7 +94,13 @@ def test_nothing_outside_is_read(tmp_path, secret, danger):
     with h5py.File(path, "w") as file:
         danger(file, secret)
     with never_opened(secret):
-        for options in ({}, {"dataset": "mov"}, {"dataset": "hidden/x"}, {"dataset": "group/mov"}, {"damaged": "report"}):
+        for options in (
+            {},
+            {"dataset": "mov"},
+            {"dataset": "hidden/x"},
+            {"dataset": "group/mov"},
+            {"damaged": "report"},
+        ):
             with pytest.raises(GalvoError) as caught:
                 galvo.open(path, **options)
             if not options:
@@ -286,15 +292,15 @@ def test_a_member_that_is_something_else(own, member, what):
     with h5py.File(own, "a") as file:
         put(f"galvo/{member}", WRONG[what])(file)
     start = time.perf_counter()
-    # the missing schema version makes it another program's file, whose axes are guessed
+    # a missing schema version makes it another program's file, whose axes are guessed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", galvo.errors.GalvoWarning)
         try:
-            result = use(own)
+            passes, named = use(own).ok, str(own)
         except GalvoError as error:
-            assert error.path == str(own), error
-        else:
-            assert (member, what) == ("schema_version", "missing") or not result.ok
+            passes, named = False, error.path
+    assert named == str(own)
+    assert not passes or (member, what) == ("schema_version", "missing")
     assert time.perf_counter() - start < 5
 
 
@@ -318,10 +324,8 @@ def test_a_member_that_lies_outside(tmp_path, own, member, kind):
             file.create_dataset(name, old.shape or (1,), old.dtype, external=[(str(secret), 0, max(1, old.nbytes))])
     with never_opened(secret), warnings.catch_warnings():
         warnings.simplefilter("ignore", galvo.errors.GalvoWarning)
-        try:
+        with suppress(GalvoError):
             assert not use(own).ok
-        except GalvoError:
-            pass
 
 
 def swap_types(file):
@@ -356,11 +360,14 @@ LIES = {
     "a JSON number of 10^6 digits": (put("galvo/attributes", utf8('{"a": ' + "9" * 10**6 + "}")), Malformed),
     "a row too few": (put("galvo/frames/timestamp_s", np.zeros(35)), Malformed),
     "a column of positions": (put("galvo/frames/t", np.zeros(36)), Malformed),
-    "10,000 texts": (lambda file: [put(f"galvo/texts/{n}", utf8("x"))(file) for n in range(5000)], LimitExceeded),
+    "5,000 texts": (lambda file: [put(f"galvo/texts/{n}", utf8("x"))(file) for n in range(5000)], LimitExceeded),
     "a checksum too few": (put("galvo/block_crc32c", np.zeros(0, "u4")), Malformed),
     "a checksum too many": (put("galvo/block_crc32c", np.zeros(2, "u4")), Malformed),
     "no blocks": (
-        lambda file: [put("galvo/block_crc32c", np.zeros(0, "u4"))(file), put("galvo/block_bounds", np.zeros(0, "i8"))(file)],
+        lambda file: [
+            put("galvo/block_crc32c", np.zeros(0, "u4"))(file),
+            put("galvo/block_bounds", np.zeros(0, "i8"))(file),
+        ],
         Malformed,
     ),
     "blocks outside": (put("galvo/block_bounds", np.array([0, 7, 0, 2, 0, 3, 0, 5, 0, 4])), Malformed),

@@ -88,7 +88,7 @@ def check_channels(path, pixels):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_type(tmp_path, dtype, options):
     path = tmp_path / "a.h5"
-    for shape in SHAPES[:5]:
+    for shape in SHAPES[1:5]:
         pixels = movie(shape, dtype)
         galvo.save(pixels, path, overwrite=True, **options)
         check_channels(path, pixels)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import galvo
+from galvo.errors import FormatError
 from galvo.formats.scanimage import header as header_module
 from galvo.testing.scanimage import ScanImageRecording
 
@@ -163,3 +164,24 @@ def test_eight_threads_find_a_contradiction_at_once(tmp_path):
         with galvo.open(path) as rec, ThreadPoolExecutor(8) as pool:
             for found in pool.map(lambda _, rec=rec: rec[40:60], range(8)):
                 np.testing.assert_array_equal(found, expected[40:60])
+
+
+def test_verify_checks_the_pages_that_no_frame_shows(tmp_path):
+    recording = ScanImageRecording(height=8, width=8, slices=3, flyback=2, volumes=40)
+    (path,) = recording.write(tmp_path, "vol")
+    with galvo.open(path) as opened:
+        index = opened._reader.index
+        stride, first = index.runs[0].stride, index.runs[0].check.offset
+        assert opened.shape == (40, 1, 3, 8, 8)
+    assert galvo.verify(path).ok
+    # the second flyback frame of volume 10: its ImageWidth
+    page = 10 * 5 + 4
+    with open(path, "r+b") as stream:
+        stream.seek(first + page * stride + 8 + 12)
+        assert stream.read(2) == b"\x08\x00"
+        stream.seek(-2, 1)
+        stream.write(b"\x07\x00")
+    with galvo.open(path) as opened:
+        assert np.array_equal(opened[...], recording.expected())
+    with pytest.raises(FormatError):
+        galvo.verify(path)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from galvo.core.axes import AXES, Shape
 from galvo.core.index import Int64
 from galvo.core.selection import Indices, Selection
-from galvo.errors import DamagedData, ReadError
+from galvo.errors import DamagedData, ReadError, Unsupported
 from galvo.formats.hdf5.access import opened
 from galvo.formats.hdf5.chunks import written_chunks
 from galvo.formats.hdf5.discovery import Movie
@@ -25,6 +25,7 @@ from galvo.limits import Limits
 __all__ = ["LibraryReader"]
 
 _SCRATCH_BYTES = 32 << 20
+_avail = h5py.h5z.filter_avail
 
 # One at a time: libhdf5 has one lock for the process anyway.
 _lock = threading.Lock()
@@ -70,9 +71,9 @@ class LibraryReader:
         Raises
         ------
         DamagedData
-            Chunks were never written, or files that the dataset needs are missing.
-        Malformed
-            libhdf5 cannot decode them.
+            Chunks were never written, do not decode, or lie in files that are missing.
+        Unsupported
+            A filter that this libhdf5 does not have.
         """
         if self._closed:
             raise ReadError("the recording is closed", path=self._path, hint="Open it again")
@@ -80,6 +81,7 @@ class LibraryReader:
         with _lock, opened(self._path) as file:
             for position, channel in enumerate(np.asarray(selection.c) if several else [0]):
                 dataset = file[self._movie.names[channel]]
+                self._check_filters(dataset)
                 into = out[:, position : position + 1] if several else out
                 for rows, times in self._groups(selection):
                     part = Selection(times, range(1) if several else selection.c, *selection.axes[2:])
@@ -104,7 +106,11 @@ class LibraryReader:
         key = tuple(spans[letter] for letter in self._movie.axes)
         self._refuse_unwritten(dataset, key)
         present = [letter for letter in AXES if letter in self._movie.axes]
-        slab = dataset[key].transpose([self._movie.axes.index(letter) for letter in present])
+        try:
+            slab = dataset[key]
+        except OSError as error:
+            raise DamagedData(f"{dataset.name} does not decode: {error}", path=self._path) from error
+        slab = slab.transpose([self._movie.axes.index(letter) for letter in present])
         slab = slab.reshape([slab.shape[present.index(a)] if a in present else 1 for a in AXES])
         picks = [
             np.asarray(axis, np.int64) - spans[letter].start if letter in present else np.zeros(len(axis), np.int64)
@@ -112,6 +118,18 @@ class LibraryReader:
         ]
         picked: NDArray[Any] = slab[np.ix_(*picks)]
         return picked
+
+    def _check_filters(self, dataset: Any) -> None:
+        plist = dataset.id.get_create_plist()
+        filters = [plist.get_filter(number) for number in range(plist.get_nfilters())]
+        absent = [f"{code} {name.decode(errors='replace')}".strip() for code, _, _, name in filters if not _avail(code)]
+        if absent:
+            raise Unsupported(
+                f"{dataset.name} is stored by a filter that this HDF5 does not have",
+                path=self._path,
+                found=", ".join(absent),
+                hint="`import hdf5plugin` (pip install hdf5plugin) before opening brings many",
+            )
 
     def _refuse_unwritten(self, dataset: Any, key: tuple[slice, ...]) -> None:
         """libhdf5 gives fill values for what is not in the file."""
@@ -132,6 +150,9 @@ class LibraryReader:
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         """Nothing: frames have no places of their own."""
         return {}
+
+    def prove(self) -> None:
+        """Nothing was predicted."""
 
     def close(self) -> None:
         """Reading ends here; nothing is kept open."""

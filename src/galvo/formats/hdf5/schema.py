@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from galvo import native
 from galvo.core.axes import Shape
+from galvo.core.blocks import BlockIndex
 from galvo.core.index import Int64
 from galvo.core.metadata import LeftOut, Metadata
 from galvo.core.recording import Recording
-from galvo.core.sink import BlockIndex, WritePlan
+from galvo.core.sink import WritePlan
 from galvo.errors import LimitExceeded, Malformed, Unsupported
 from galvo.formats import REGISTRY
 from galvo.formats.hdf5.access import opened
@@ -115,6 +116,7 @@ def _create_frames(group: h5py.Group, recording: Recording) -> dict[str, Any]:
             compression="gzip",
             compression_opts=4,
             shuffle=True,
+            fletcher32=True,
         )
         for name, column in sample.items()
     }
@@ -158,20 +160,22 @@ def finish_group(group: h5py.Group, blocks: tuple[BlockIndex, ...], checksums: N
     group[_CHECKSUM] = np.array([_metadata_checksum(group, "")], np.uint32)
 
 
-def _members(group: h5py.Group) -> list[str]:
+def _members(group: h5py.Group, path: str) -> list[str]:
     """Names of the datasets in the group and in its groups, in order."""
     names = []
     for name in group:
         item = contained(group, name)
         names += [f"{name}/{inner}" for inner in item] if isinstance(item, h5py.Group) else [name]
         if len(names) > _MOST_MEMBERS:
-            raise LimitExceeded(f"/{GROUP} has more members than galvo writes", found=f"over {_MOST_MEMBERS}")
+            raise LimitExceeded(
+                f"/{GROUP} has more members than galvo writes", path=path, found=f"over {_MOST_MEMBERS}"
+            )
     return sorted(names)
 
 
 def _metadata_checksum(group: h5py.Group, path: str) -> int:
     crc = 0
-    for name in _members(group):
+    for name in _members(group, path):
         if name == _CHECKSUM:
             continue
         dataset = _dataset(group, name, "iuf", path)
@@ -258,7 +262,7 @@ def read_metadata(file: h5py.Group, path: str, limits: Limits) -> Metadata:
     if not isinstance(names, list) or not isinstance(attributes, dict):
         raise Malformed(f"/{GROUP}/channel_names or attributes is no list and mapping", path=path)
     texts = {
-        name[6:]: _text(group, name, path, limits) for name in _members(group) if name.startswith("texts/")
+        name[6:]: _text(group, name, path, limits) for name in _members(group, path) if name.startswith("texts/")
     }
     source_format = _text(group, "source_format", path, limits)
     rate = _array(group, "frame_rate_hz", "f", path, limits)
@@ -324,7 +328,7 @@ class StoredFacts:
         rows = self._lengths[0] * self._lengths[1] * self._lengths[2]
         with opened(self._path) as file:
             group = file[GROUP]
-            names = [name for name in _members(group) if name.startswith("frames/")]
+            names = [name for name in _members(group, self._path) if name.startswith("frames/")]
             columns = {name[7:]: _array(group, name, "iuf", self._path, self._limits) for name in names}
         for name, column in columns.items():
             if column.size != rows or name in ("t", "c", "z"):

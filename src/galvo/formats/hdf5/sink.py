@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.atomic import PartialFile
+from galvo.core.blocks import BlockIndex
 from galvo.core.codec import deflate, fletcher32
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
-from galvo.core.sink import BlockIndex, WritePlan
+from galvo.core.sink import WritePlan
 from galvo.errors import OptionError, Unsupported
 from galvo.formats.hdf5.schema import GROUP, create_group, finish_group, write_frames
 

@@ -60,7 +60,7 @@ def scan_pages(reader: IndexedReader, page: Int64, names: tuple[str, ...] = tupl
     keys = [_KEYS[name] for name in names]
     values = np.empty((page.size, len(keys)), np.float64)
     for file, where, local in reader.index.split_by_file(page):
-        reader.prove(file, local)
+        reader.prove_pages(file, local)
         offset, nbytes = reader.index.runs[file].text(local)
         if nbytes.any() and reader.source.read_upto(file, int(offset[0]), 1) == b"{":
             values[where] = _scan_json(reader, file, offset, nbytes, keys)

@@ -44,6 +44,10 @@ class MeanOfRepeats:
         """File and page of the first repeat."""
         return self._reader.place(t * self._repeats, c, z)
 
+    def prove(self) -> None:
+        """Check every page of every file."""
+        self._reader.prove()
+
     def close(self) -> None:
         """Close the files."""
         self._reader.close()

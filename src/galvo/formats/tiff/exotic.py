@@ -113,6 +113,9 @@ class ExoticPages:
         """The page of each frame."""
         return {"file": np.zeros_like(t), "page": self._numbers[t]}
 
+    def prove(self) -> None:
+        """Nothing was predicted."""
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from galvo.core.codec import Codec
+from galvo.core.index import Int64
 from galvo.errors import Malformed
 from galvo.formats.tiff.ifd import Ifd
 from galvo.limits import Limits
 
-__all__ = ["LAYOUT_TAGS", "PageLayout", "page_layout", "raw_layout"]
+__all__ = ["LAYOUT_TAGS", "PageLayout", "join_strips", "page_layout"]
 
 # name of the native walk's column: tag, default
 LAYOUT_TAGS: Mapping[str, tuple[int, int]] = {
@@ -115,9 +116,31 @@ def page_layout(ifd: Ifd, limits: Limits) -> PageLayout | None:
     return _layout(tags, ifd, limits)
 
 
-def raw_layout(layout: PageLayout, rows: int) -> PageLayout:
-    """The same page with strips of `rows` rows."""
-    return replace(layout, rows=rows, tiled=False)
+def join_strips(layout: PageLayout, segments: tuple[Int64, Int64]) -> tuple[PageLayout, Int64, Int64]:
+    """Raw strips that lie behind each other as one strip per page; other segments as they are.
+
+    Parameters
+    ----------
+    layout : PageLayout
+    segments : (ndarray of int64, ndarray of int64)
+        Offsets and sizes, of one page (S,) or of all (P, S).
+
+    Returns
+    -------
+    layout : PageLayout
+    offset, nbytes : ndarray of int64, (S,) or (P, S)
+    """
+    offset, nbytes = segments
+    planes = layout.samples if layout.planar else 1
+    if layout.tiled or not layout.codec.is_raw or layout.segment_count == planes:
+        return layout, offset, nbytes
+    shape = (*offset.shape[:-1], planes, -1)
+    by_plane, sizes = offset.reshape(shape), nbytes.reshape(shape)
+    expected = layout.segment_nbytes().reshape(planes, -1)
+    follows = (by_plane[..., 1:] == by_plane[..., :-1] + sizes[..., :-1]).all() and (sizes >= expected).all()
+    if not follows or not (sizes[..., :-1] == expected[..., :-1]).all():
+        return layout, offset, nbytes
+    return replace(layout, rows=layout.height), by_plane[..., 0].copy(), sizes.sum(axis=-1)
 
 
 def _layout(tags: Mapping[str, int], ifd: Ifd, limits: Limits) -> PageLayout | None:

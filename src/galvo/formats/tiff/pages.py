@@ -1,9 +1,4 @@
-"""Every page of a TIFF file: by arithmetic where they are evenly spaced, else by walking the chain.
-
-The prediction (ScanImage spec 1.8; any writer with constant pages): page i lies `i * stride` behind page 0. It is
-believed after the first pages, the last one and a sample between have shown the same header, moved, and the chain ends
-where the file does. Every other page proves itself when it is first read.
-"""
+"""Every page of a TIFF file: by arithmetic where they are evenly spaced, else by walking the chain."""
 
 from __future__ import annotations
 
@@ -16,21 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo import native
-from galvo.core.index import EvenPages, HeaderCheck, Int64, ListedPages
+from galvo.core.index import EvenPages, Int64, ListedPages
 from galvo.core.recording import Damage
 from galvo.core.source import FileSource
 from galvo.errors import FormatError, GalvoError, LimitExceeded, Malformed, ReadError, Truncated, Unsupported
+from galvo.formats.tiff.even import page_segments, predict_pages
 from galvo.formats.tiff.ifd import Ifd, TiffHeader, read_header, read_ifd
-from galvo.formats.tiff.layout import LAYOUT_TAGS, PageLayout, page_layout, raw_layout
+from galvo.formats.tiff.layout import LAYOUT_TAGS, PageLayout, join_strips, page_layout
 from galvo.limits import Limits
 
 __all__ = ["TiffPages", "find_pages"]
-
-_SAMPLED_PAGES = 6
-_BLOCK_BYTES = 64 << 10
-_STRUCTURE = frozenset(tag for tag, _ in LAYOUT_TAGS.values()) | {254, 273, 279, 324, 325, 338}
-_OFFSETS = (273, 324)
-_COUNTS = (279, 325)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,133 +90,12 @@ def find_pages(
     first = read_ifd(source, file, header, header.first_ifd, limits)
     layout = page_layout(first, limits)
     if layout is not None and not walk and pages is None:
-        even = _predict(source, file, first, layout, limits)
+        relist = partial(_relist, source, file, header, first, layout, limits)
+        even = predict_pages(source, file, first, layout, limits, relist)
         if even is not None:
-            return even
+            return TiffPages(header, first, *even)
     return _walk(source, file, header, first, layout, limits, damaged, pages)
 
-
-# ---- even spacing -------------------------------------------------------------------------------------------------
-
-
-def _predict(source: FileSource, file: int, first: Ifd, layout: PageLayout, limits: Limits) -> TiffPages | None:
-    """The pages by arithmetic, or None when the file does not fit the prediction."""
-    size, stride = source.size(file), first.next - first.offset
-    if first.next == 0 or stride < first.nbytes:
-        return None
-    segments = _segments(first, layout)
-    made = _template(source, file, first, stride)
-    if segments is None or made is None:
-        return None
-    template, nbytes = made
-    if not _plausible(layout, segments[1]):
-        return None
-    merged = _merge(layout, segments)
-    end = max(int((segments[0] + segments[1]).max()), first.offset + nbytes)
-    count = (size - end) // stride + 1
-    trailing = size - end - (count - 1) * stride
-    if count < 2 or trailing >= first.nbytes:
-        # behind the last page there is room for a page that was moved there
-        return None
-    limits.check("page_count", count, path=source.paths[file])
-    step = max(1, count // (_SAMPLED_PAGES + 1))
-    for page in {1, count - 1, *range(step, count, step)}:
-        block = source.read_upto(file, first.offset + page * stride, nbytes)
-        if not template.check(block, page * stride, page == count - 1):
-            return None
-    text = first.entries.get(270)
-    relist = partial(_relist, source, file, first.header, first, layout, limits)
-    run = EvenPages(
-        count=count,
-        stride=stride,
-        offset=merged[1],
-        nbytes=merged[2],
-        text_offset=text.position if text else 0,
-        text_nbytes=text.nbytes if text else 0,
-        text_stride=stride if text and 0 <= text.position - first.offset <= stride - text.nbytes else 0,
-        check=HeaderCheck(template, first.offset, nbytes, stride, count - 1, relist),
-    )
-    return TiffPages(first.header, first, merged[0], run)
-
-
-def _segments(ifd: Ifd, layout: PageLayout) -> tuple[Int64, Int64] | None:
-    """Offsets and sizes of page 0's strips or tiles."""
-    needed = layout.segment_count
-    offsets = ifd.values(_OFFSETS[layout.tiled], needed)
-    counts = ifd.values(_COUNTS[layout.tiled], needed)
-    size = ifd.source.size(ifd.file)
-    if len(offsets) != needed or len(counts) != needed:
-        return None
-    if not all(isinstance(value, int) and 0 <= value <= size for value in offsets + counts):
-        return None
-    return np.array(offsets, np.int64), np.array(counts, np.int64)
-
-
-def _plausible(layout: PageLayout, nbytes: Int64) -> bool:
-    """Whether strips or tiles of these sizes can hold the pixels."""
-    return bool((nbytes >= (layout.segment_nbytes() if layout.codec.is_raw else 1)).all())
-
-
-def _merge(layout: PageLayout, segments: tuple[Int64, Int64]) -> tuple[PageLayout, Int64, Int64]:
-    """Raw strips that lie behind each other as one strip per page; other segments as they are.
-
-    Works on one page (S,) or all of them (P, S).
-    """
-    offset, nbytes = segments
-    planes = layout.samples if layout.planar else 1
-    if layout.tiled or not layout.codec.is_raw or layout.segment_count == planes:
-        return layout, offset, nbytes
-    shape = (*offset.shape[:-1], planes, -1)
-    by_plane, sizes = offset.reshape(shape), nbytes.reshape(shape)
-    expected = layout.segment_nbytes().reshape(planes, -1)
-    follows = (by_plane[..., 1:] == by_plane[..., :-1] + sizes[..., :-1]).all() and (sizes >= expected).all()
-    if not follows or not (sizes[..., :-1] == expected[..., :-1]).all():
-        return layout, offset, nbytes
-    return raw_layout(layout, layout.height), by_plane[..., 0].copy(), sizes.sum(axis=-1)
-
-
-def _template(source: FileSource, file: int, first: Ifd, stride: int) -> tuple[native.PageTemplate, int] | None:
-    """What every page's header must hold, and its size; None when values lie where they cannot be predicted."""
-    width = first.header.width
-    start, nbytes = first.offset, first.nbytes
-    relocations: list[int] = []
-    for entry in first.entries.values():
-        if entry.code not in _STRUCTURE and entry.code != 270:
-            continue
-        outside = entry.nbytes > width
-        moves = outside and start <= entry.position and entry.position + entry.nbytes <= start + stride
-        if moves:
-            relocations.append(entry.at - start + (12 if width == 8 else 8))
-        if entry.code in _OFFSETS:
-            if outside and not moves:
-                return None
-            if entry.nbytes // max(1, entry.count) != width:
-                return None
-            base = entry.position - start
-            relocations += range(base, base + entry.nbytes, width)
-        if moves and entry.code in _STRUCTURE:
-            nbytes = max(nbytes, entry.position + entry.nbytes - start)
-    if nbytes > min(stride, _BLOCK_BYTES):
-        return None
-    block = source.read(file, start, nbytes)
-    mask = np.zeros(nbytes, np.uint8)
-    mask[: 8 if width == 8 else 2] = 1
-    for entry in first.entries.values():
-        at, room = entry.at - start, (12 if width == 8 else 8)
-        mask[at : at + room] = 1
-        if entry.code in _STRUCTURE or entry.code == 270:
-            mask[at + room : at + room + width] = entry.code in _STRUCTURE or entry.nbytes > width
-            if entry.nbytes > width and entry.code in _STRUCTURE:
-                mask[max(0, entry.position - start) : max(0, entry.position - start + entry.nbytes)] = 1
-    positions = np.array(sorted(relocations), np.int64)
-    for position in relocations:
-        mask[position : position + width] = 0
-    little = first.header.order == "<"
-    template = native.PageTemplate(block, mask.tobytes(), positions, width, little, first.nbytes - width)
-    return template, nbytes
-
-
-# ---- walking ------------------------------------------------------------------------------------------------------
 
 
 def _walk(
@@ -275,7 +144,7 @@ def _relist(
     source: FileSource, file: int, header: TiffHeader, first: Ifd, layout: PageLayout, limits: Limits
 ) -> ListedPages:
     found = _walk(source, file, header, first, layout, limits, "raise", None)
-    predicted, _, _ = _merge(layout, _segments(first, layout) or (np.zeros(0, np.int64),) * 2)
+    predicted, _, _ = join_strips(layout, page_segments(first, layout) or (np.zeros(0, np.int64),) * 2)
     if found.layout != predicted or not isinstance(found.run, ListedPages):
         raise Malformed("pages differ in layout", path=source.paths[file], hint="Open it again with walk=True")
     return found.run
@@ -403,6 +272,6 @@ def _listed(
     absurd = (offset < 0) | (offset > size) | (nbytes > size)
     end = np.where(absurd, size + 1, offset + nbytes).max(axis=1)
     numbers = refuse(end > size, Truncated, "has pixels beyond the end of the file", end, size)
-    merged, offset, nbytes = _merge(layout, (offset[: numbers.size], nbytes[: numbers.size]))
+    merged, offset, nbytes = join_strips(layout, (offset[: numbers.size], nbytes[: numbers.size]))
     text_offset, text_nbytes = _texts(columns, numbers)
     return ListedPages(offset, nbytes, path, size, text_offset, text_nbytes), merged, cut

@@ -20,7 +20,6 @@ from galvo.core.read import IndexedReader, Reader
 from galvo.core.recording import Damage, Recording
 from galvo.core.source import FileSource
 from galvo.errors import OptionError, Truncated, Unsupported, warn
-from galvo.formats.tiff.exotic import ExoticPages
 from galvo.formats.tiff.layout import PageLayout
 from galvo.formats.tiff.pages import TiffPages, find_pages
 from galvo.limits import DEFAULT_LIMITS, Limits
@@ -197,6 +196,9 @@ def _recording(found: TiffPages, counts: tuple[int, int, int], source: FileSourc
         numbers = found.numbers if found.numbers is not None else np.arange(found.run.count, dtype=np.int64)
         if (c, z) != (1, 1):
             raise Unsupported("pages that need tifffile, with channels or slices as pages", path=path)
+        # tifffile loads only for pages that need it
+        from galvo.formats.tiff.exotic import ExoticPages
+
         reader = ExoticPages(path, numbers, limits)
         source.close()
     else:
