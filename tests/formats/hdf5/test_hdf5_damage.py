@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from contextlib import suppress
 
@@ -200,6 +202,31 @@ def test_many_mutations(tmp_path, options, seed):
 @pytest.mark.harden
 def test_many_truncations(tmp_path, options):
     truncated(tmp_path, options, 3000)
+
+
+@pytest.mark.parametrize("offset", [0, 6, 11, 20])
+def test_a_damaged_chunk_tree_is_no_crash(tmp_path, offset):
+    # libhdf5 2.0 crashes in H5Oget_info of such a dataset; in a process of its own, lest it takes the others along
+    path = tmp_path / "a.h5"
+    pixels = np.arange(9 * 7 * 6, dtype="u2").reshape(9, 7, 6)
+    with h5py.File(path, "w", libver="latest") as file:
+        for name in ("ch1", "ch2"):
+            file.create_dataset(name, data=pixels, chunks=(2, 4, 6), maxshape=(None, None, 6))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"BTHD\0\x0a") + offset] ^= 4
+    path.write_bytes(content)
+    code = """
+import sys
+sys.path[:0] = eval(sys.argv[2])
+import galvo
+try:
+    galvo.open(sys.argv[1], axes="TYX")[...]
+except galvo.errors.FormatError:
+    print("refused")
+"""
+    command = [sys.executable, "-c", code, str(path), repr(sys.path)]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, b"refused"), done.stderr.decode()
 
 
 # ---- what verify says -----------------------------------------------------------------------------------------------

@@ -172,6 +172,24 @@ def test_named_datasets(tmp_path):
         galvo.open(path, dataset=["flat", "b"])
 
 
+def test_other_names_of_a_dataset(tmp_path):
+    path = written(tmp_path / "a.h5", data__raw__mov=SMOOTH, other=NOISE)
+    with h5py.File(path, "a") as file:
+        file["twin"] = file["data/raw/mov"]
+        file["soft"] = h5py.SoftLink("/data/raw/mov")
+        file["data/near"] = h5py.SoftLink("raw/./mov")
+        file["folder"] = h5py.SoftLink("data/raw")
+        file["chain"] = h5py.SoftLink("folder/mov")
+        file["loop"], file["pool"] = h5py.SoftLink("/pool"), h5py.SoftLink("/loop/x")
+        file["nowhere"] = h5py.SoftLink("/data/raw/none")
+    for name in ("twin", "/soft", "data/near", "folder/mov", "chain", "/data//raw/mov"):
+        with galvo.open(path, dataset=name, axes="TYX") as rec:
+            np.testing.assert_array_equal(rec[:, 0, 0], SMOOTH)
+    for name in ("loop", "pool", "nowhere", "data", "folder", "", "/", "."):
+        with pytest.raises(OptionError, match="no dataset"):
+            galvo.open(path, dataset=name)
+
+
 # ---- which axes -----------------------------------------------------------------------------------------------------
 
 

@@ -140,15 +140,26 @@ sys.path[:0] = {path!r}
 import numpy as np, galvo
 from galvo.errors import NoSpace
 folder, compression = sys.argv[1:3]
+from galvo.core.metadata import Metadata
+from galvo.core.recording import Recording
+class Facts:
+    def read(self, t, c, z):
+        return {{"timestamp_s": np.sin(t * 12.9898), "frame_number": t}}
 pixels = np.random.default_rng(0).integers(0, 2**16, (40, 2, 1, 64, 64)).astype("u2")
+metadata = Metadata(format="array", texts={{"header": "x = 1" * 2000}})
+source = Recording(Recording.from_array(pixels)._reader, metadata, facts=Facts())
 old, small = os.path.join(folder, "old.h5"), os.path.join(folder, "small.h5")
 galvo.save(pixels[:3], old)
 before = hashlib.sha256(open(old, "rb").read()).hexdigest()
 fds = len(os.listdir("/proc/self/fd"))
-for limit in {limits}:
+galvo.save(source, small, compression=compression)
+size = os.path.getsize(small)
+os.unlink(small)
+ends = [size - step for step in (1, 7, 100, 200, 400, 800, 1600, 2400, 3200, 4800, 6400, 9600, 12800)]
+for limit in {limits} + ends:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     try:
-        galvo.save(pixels, old, overwrite=True, block_bytes=50_000, compression=compression)
+        galvo.save(source, old, overwrite=True, block_bytes=50_000, compression=compression)
     except NoSpace as error:
         assert error.path == old, error
     else:
@@ -156,7 +167,7 @@ for limit in {limits}:
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert hashlib.sha256(open(old, "rb").read()).hexdigest() == before
     assert sorted(os.listdir(folder)) == ["old.h5"], os.listdir(folder)
-    galvo.save(pixels, small, compression=compression, verify=True)
+    galvo.save(source, small, compression=compression, verify=True)
     assert galvo.verify(small).ok
     os.unlink(small)
     assert len(os.listdir("/proc/self/fd")) == fds

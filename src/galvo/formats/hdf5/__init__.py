@@ -4,8 +4,8 @@ What galvo writes::
 
     /ch1 .. /chN      (T, Y, X), or (T, Z, Y, X) for volumes; chunks of whole frames; Fletcher-32 on every chunk
     file attributes   format, dataset_names, dimension_ordering, frame_count, height, width, n_channels
-    /galvo            1-D datasets: schema_version axes channel_names frame_rate_hz pixel_size_um z_um start_time
-                      source_format source_version texts/* frames/* provenance block_bounds block_crc32c
+    /galvo            1-D datasets: schema_version axes shape channel_names frame_rate_hz pixel_size_um z_um start_time
+                      source_format source_version texts/* frames/* attributes provenance block_bounds block_crc32c
                       metadata_crc32c
 
 The datasets and attributes are those of PyFlowReg's HDF5 files (pyflowreg spec 2.3), so its readers, CaImAn's and any

@@ -17,7 +17,7 @@ from typing import Any
 
 from galvo.core.axes import array_axes
 from galvo.errors import FormatError, OptionError, Unsupported, warn
-from galvo.formats.hdf5.guard import Found, refuse, walk
+from galvo.formats.hdf5.guard import Found, contained, followed, refuse, walk
 
 __all__ = ["Movie", "find_movie"]
 
@@ -58,7 +58,7 @@ def find_movie(
     """
     found = list(walk(file, allow_external, path))
     if dataset is not None:
-        chosen = _named(found, [dataset] if isinstance(dataset, str) else list(dataset), path)
+        chosen = _named(file, found, [dataset] if isinstance(dataset, str) else list(dataset), path)
     else:
         for name, _, danger in found:
             if danger:
@@ -83,11 +83,15 @@ def find_movie(
     return Movie(names, letters)
 
 
-def _named(found: list[Found], wanted: list[str], path: str) -> list[Found]:
-    by_name = {name: entry for entry in found for name in (entry[0],)}
+def _named(file: Any, found: list[Found], wanted: list[str], path: str) -> list[Found]:
+    by_name = {entry[0]: entry for entry in found}
     chosen = []
     for name in wanted:
-        entry = by_name.get("/" + name.strip("/"))
+        place = followed(file, name)
+        entry = by_name.get(place)
+        if entry is None and (item := contained(file, place[1:])) is not None:
+            # a second name of a dataset that was met under its first
+            entry = next((entry for entry in found if entry[1] == item), None)
         if entry is None:
             raise OptionError(f"no dataset {name!r}", path=path, expected=_listing(found) or "a file with datasets")
         if entry[2]:

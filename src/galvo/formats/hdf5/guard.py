@@ -14,7 +14,7 @@ import h5py
 
 from galvo.errors import DamagedData, LimitExceeded, UnsafeContent
 
-__all__ = ["Found", "absent_outside", "contained", "refuse", "walk"]
+__all__ = ["Found", "absent_outside", "contained", "followed", "refuse", "walk"]
 
 _MAX_OBJECTS = 100_000
 _MAX_DEPTH = 32
@@ -53,8 +53,9 @@ def walk(file: Any, allow_external: bool, path: str) -> Iterator[Found]:
                 continue
             # raises where the object does not open: a channel must not vanish
             item = group[name]
-            key = h5py.h5o.get_info(item.id)
-            identity = (key.fileno, key.addr)
+            # by the link: asking the object walks its chunks, slowly, and crashes libhdf5 2.0 where they are damaged
+            info = group.id.links.get_info(name.encode(errors="surrogateescape"))
+            identity = (group.file.filename, info.u) if isinstance(link, h5py.HardLink) else (link.filename, link.path)
             if identity in seen:
                 continue
             seen.add(identity)
@@ -90,6 +91,25 @@ def contained(group: Any, name: str) -> Any:
             return None
         item = item[part]
     return None if isinstance(item, h5py.Dataset) and _danger(item) else item
+
+
+def followed(file: Any, name: str) -> str:
+    """The path that `name` leads to, its soft links followed by their texts alone, up to a link to another file."""
+    done: list[str] = []
+    waiting = name.split("/")
+    for _ in range(_MAX_DEPTH * _MAX_DEPTH):
+        while waiting and waiting[0] in ("", "."):
+            waiting.pop(0)
+        if not waiting:
+            break
+        done.append(waiting.pop(0))
+        link = file.get("/" + "/".join(done), getlink=True)
+        if isinstance(link, h5py.SoftLink):
+            done = [] if link.path.startswith("/") else done[:-1]
+            waiting = link.path.split("/") + waiting
+        elif not isinstance(link, h5py.HardLink):
+            break
+    return "/" + "/".join(done + waiting)
 
 
 def absent_outside(dataset: Any, path: str) -> None:

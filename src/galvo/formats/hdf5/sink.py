@@ -6,8 +6,9 @@ the middle of its own bookkeeping.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import h5py
@@ -20,7 +21,7 @@ from galvo.core.codec import deflate, fletcher32
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
-from galvo.errors import OptionError, Unsupported
+from galvo.errors import GalvoError, OptionError, Unsupported
 from galvo.formats.hdf5.schema import GROUP, create_group, finish_group, write_frames
 
 __all__ = ["Hdf5Sink"]
@@ -78,15 +79,20 @@ class Hdf5Sink:
             raise Unsupported(f"HDF5 movies of {recording.dtype} are not written", found=str(recording.dtype))
         self._plan = plan
         self._multiple = self.t_multiple(recording)
-        t, c, z, y, x = recording.shape
+        t, _, z, y, x = recording.shape
         chunk_nbytes = self._multiple * y * x * recording.dtype.itemsize
         if chunk_nbytes >= _MOST_CHUNK_BYTES:
             raise Unsupported("HDF5 has no chunks of 4 GiB, and a frame is not split", found=f"{chunk_nbytes} bytes")
         volumetric = z > 1
         lengths = (t, z, y, x) if volumetric else (t, y, x)
         self._chunk = (self._multiple, 1, y, x) if volumetric else (self._multiple, y, x)
+        self._output = file
+        with self._writing():
+            self._create(recording, lengths)
+
+    def _create(self, recording: Recording, lengths: tuple[int, ...]) -> None:
         # version 1.8 of the format: read by every HDF5 of the last decade, MATLAB's too, with checksums on its headers
-        self._file = h5py.File(file, "w", libver=("v108", "v108"))
+        self._file = h5py.File(self._output, "w", libver=("v108", "v108"))
         self._datasets = [
             self._file.create_dataset(
                 f"ch{number}",
@@ -98,10 +104,11 @@ class Hdf5Sink:
                 shuffle=self._shuffles(recording.dtype),
                 fletcher32=self._fletcher32,
             )
-            for number in range(1, c + 1)
+            for number in range(1, recording.shape[1] + 1)
         ]
-        self._describe(recording, "TZYX" if volumetric else "TYX")
-        self._columns = create_group(self._file, plan, "TZYX" if volumetric else "TYX")
+        axes = "TZYX" if len(lengths) == 4 else "TYX"
+        self._describe(recording, axes)
+        self._columns = create_group(self._file, self._plan, axes)
 
     def _shuffles(self, dtype: np.dtype[Any]) -> bool:
         return self._compression == "gzip" and dtype.itemsize > 1
@@ -123,6 +130,15 @@ class Hdf5Sink:
                 dataset.attrs["dimension_ordering"] = [1, 2, 0]
                 dataset.attrs["original_shape_THWC"] = [t, y, x, c]
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Where HDF5 fails to read back what the disk did not take, the disk's failure is the one to tell."""
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError, KeyError, GalvoError):
+            self._output.check()
+            raise
+
     def put(self, index: BlockIndex, block: NDArray[Any]) -> None:
         """Write a block, whole chunks of it."""
         t, c, z = index[:3]
@@ -138,12 +154,12 @@ class Hdf5Sink:
             return self._encode(block[first : first + self._multiple, channel, plane])
 
         workers = worker_count(block.nbytes) if self._compression != "none" else 1
-        with ThreadPoolExecutor(workers) as pool:
+        with self._writing(), ThreadPoolExecutor(workers) as pool:
             chunks = pool.map(encoded, jobs) if workers > 1 else map(encoded, jobs)
             for (channel, plane, first), data in zip(jobs, chunks, strict=True):
                 corner = (t.start + first, z.start + plane, 0, 0) if len(self._chunk) == 4 else (t.start + first, 0, 0)
                 self._datasets[c.start + channel].id.write_direct_chunk(corner, data)
-        write_frames(self._columns, self._plan.recording, index)
+            write_frames(self._columns, self._plan.recording, index)
 
     def _encode(self, frames: NDArray[Any]) -> bytes | memoryview:
         """One chunk as HDF5 stores it: shuffle, deflate, Fletcher-32."""
@@ -164,8 +180,9 @@ class Hdf5Sink:
     def finish(self, checksums: NDArray[np.uint32]) -> None:
         """Write the checksums and close."""
         self._columns = {}
-        finish_group(self._file[GROUP], self._plan.blocks, checksums)
-        self._file.close()
+        with self._writing():
+            finish_group(self._file[GROUP], self._plan.blocks, checksums)
+            self._file.close()
         self._file = None
 
     def abort(self) -> None:
