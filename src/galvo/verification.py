@@ -20,6 +20,8 @@ from galvo.progress import ProgressOption, reporting
 
 __all__ = ["VerifyResult", "compare", "verify"]
 
+_TABLE_ROWS = 65536
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyResult:
@@ -197,7 +199,26 @@ def _metadata_differences(one: Recording, other: Recording) -> list[str]:
             found.append(f"{what} differ")
     found += [
         f"the vendor's {name} text differs"
-        for name in ("header", "roi")
+        for name in sorted({*one.metadata.texts, *other.metadata.texts})
         if one.metadata.texts.get(name) != other.metadata.texts.get(name)
     ]
+    if one.shape[:3] == other.shape[:3]:
+        found += _frame_differences(one, other)
     return found
+
+
+def _frame_differences(one: Recording, other: Recording) -> Iterator[str]:
+    """Columns of the frame table that both have and that differ; where frames lie may differ, and does."""
+    for first in range(0, one.shape[0], _TABLE_ROWS):
+        t = slice(first, first + _TABLE_ROWS)
+        mine, theirs = one.isel(t=t).frame_table(), other.isel(t=t).frame_table()
+        differing = [
+            name
+            for name in mine.dtype.names or ()
+            if name in (theirs.dtype.names or ())
+            and name not in ("file", "page")
+            and not np.array_equal(mine[name], theirs[name], equal_nan=mine[name].dtype.kind == "f")
+        ]
+        if differing:
+            yield f"facts of single frames differ: {', '.join(differing)}"
+            return
