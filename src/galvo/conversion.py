@@ -74,6 +74,7 @@ def convert(
     channels: Any = None,
     frames: slice | Sequence[int] | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     verify: bool = False,
     dry_run: bool = False,
     progress: ProgressOption = False,
@@ -97,6 +98,9 @@ def convert(
         T positions to write.
     overwrite : bool
         Replace an existing output.
+    resume : bool
+        Go on behind the last block that an earlier, interrupted attempt with the same source and options brought to
+        the disk.
     verify : bool
         Read the output back and compare its pixels and metadata with the source.
     dry_run : bool
@@ -127,7 +131,7 @@ def convert(
     try:
         shown = recording.isel(t=frames, c=channels)
         return _write(
-            shown, destination, format, overwrite, verify, dry_run, progress, block_bytes, write_options
+            shown, destination, format, overwrite, resume, verify, dry_run, progress, block_bytes, write_options
         )
     finally:
         if recording is not source:
@@ -168,6 +172,7 @@ def _write(
     destination: str | os.PathLike[str],
     format: str | None,
     overwrite: bool,
+    resume: bool,
     check: bool,
     dry_run: bool,
     progress: ProgressOption,
@@ -204,7 +209,7 @@ def _write(
         return ConvertResult(**facts, dry_run=True)
     started = time.perf_counter()
     with reporting(progress, "writing") as report:
-        write_recording(plan, sink, final, report)
+        write_recording(plan, sink, final, report, resume)
     seconds = time.perf_counter() - started
     verification = None
     if check:

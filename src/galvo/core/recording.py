@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from galvo import native
 from galvo.core.array import ArrayReader
 from galvo.core.axes import AXES, Shape, array_axes
 from galvo.core.blocks import DEFAULT_BLOCK_BYTES, BlockIndex, block_selections
@@ -386,6 +387,13 @@ class Recording:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def selection_checksum(self) -> int:
+        """CRC-32C of what is shown of the whole."""
+        crc = 0
+        for axis in self._selection.axes:
+            crc = native.crc32c(np.asarray(axis, np.int64).tobytes(), crc)
+        return crc
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._origin is None:

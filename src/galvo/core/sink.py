@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
+import os
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.core.atomic import PartialFile
+from galvo import native
 from galvo.core.blocks import BlockIndex
+from galvo.core.partial import PartialFile
 from galvo.core.recording import Recording
 
 __all__ = ["Sink", "WritePlan"]
@@ -33,18 +37,51 @@ class WritePlan:
     blocks: tuple[BlockIndex, ...]
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    def block_nbytes(self, number: int) -> int:
+        """Bytes of the pixels of a block."""
+        lengths = (part.stop - part.start for part in self.blocks[number])
+        return math.prod(lengths) * self.recording.dtype.itemsize
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What a resumed attempt must share with the first, as JSON: the source, what is shown of it, options, blocks."""
+        recording = self.recording
+        status = [os.stat(path) for path in recording.files]
+        found = {
+            "shape": recording.shape,
+            "dtype": recording.dtype.str,
+            "shown": recording.selection_checksum(),
+            "files": [[str(path), one.st_size, one.st_mtime_ns] for path, one in zip(recording.files, status, strict=True)],
+            "blocks": [[[part.start, part.stop] for part in index] for index in self.blocks],
+            "provenance": self.provenance,
+        }
+        if not recording.files:
+            found["pixels"] = [native.crc32c(np.ascontiguousarray(block).view(np.uint8).reshape(-1)) for _, block in recording.blocks()]
+        result: dict[str, Any] = json.loads(json.dumps(found, default=str))
+        return result
+
 
 class Sink(Protocol):
-    """A format's writer. One sink writes one output."""
+    """A format's writer. One sink writes one output.
+
+    `begin`, `put` and `reopen` leave the file whole and nothing of it in memory: what they wrote is then committed, and a
+    later attempt goes on from there with `reopen`.
+    """
+
+    @property
+    def compresses(self) -> bool:
+        """Whether the output may be smaller than estimated."""
 
     def t_multiple(self, recording: Recording) -> int:
         """T positions that are stored together: blocks begin at multiples of it."""
 
     def estimate(self, plan: WritePlan) -> int:
-        """Greatest size of the output in bytes, before compression."""
+        """Greatest size of the output in bytes."""
 
     def begin(self, file: PartialFile, plan: WritePlan) -> None:
         """Lay out the output in `file`."""
+
+    def reopen(self, file: PartialFile, plan: WritePlan) -> None:
+        """Go on with an output that an earlier attempt laid out."""
 
     def put(self, index: BlockIndex, block: NDArray[Any]) -> None:
         """Write one block (T, C, Z, Y, X)."""

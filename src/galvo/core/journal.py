@@ -1,0 +1,133 @@
+"""The journal beside a partial output: which blocks are on the disk, and how to undo what came after them.
+
+Layout, little endian::
+
+    0   8 bytes b"galvoJ1\\n"
+    8   records: u32 size of the body, u32 CRC-32C of the body, body
+
+    the first body is the header: JSON, what is being written, from what
+    every other is a commit: i64 block (-1: laid out), u32 CRC-32C of its pixels, u64 length of the output,
+        u32 number of patches, then for each patch u64 offset, u32 size, bytes
+
+A record that is cut off or does not match its checksum, and everything behind it, never happened.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from galvo import native
+from galvo.core import disk
+from galvo.errors import DamagedData
+
+__all__ = ["Commit", "Journal", "encode_commit", "encode_header"]
+
+_MAGIC = b"galvoJ1\n"
+_RECORD = struct.Struct("<II")
+_COMMIT = struct.Struct("<qIQI")
+_PATCH = struct.Struct("<QI")
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A state of the output that can be returned to.
+
+    Attributes
+    ----------
+    block : int
+        The last block that is whole; -1: the output is laid out.
+    checksum : int
+        CRC-32C of that block's pixels.
+    length : int
+        Bytes of the output.
+    patches : tuple of (int, bytes)
+        Offset and content of what changed below the length of the commit before.
+    """
+
+    block: int
+    checksum: int
+    length: int
+    patches: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What a journal holds.
+
+    Attributes
+    ----------
+    header : dict
+    commits : tuple of Commit
+    length : int
+        Bytes of the journal that are whole.
+    """
+
+    header: dict[str, Any]
+    commits: tuple[Commit, ...]
+    length: int
+
+    @classmethod
+    def read(cls, descriptor: int, path: str) -> Journal:
+        """The journal in an open file.
+
+        Raises
+        ------
+        DamagedData
+            Not even its header is whole.
+        """
+        data = disk.read_at(descriptor, 0, disk.size(descriptor))
+        bodies = list(_bodies(data))
+        if not data.startswith(_MAGIC) or not bodies:
+            raise DamagedData(
+                "the journal of the partial output is not whole", path=path, hint="Start again without resume"
+            )
+        try:
+            header = json.loads(bodies[0])
+        except ValueError as error:
+            raise DamagedData("the journal of the partial output has no header", path=path) from error
+        length = len(_MAGIC) + sum(_RECORD.size + len(body) for body in bodies)
+        return cls(header, tuple(map(_decode, bodies[1:])), length)
+
+
+def _bodies(data: bytes) -> Iterator[bytes]:
+    at = len(_MAGIC)
+    while at + _RECORD.size <= len(data):
+        nbytes, crc = _RECORD.unpack_from(data, at)
+        body = data[at + _RECORD.size : at + _RECORD.size + nbytes]
+        if len(body) != nbytes or native.crc32c(body) != crc:
+            return
+        yield body
+        at += _RECORD.size + nbytes
+
+
+def _decode(body: bytes) -> Commit:
+    block, checksum, length, count = _COMMIT.unpack_from(body)
+    at = _COMMIT.size
+    patches = []
+    for _ in range(count):
+        offset, nbytes = _PATCH.unpack_from(body, at)
+        at += _PATCH.size
+        patches.append((offset, body[at : at + nbytes]))
+        at += nbytes
+    return Commit(block, checksum, length, tuple(patches))
+
+
+def _record(body: bytes) -> bytes:
+    return _RECORD.pack(len(body), native.crc32c(body)) + body
+
+
+def encode_header(header: dict[str, Any]) -> bytes:
+    """The beginning of a journal."""
+    return _MAGIC + _record(json.dumps(header, sort_keys=True).encode())
+
+
+def encode_commit(commit: Commit) -> bytes:
+    """The record of a commit."""
+    parts = [_COMMIT.pack(commit.block, commit.checksum, commit.length, len(commit.patches))]
+    for offset, content in commit.patches:
+        parts += (_PATCH.pack(offset, len(content)), content)
+    return _record(b"".join(parts))
