@@ -100,7 +100,7 @@ def convert(
         Replace an existing output.
     resume : bool
         Go on behind the last block that an earlier, interrupted attempt with the same source and options brought to
-        the disk.
+        the disk; begin where there is none.
     verify : bool
         Read the output back and compare its pixels and metadata with the source.
     dry_run : bool

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from galvo.core import atomic
-from galvo.core.atomic import PartialFile, guard_destination, partial_path, publish, write_error
+from galvo.core.atomic import guard_destination, partial_path, publish, write_error
 from galvo.errors import NoSpace, WriteError
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX")

@@ -1,8 +1,8 @@
-"""The journal beside a partial output: which blocks are on the disk, and how to undo what came after them.
+r"""The journal beside a partial output: which blocks are on the disk, and how to undo what came after them.
 
 Layout, little endian::
 
-    0   8 bytes b"galvoJ1\\n"
+    0   8 bytes b"galvoJ1\n"
     8   records: u32 size of the body, u32 CRC-32C of the body, body
 
     the first body is the header: JSON, what is being written, from what
@@ -22,7 +22,6 @@ from typing import Any
 
 from galvo import native
 from galvo.core import disk
-from galvo.errors import DamagedData
 
 __all__ = ["Commit", "Journal", "encode_commit", "encode_header"]
 
@@ -71,24 +70,13 @@ class Journal:
     length: int
 
     @classmethod
-    def read(cls, descriptor: int, path: str) -> Journal:
-        """The journal in an open file.
-
-        Raises
-        ------
-        DamagedData
-            Not even its header is whole.
-        """
+    def read(cls, descriptor: int) -> Journal | None:
+        """The journal in an open file, None where not even its header is whole."""
         data = disk.read_at(descriptor, 0, disk.size(descriptor))
         bodies = list(_bodies(data))
         if not data.startswith(_MAGIC) or not bodies:
-            raise DamagedData(
-                "the journal of the partial output is not whole", path=path, hint="Start again without resume"
-            )
-        try:
-            header = json.loads(bodies[0])
-        except ValueError as error:
-            raise DamagedData("the journal of the partial output has no header", path=path) from error
+            return None
+        header = json.loads(bodies[0])
         length = len(_MAGIC) + sum(_RECORD.size + len(body) for body in bodies)
         return cls(header, tuple(map(_decode, bodies[1:])), length)
 

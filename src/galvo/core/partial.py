@@ -1,10 +1,10 @@
 """An output in the making: a file that can always go back to its last whole block.
 
-The library that writes it is free to rewrite what it wrote before; libhdf5 does so all the time. So between two commits,
-bytes beyond the committed length go straight to ``<name>.partial``, while changes to committed bytes are kept aside. A
-commit syncs the file, appends a record with what was kept aside to ``<name>.journal``, syncs that, and only then puts
-the kept bytes in place. Whatever moment a crash chooses, applying the journal's records in order and cutting the file
-at the last one's length gives the state of the last commit, bit for bit.
+The library that writes it is free to rewrite what it wrote before; libhdf5 does so all the time. So between two
+commits, bytes beyond the committed length go straight to ``<name>.partial``, while changes to committed bytes are kept
+aside. A commit syncs the file, appends a record with what was kept aside to ``<name>.journal``, syncs that, and only
+then puts the kept bytes in place. Whatever moment a crash chooses, applying the journal's records in order and cutting
+the file at the last one's length gives the state of the last commit, bit for bit.
 
 A write that fails is remembered, and later ones only pretend: libhdf5 crashes the process when it sees an error in the
 middle of its own bookkeeping. `check` and `commit` raise what was remembered.
@@ -20,7 +20,7 @@ from typing import Any
 from galvo.core import disk
 from galvo.core.atomic import journal_path, partial_path, publish, write_error
 from galvo.core.journal import Commit, Journal, encode_commit, encode_header
-from galvo.errors import DamagedData, NotFound, WriteError
+from galvo.errors import DamagedData, WriteError
 
 __all__ = ["PartialFile"]
 
@@ -80,16 +80,14 @@ class PartialFile(io.RawIOBase):
 
     @classmethod
     def resume(cls, final: str, header: dict[str, Any]) -> PartialFile:
-        """The output that an earlier attempt left, at its last commit.
+        """The output that an earlier attempt left, at its last commit; a new one where it left nothing that is whole.
 
         Raises
         ------
-        NotFound
-            There is none.
         WriteError
             It is another output's, another process writes it, or it cannot be written.
         DamagedData
-            Its journal is not whole.
+            The file is not what its journal says.
         """
         descriptor = journal = -1
         try:
@@ -97,7 +95,9 @@ class PartialFile(io.RawIOBase):
             journal = disk.reopen(journal_path(final))
             if not disk.lock(descriptor):
                 raise _busy(final)
-            found = Journal.read(journal, journal_path(final))
+            found = Journal.read(journal)
+            if found is None or not found.commits:
+                raise FileNotFoundError
             if found.header != header:
                 raise WriteError(
                     "the partial output was begun from another source or with other options",
@@ -110,20 +110,14 @@ class PartialFile(io.RawIOBase):
             for opened in (descriptor, journal):
                 if opened >= 0:
                     disk.close(opened)
-            if isinstance(error, FileNotFoundError) and not isinstance(error, NotFound):
-                raise NotFound(
-                    "there is no partial output to resume", path=partial_path(final), hint="Start without resume"
-                ) from None
-            if isinstance(error, OSError) and not isinstance(error, WriteError | NotFound):
+            if isinstance(error, FileNotFoundError):
+                return cls.create(final, header)
+            if isinstance(error, OSError) and not isinstance(error, WriteError):
                 raise write_error(error, final) from error
             raise
         return file
 
     def _restore(self, found: Journal) -> None:
-        if not found.commits:
-            raise DamagedData(
-                "the partial output was never laid out", path=self.path, hint="Start again without resume"
-            )
         _apply(self._descriptor, found, self.path)
         disk.truncate(self._journal, found.length)
         self._journal_length = found.length

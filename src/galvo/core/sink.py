@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo import native
 from galvo.core.blocks import BlockIndex
+from galvo.core.checksum import block_checksum
 from galvo.core.partial import PartialFile
 from galvo.core.recording import Recording
 
@@ -40,22 +39,22 @@ class WritePlan:
     def block_nbytes(self, number: int) -> int:
         """Bytes of the pixels of a block."""
         lengths = (part.stop - part.start for part in self.blocks[number])
-        return math.prod(lengths) * self.recording.dtype.itemsize
+        return int(math.prod(lengths)) * self.recording.dtype.itemsize
 
     def fingerprint(self) -> dict[str, Any]:
-        """What a resumed attempt must share with the first, as JSON: the source, what is shown of it, options, blocks."""
+        """What a resumed attempt must share with the first, as JSON: source, what is shown of it, options, blocks."""
         recording = self.recording
-        status = [os.stat(path) for path in recording.files]
+        files = [(str(path), path.stat()) for path in recording.files]
+        pixels = [] if files else [block_checksum(block) for _, block in recording.blocks()]
         found = {
             "shape": recording.shape,
             "dtype": recording.dtype.str,
             "shown": recording.selection_checksum(),
-            "files": [[str(path), one.st_size, one.st_mtime_ns] for path, one in zip(recording.files, status, strict=True)],
+            "files": [[path, status.st_size, status.st_mtime_ns] for path, status in files],
+            "pixels": pixels,
             "blocks": [[[part.start, part.stop] for part in index] for index in self.blocks],
             "provenance": self.provenance,
         }
-        if not recording.files:
-            found["pixels"] = [native.crc32c(np.ascontiguousarray(block).view(np.uint8).reshape(-1)) for _, block in recording.blocks()]
         result: dict[str, Any] = json.loads(json.dumps(found, default=str))
         return result
 
@@ -63,8 +62,8 @@ class WritePlan:
 class Sink(Protocol):
     """A format's writer. One sink writes one output.
 
-    `begin`, `put` and `reopen` leave the file whole and nothing of it in memory: what they wrote is then committed, and a
-    later attempt goes on from there with `reopen`.
+    `begin` and `put` leave the file whole and nothing of it in memory: what they wrote is then committed, and a later
+    attempt goes on from there with `reopen`.
     """
 
     @property

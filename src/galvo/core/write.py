@@ -36,14 +36,12 @@ def write_recording(plan: WritePlan, sink: Sink, final: str, progress: Progress,
     progress : callable
         Called with (bytes done, bytes in all) after each block.
     resume : bool
-        Go on behind the last block that an earlier attempt brought to the disk.
+        Go on behind the last block that an earlier attempt brought to the disk; begin where there is none.
 
     Raises
     ------
     WriteError
         The output could not be written; the final path is as it was, and what is whole of the output can be resumed.
-    NotFound
-        `resume` finds nothing to go on with.
     GalvoError
         The recording could not be read.
     """

@@ -53,15 +53,9 @@ _ADDED = ("source_format", "source_version", "provenance")
 # ---- writing ---------------------------------------------------------------------------------------------------------
 
 
-def create_group(file: h5py.Group, plan: WritePlan, axes: str) -> dict[str, Any]:
-    """Write what is known before the pixels, and make room for the frame table.
-
-    Returns
-    -------
-    dict of str to h5py.Dataset
-        The columns of the frame table, to be filled by `write_frames`.
-    """
-    group = file.create_group(GROUP)
+def create_group(file: h5py.Group, plan: WritePlan, axes: str) -> None:
+    """Write what is known before the pixels, and make room for the frame table."""
+    group = _create_group(file, GROUP)
     recording, metadata = plan.recording, plan.recording.metadata
     group["schema_version"] = np.array([SCHEMA_VERSION], np.int64)
     group["axes"] = _utf8(axes)
@@ -76,11 +70,19 @@ def create_group(file: h5py.Group, plan: WritePlan, axes: str) -> dict[str, Any]
     before = metadata.attributes.get("provenance")
     group["provenance"] = _json_text({**plan.provenance, **({"before": before} if before else {})})
     group["attributes"] = _json_text({name: v for name, v in metadata.attributes.items() if name not in _ADDED})
+    _create_group(group, "texts")
     for name, text in metadata.texts.items():
         if "/" in name or name in ("", "."):
             raise Unsupported("HDF5 has no such name for a text", found=repr(name))
         group[f"texts/{name}"] = _utf8(text)
-    return _create_frames(group, recording)
+    _create_frames(group, plan)
+
+
+def _create_group(parent: h5py.Group, name: str) -> h5py.Group:
+    """A group that does not record the time: equal content is equal bytes."""
+    plan = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+    plan.set_obj_track_times(False)
+    return h5py.Group(h5py.h5g.create(parent.id, name.encode(), gcpl=plan))
 
 
 def _utf8(text: str) -> NDArray[np.uint8]:
@@ -103,23 +105,34 @@ def _known(value: float | tuple[float, ...] | None) -> NDArray[np.float64]:
     return np.atleast_1d(np.array([] if value is None else value, np.float64))
 
 
-def _create_frames(group: h5py.Group, recording: Recording) -> dict[str, Any]:
-    """Empty columns of the frame table, one row per (t, c, z)."""
+def _create_frames(group: h5py.Group, plan: WritePlan) -> None:
+    """Empty columns of the frame table, one row per (t, c, z), a chunk for the rows that a block writes at once."""
+    recording = plan.recording
     sample = _frame_columns(recording.isel(t=slice(0, 1), c=slice(0, 1), z=slice(0, 1)))
     rows = recording.shape[0] * recording.shape[1] * recording.shape[2]
-    return {
-        name: group.create_dataset(
+    together = _rows_together(recording, plan.blocks[0])
+    if sample:
+        _create_group(group, "frames")
+    for name, column in sample.items():
+        group.create_dataset(
             f"frames/{name}",
             (rows,),
             column.dtype,
-            chunks=(min(rows, 65536),),
+            # a chunk that is written twice moves, and leaves a hole that nothing fills again
+            chunks=(together,),
             compression="gzip",
             compression_opts=4,
             shuffle=True,
             fletcher32=True,
         )
-        for name, column in sample.items()
-    }
+
+
+def _rows_together(recording: Recording, index: BlockIndex) -> int:
+    """Rows of the frame table that follow each other in a block."""
+    t, c, z = (int(part.stop - part.start) for part in index[:3])
+    if z < recording.shape[2]:
+        return z
+    return c * z if c < recording.shape[1] else t * c * z
 
 
 def _frame_columns(recording: Recording) -> dict[str, NDArray[Any]]:
@@ -132,24 +145,23 @@ def _frame_columns(recording: Recording) -> dict[str, NDArray[Any]]:
     return {renamed.get(name, name): table[name] for name in names}
 
 
-def write_frames(datasets: Mapping[str, Any], recording: Recording, index: BlockIndex) -> None:
+def write_frames(group: h5py.Group, recording: Recording, index: BlockIndex) -> None:
     """Fill the rows of the frame table that belong to a block."""
-    if not datasets:
+    if "frames" not in group:
         return
     t, c, z = index[:3]
     columns = _frame_columns(recording.isel(t=t, c=c, z=z))
     _, channels, planes = recording.shape[:3]
-    whole = (c.stop - c.start, z.stop - z.start) == (channels, planes)
+    together = _rows_together(recording, index)
+    corners = range(0, (t.stop - t.start) * (c.stop - c.start) * (z.stop - z.start), together)
+    starts = [
+        ((t.start + i) * channels + c.start + j) * planes + z.start + k
+        for i, j, k in (np.unravel_index(corner, [part.stop - part.start for part in index[:3]]) for corner in corners)
+    ]
     for name, column in columns.items():
-        dataset = datasets[name]
-        if whole:
-            dataset[t.start * channels * planes : t.stop * channels * planes] = column
-            continue
-        cube = column.reshape(t.stop - t.start, c.stop - c.start, -1)
-        for i in range(cube.shape[0]):
-            for j in range(cube.shape[1]):
-                row = ((t.start + i) * channels + c.start + j) * planes + z.start
-                dataset[row : row + cube.shape[2]] = cube[i, j]
+        dataset = group[f"frames/{name}"]
+        for corner, start in zip(corners, starts, strict=True):
+            dataset[start : start + together] = column[corner : corner + together]
 
 
 def finish_group(group: h5py.Group, blocks: tuple[BlockIndex, ...], checksums: NDArray[np.uint32]) -> None:

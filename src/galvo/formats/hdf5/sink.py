@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.core.atomic import PartialFile
 from galvo.core.blocks import BlockIndex
 from galvo.core.codec import deflate, fletcher32
+from galvo.core.partial import PartialFile
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
@@ -54,8 +54,11 @@ class Hdf5Sink:
             raise OptionError("compression_level must be 1 to 9", found=repr(compression_level))
         self._level = compression_level
         self._fletcher32 = bool(fletcher32)
-        self._file: Any = None
-        self._columns: dict[str, Any] = {}
+
+    @property
+    def compresses(self) -> bool:
+        """Whether the output may be smaller than estimated."""
+        return self._compression != "none"
 
     def t_multiple(self, recording: Recording) -> int:
         """Frames that share a chunk: one, but more where frames are small."""
@@ -74,29 +77,51 @@ class Hdf5Sink:
 
     def begin(self, file: PartialFile, plan: WritePlan) -> None:
         """Create the datasets."""
+        self._prepare(file, plan)
+        with self._open("w") as made:
+            self._create(made)
+
+    def reopen(self, file: PartialFile, plan: WritePlan) -> None:
+        """Go on with the datasets that are there."""
+        self._prepare(file, plan)
+
+    def _prepare(self, file: PartialFile, plan: WritePlan) -> None:
         recording = plan.recording
         if recording.dtype.kind not in "biufc" or recording.dtype.itemsize > (16 if recording.dtype.kind == "c" else 8):
             raise Unsupported(f"HDF5 movies of {recording.dtype} are not written", found=str(recording.dtype))
+        self._output = file
         self._plan = plan
         self._multiple = self.t_multiple(recording)
         t, _, z, y, x = recording.shape
         chunk_nbytes = self._multiple * y * x * recording.dtype.itemsize
         if chunk_nbytes >= _MOST_CHUNK_BYTES:
             raise Unsupported("HDF5 has no chunks of 4 GiB, and a frame is not split", found=f"{chunk_nbytes} bytes")
-        volumetric = z > 1
-        lengths = (t, z, y, x) if volumetric else (t, y, x)
-        self._chunk = (self._multiple, 1, y, x) if volumetric else (self._multiple, y, x)
-        self._output = file
-        with self._writing():
-            self._create(recording, lengths)
+        self._lengths = (t, z, y, x) if z > 1 else (t, y, x)
+        self._chunk = (self._multiple, 1, y, x) if z > 1 else (self._multiple, y, x)
 
-    def _create(self, recording: Recording, lengths: tuple[int, ...]) -> None:
-        # version 1.8 of the format: read by every HDF5 of the last decade, MATLAB's too, with checksums on its headers
-        self._file = h5py.File(self._output, "w", libver=("v108", "v108"))
-        self._datasets = [
-            self._file.create_dataset(
+    @contextmanager
+    def _open(self, mode: str) -> Iterator[Any]:
+        """The HDF5 file inside the `with`, whole in the partial file behind it.
+
+        It is opened anew for each block: what HDF5 keeps in memory between blocks would be lost in a crash, and an
+        output that was resumed would differ from one that was not.
+        """
+        try:
+            # version 1.8 of the format: read by every HDF5 of the last decade, MATLAB's too, with checksums on its
+            # headers
+            with h5py.File(self._output, mode, libver=("v108", "v108")) as file:
+                yield file
+        except (OSError, RuntimeError, ValueError, KeyError, GalvoError):
+            # where HDF5 fails to read back what the disk did not take, the disk's failure is the one to tell
+            self._output.check()
+            raise
+
+    def _create(self, file: Any) -> None:
+        recording = self._plan.recording
+        datasets = [
+            file.create_dataset(
                 f"ch{number}",
-                lengths,
+                self._lengths,
                 recording.dtype,
                 chunks=self._chunk,
                 compression="gzip" if self._compression == "gzip" else None,
@@ -106,38 +131,12 @@ class Hdf5Sink:
             )
             for number in range(1, recording.shape[1] + 1)
         ]
-        axes = "TZYX" if len(lengths) == 4 else "TYX"
-        self._describe(recording, axes)
-        self._columns = create_group(self._file, self._plan, axes)
+        axes = "TZYX" if len(self._lengths) == 4 else "TYX"
+        _describe(file, datasets, recording, axes)
+        create_group(file, self._plan, axes)
 
     def _shuffles(self, dtype: np.dtype[Any]) -> bool:
         return self._compression == "gzip" and dtype.itemsize > 1
-
-    def _describe(self, recording: Recording, axes: str) -> None:
-        """The attributes of PyFlowReg's HDF5 files (pyflowreg spec 2.3)."""
-        t, c, _, y, x = recording.shape
-        attributes = self._file.attrs
-        attributes["format"] = "pyflowreg_hdf5_v1"
-        attributes["dataset_names"] = [f"ch{number}" for number in range(1, c + 1)]
-        attributes["frame_count"] = t
-        attributes["height"], attributes["width"], attributes["n_channels"] = y, x, c
-        attributes["axes"] = axes
-        for dataset in self._datasets:
-            dataset.attrs["axes"] = axes
-        if axes == "TYX":
-            attributes["dimension_ordering"] = [1, 2, 0]
-            for dataset in self._datasets:
-                dataset.attrs["dimension_ordering"] = [1, 2, 0]
-                dataset.attrs["original_shape_THWC"] = [t, y, x, c]
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Where HDF5 fails to read back what the disk did not take, the disk's failure is the one to tell."""
-        try:
-            yield
-        except (OSError, RuntimeError, ValueError, KeyError, GalvoError):
-            self._output.check()
-            raise
 
     def put(self, index: BlockIndex, block: NDArray[Any]) -> None:
         """Write a block, whole chunks of it."""
@@ -154,12 +153,13 @@ class Hdf5Sink:
             return self._encode(block[first : first + self._multiple, channel, plane])
 
         workers = worker_count(block.nbytes) if self._compression != "none" else 1
-        with self._writing(), ThreadPoolExecutor(workers) as pool:
+        with self._open("r+") as file, ThreadPoolExecutor(workers) as pool:
+            datasets = [file[f"ch{number}"].id for number in range(c.start + 1, c.stop + 1)]
             chunks = pool.map(encoded, jobs) if workers > 1 else map(encoded, jobs)
             for (channel, plane, first), data in zip(jobs, chunks, strict=True):
                 corner = (t.start + first, z.start + plane, 0, 0) if len(self._chunk) == 4 else (t.start + first, 0, 0)
-                self._datasets[c.start + channel].id.write_direct_chunk(corner, data)
-            write_frames(self._columns, self._plan.recording, index)
+                datasets[channel].write_direct_chunk(corner, data)
+            write_frames(file[GROUP], self._plan.recording, index)
 
     def _encode(self, frames: NDArray[Any]) -> bytes | memoryview:
         """One chunk as HDF5 stores it: shuffle, deflate, Fletcher-32."""
@@ -178,17 +178,26 @@ class Hdf5Sink:
         return data
 
     def finish(self, checksums: NDArray[np.uint32]) -> None:
-        """Write the checksums and close."""
-        self._columns = {}
-        with self._writing():
-            finish_group(self._file[GROUP], self._plan.blocks, checksums)
-            self._file.close()
-        self._file = None
+        """Write the checksums."""
+        with self._open("r+") as file:
+            finish_group(file[GROUP], self._plan.blocks, checksums)
 
     def abort(self) -> None:
-        """Close the file, whatever libhdf5 thinks of it."""
-        self._columns = {}
-        if self._file is not None:
-            with suppress(OSError, RuntimeError, ValueError):
-                self._file.close()
-            self._file = None
+        """Nothing is held between the other calls."""
+
+
+def _describe(file: Any, datasets: list[Any], recording: Recording, axes: str) -> None:
+    """The attributes of PyFlowReg's HDF5 files (pyflowreg spec 2.3)."""
+    t, c, _, y, x = recording.shape
+    file.attrs["format"] = "pyflowreg_hdf5_v1"
+    file.attrs["dataset_names"] = [f"ch{number}" for number in range(1, c + 1)]
+    file.attrs["frame_count"] = t
+    file.attrs["height"], file.attrs["width"], file.attrs["n_channels"] = y, x, c
+    file.attrs["axes"] = axes
+    for dataset in datasets:
+        dataset.attrs["axes"] = axes
+    if axes == "TYX":
+        file.attrs["dimension_ordering"] = [1, 2, 0]
+        for dataset in datasets:
+            dataset.attrs["dimension_ordering"] = [1, 2, 0]
+            dataset.attrs["original_shape_THWC"] = [t, y, x, c]
