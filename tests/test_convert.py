@@ -254,7 +254,9 @@ def test_a_callback_that_raises(recording, out, tmp_path, error):
 
     with pytest.raises(type(error)):
         galvo.convert(recording, out, progress=progress, block_bytes=500)
-    assert os.listdir(tmp_path) == []
+    assert sorted(os.listdir(tmp_path)) == ["out.h5.journal", "out.h5.partial"]
+    assert galvo.convert(recording, out, resume=True, verify=True, block_bytes=500).verification.ok
+    assert os.listdir(tmp_path) == ["out.h5"]
 
 
 # ---- verify ---------------------------------------------------------------------------------------------------------

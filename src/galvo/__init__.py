@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from galvo.core.recording import Damage, Recording
     from galvo.formats.opening import open_recording as open
     from galvo.limits import Limits
+    from galvo.recovery import RecoverResult, recover
     from galvo.verification import VerifyResult, verify
 
 __version__ = "0.1.0"
@@ -29,6 +30,8 @@ _HOMES = {
     "verify": "galvo.verification:verify",
     "ConvertResult": "galvo.conversion:ConvertResult",
     "VerifyResult": "galvo.verification:VerifyResult",
+    "recover": "galvo.recovery:recover",
+    "RecoverResult": "galvo.recovery:RecoverResult",
     "Recording": "galvo.core.recording:Recording",
     "Metadata": "galvo.core.metadata:Metadata",
     "LeftOut": "galvo.core.metadata:LeftOut",
@@ -43,11 +46,13 @@ __all__ = [
     "Limits",
     "Metadata",
     "Recording",
+    "RecoverResult",
     "VerifyResult",
     "convert",
     "errors",
     "load",
     "open",
+    "recover",
     "save",
     "verify",
 ]

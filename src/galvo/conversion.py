@@ -193,7 +193,7 @@ def _write(
         raise OptionError("nothing to write: the selection is empty", found=f"shape {recording.shape}")
     multiple = sink.t_multiple(recording)
     blocks = tuple(block_selections(recording.shape, recording.dtype.itemsize, block_bytes, multiple))
-    plan = WritePlan(recording=recording, blocks=blocks, provenance=_provenance(recording, files, options))
+    plan = WritePlan(recording=recording, blocks=blocks, provenance=_provenance(recording, entry.name, options))
     estimated = sink.estimate(plan)
     facts: dict[str, Any] = {
         "path": final,
@@ -223,15 +223,16 @@ def _write(
     return ConvertResult(**facts, file_bytes=os.path.getsize(final), seconds=seconds, verification=verification)
 
 
-def _provenance(recording: Recording, files: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
+def _provenance(recording: Recording, format: str, options: dict[str, Any]) -> dict[str, Any]:
     from galvo import __version__
 
     return {
         "galvo_version": __version__,
+        "written_format": format,
         "written_options": {name: value for name, value in options.items() if value is not None},
         "source_format": recording.metadata.format,
-        "source_files": [os.path.basename(name) for name in files],
-        "source_bytes": [os.path.getsize(name) for name in files],
+        "source_files": [path.name for path in recording.files],
+        "source_bytes": [path.stat().st_size for path in recording.files],
         "left_out": [
             {"what": entry.what, "page_count": entry.page_count, "reason": entry.reason} for entry in recording.left_out
         ],

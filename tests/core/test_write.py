@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 
+import galvo
 from galvo import Recording
+from galvo.core import disk
+from galvo.core.atomic import journal_path, partial_path
 from galvo.core.blocks import block_selections
 from galvo.core.checksum import block_checksum
 from galvo.core.sink import WritePlan
 from galvo.core.write import write_recording
 from galvo.errors import DamagedData, NoSpace, WriteError
+from galvo.testing.disk_faults import Disk, FailAt
 
 PIXELS = np.random.default_rng(0).integers(0, 999, (10, 1, 1, 4, 6)).astype(np.int16)
 
@@ -30,6 +40,8 @@ class PlainSink:
         if name == self.fails and self.calls.count(name) > self.at:
             raise self.error
 
+    compresses = False
+
     def t_multiple(self, recording):
         return 1
 
@@ -40,7 +52,12 @@ class PlainSink:
         self.file = file
         self._step("begin")
 
+    def reopen(self, file, plan):
+        self.file = file
+        self._step("reopen")
+
     def put(self, index, block):
+        self.file.seek(0, os.SEEK_END)
         self.file.write(block.tobytes())
         self._step("put")
 
@@ -68,9 +85,23 @@ def nothing(done, total):
     pass
 
 
-def unchanged(final):
+def unchanged(final, kept=False):
     with open(final, "rb") as stream:
         assert stream.read() == b"old"
+    pair = ["out.raw.journal", "out.raw.partial"] if kept else []
+    assert sorted(os.listdir(os.path.dirname(final))) == ["out.raw", *pair]
+
+
+def resumed(final, blocks):
+    """The rest is written, and nothing twice."""
+    sink, steps = PlainSink(), []
+    plan = plan_of(Recording.from_array(PIXELS))
+    write_recording(plan, sink, final, lambda done, total: steps.append(done), resume=True)
+    with open(final, "rb") as stream:
+        assert stream.read() == PIXELS.tobytes()
+    assert sink.calls == ["reopen" if blocks else "begin"] + ["put"] * (5 - blocks) + ["finish"]
+    assert steps == [96 * part for part in range(blocks, 6)]
+    assert sink.checksums.tolist() == [block_checksum(PIXELS[index]) for index in plan.blocks]
     assert os.listdir(os.path.dirname(final)) == ["out.raw"]
 
 
@@ -98,7 +129,9 @@ def test_a_sink_that_fails(final, step, at, error):
         write_recording(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
     assert caught.value is error
     assert sink.calls[-1] == "abort"
-    unchanged(final)
+    blocks = {"begin": 0, "put": at, "finish": 5}[step]
+    unchanged(final, kept=blocks > 0)
+    resumed(final, blocks)
 
 
 @pytest.mark.parametrize("step", ["begin", "put", "finish"])
@@ -108,7 +141,12 @@ def test_errors_of_the_system_become_galvos(final, step, number, kind):
     with pytest.raises(kind) as caught:
         write_recording(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
     assert caught.value.path == final
-    unchanged(final)
+    if kind is NoSpace:
+        assert caught.value.expected == "480 bytes"
+        assert "bytes free" in caught.value.found
+    kept = step == "finish"
+    assert (caught.value.hint == f"{final}.partial is kept: go on with resume=True (--resume)") == kept
+    unchanged(final, kept)
 
 
 def test_a_failure_while_letting_go_still_removes_the_partial_file(final):
@@ -134,7 +172,8 @@ def test_a_callback_that_fails(final, error, at):
 
     with pytest.raises(type(error)):
         write_recording(plan_of(Recording.from_array(PIXELS)), PlainSink(), final, progress)
-    unchanged(final)
+    unchanged(final, kept=at > 0)
+    resumed(final, at)
 
 
 def test_a_recording_that_cannot_be_read_to_its_end(final):
@@ -149,40 +188,102 @@ def test_a_recording_that_cannot_be_read_to_its_end(final):
     from galvo import Metadata
 
     with pytest.raises(DamagedData, match="page 7"):
-        write_recording(plan_of(Recording(Damaged(), Metadata(format="x"))), PlainSink(), final, nothing)
-    unchanged(final)
+        write_recording(plan_of(Recording(Damaged(), Metadata(format="x"), files=[final])), PlainSink(), final, nothing)
+    unchanged(final, kept=True)
 
 
-def test_a_disk_that_fills_up(final, monkeypatch):
-    from galvo.core import atomic
-
-    real, left = os.write, [200]
-
-    def write(descriptor, data):
-        if left[0] <= 0:
-            raise OSError(28, "No space left on device")
-        done = real(descriptor, data[: left[0]])
-        left[0] -= done
-        return done
-
-    monkeypatch.setattr(atomic.os, "write", write)
-    sink = PlainSink()
-    with pytest.raises(NoSpace):
-        write_recording(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
-    assert sink.calls.count("put") == 3
-    unchanged(final)
-    left[0] = 10_000
-    write_recording(plan_of(Recording.from_array(PIXELS)), PlainSink(), final, nothing)
-    assert os.path.getsize(final) == PIXELS.nbytes
-
-
-def test_the_last_byte_may_fail_too(final, monkeypatch):
-    from galvo.core import atomic
-
-    def fsync(descriptor):
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(atomic.os, "fsync", fsync)
-    with pytest.raises(WriteError, match="Input/output"):
+def test_space_is_asked_for_unless_the_output_may_be_small(final, monkeypatch):
+    monkeypatch.setattr(disk, "free_bytes", lambda path: 500)
+    with pytest.raises(NoSpace, match="not enough space"):
         write_recording(plan_of(Recording.from_array(PIXELS)), PlainSink(), final, nothing)
     unchanged(final)
+    sink = PlainSink()
+    sink.compresses = True
+    write_recording(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_every_operation_may_fail(final, code):
+    """Told at once, also by the last of them; what is kept is gone on with."""
+    with Disk() as counted:
+        write_recording(plan_of(Recording.from_array(PIXELS)), PlainSink(), final, nothing)
+    for number, name in enumerate(counted.names):
+        with open(final, "wb") as stream:
+            stream.write(b"old")
+        sink = PlainSink()
+        fault = FailAt(number, code)
+        if name == "unlink" and number == counted.count - 1:
+            # only the journal of a complete output is left behind
+            with fault:
+                write_recording(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
+            os.unlink(journal_path(final))
+            continue
+        with fault, pytest.raises(NoSpace if code == errno.ENOSPC else WriteError) as caught:
+            write_recording(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
+        assert caught.value.path == final
+        if "rename" in counted.names[:number]:
+            continue
+        if name == "lock":
+            # unlocked, it may be somebody else's
+            os.unlink(journal_path(final))
+        kept = os.path.exists(partial_path(final))
+        unchanged(final, kept)
+        assert ("resume=True" in (caught.value.hint or "")) == kept
+        write_recording(plan_of(Recording.from_array(PIXELS)), PlainSink(), final, nothing, resume=True)
+        with open(final, "rb") as stream:
+            assert stream.read() == PIXELS.tobytes()
+
+
+def test_a_sink_runs_beside_the_main_thread(final):
+    """So Ctrl-C never breaks into a library."""
+    threads = set()
+
+    class Watching(PlainSink):
+        def _step(self, name):
+            threads.add((name == "abort", threading.current_thread() is threading.main_thread()))
+            super()._step(name)
+
+    write_recording(plan_of(Recording.from_array(PIXELS)), Watching(), final, nothing)
+    assert threads == {(False, False)}
+
+
+INTERRUPTED = """
+import sys, time
+import numpy as np, galvo
+from galvo.formats.hdf5 import sink
+put = sink.Hdf5Sink.put
+def slow(self, index, block):
+    time.sleep(0.3)
+    put(self, index, block)
+sink.Hdf5Sink.put = slow
+pixels = np.random.default_rng(0).integers(0, 99, (8, 1, 1, 256, 256)).astype("u2")
+def progress(done, total):
+    print(done, flush=True)
+try:
+    galvo.save(pixels, sys.argv[1], block_bytes=1, progress=progress, resume=True)
+except KeyboardInterrupt:
+    sys.exit(33)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
+@pytest.mark.parametrize("times", [1, 3])
+def test_ctrl_c(tmp_path, times):
+    """Once: the running block is brought to its end. Impatiently: what is committed is kept."""
+    path = tmp_path / "out.h5"
+    with subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"0\n"
+        assert int(process.stdout.readline()) > 0
+        for _ in range(times):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.02)
+        process.stdout.read()
+    # Python itself may be hit on its way out
+    assert process.returncode in (33, -signal.SIGINT)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out.h5.journal", "out.h5.partial"]
+    with subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(path)], stdout=subprocess.PIPE) as process:
+        assert int(process.stdout.readline()) > 0
+        process.stdout.read()
+    assert process.returncode == 0
+    assert galvo.verify(path).ok
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.h5"]

@@ -58,6 +58,7 @@ The output appears under its name only when it is complete and on the disk. Ctrl
     help="Any other option of the output's format (`galvo formats` lists them).",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing output, once the new one is complete.")
+@click.option("--resume", is_flag=True, help="Go on with what an interrupted attempt brought to the disk.")
 @click.option("--verify", is_flag=True, help="Read the output back and compare pixels and metadata with the source.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and what would be left out; write nothing.")
 @source_options
@@ -72,6 +73,7 @@ def command(
     compression_level: int | None,
     write_settings: tuple[tuple[str, Any], ...],
     overwrite: bool,
+    resume: bool,
     verify: bool,
     dry_run: bool,
     **given: Any,
@@ -94,6 +96,7 @@ def command(
             "channels": channel_positions(channels, recording.channel_names, recording.shape[1]),
             "frames": frames,
             "overwrite": overwrite,
+            "resume": resume,
             **write_options,
         }
         plan = convert(recording, output, dry_run=True, **arguments)

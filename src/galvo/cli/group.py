@@ -12,7 +12,7 @@ from galvo.cli.ending import CODES_HELP, debug_option, orderly_end
 
 __all__ = ["group"]
 
-_VERBS: Final = ("info", "convert", "verify", "formats", "demo")
+_VERBS: Final = ("info", "convert", "verify", "recover", "formats", "demo")
 
 
 class _LazyGroup(click.Group):

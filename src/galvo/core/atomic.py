@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from galvo.core import disk
 from galvo.errors import GalvoError, NoSpace, WriteError
 
-__all__ = ["guard_destination", "journal_path", "partial_path", "publish", "require_space", "write_error"]
+__all__ = ["guard_destination", "journal_path", "partial_path", "require_space", "write_error"]
 
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 
@@ -35,9 +35,11 @@ def require_space(final: str, nbytes: int) -> None:
     Raises
     ------
     NoSpace
-        Less than `nbytes` and a twentieth are free.
+        Less than `nbytes` and a twentieth are free, counting what an earlier attempt left.
     """
     free = disk.free_bytes(final)
+    if free is not None and os.path.isfile(partial_path(final)):
+        free += os.path.getsize(partial_path(final))
     needed = nbytes + nbytes // 20
     if free is not None and free < needed:
         raise NoSpace(
@@ -58,7 +60,7 @@ def write_error(error: OSError, path: str, needed: int | None = None) -> GalvoEr
             path=path,
             found=None if free is None else f"{free} bytes free",
             expected=None if needed is None else f"{needed} bytes",
-            hint="Nothing was published; the input is untouched. Free space and go on with resume=True (--resume)",
+            hint="Nothing was published; the input is untouched",
         )
     return WriteError(error.strerror or str(error), path=path)
 
@@ -90,18 +92,3 @@ def guard_destination(final: str, sources: Sequence[str], overwrite: bool) -> No
         raise WriteError("the folder of the output does not exist", path=final, hint=f"Create {parent} first")
     if os.path.lexists(final) and not overwrite:
         raise WriteError("the output exists", path=final, hint="Use overwrite=True (--overwrite) to replace it")
-
-
-def publish(partial: str, final: str) -> None:
-    """Give a complete and synced partial file its final name, durably.
-
-    Raises
-    ------
-    WriteError
-        The rename or the sync of the folder failed.
-    """
-    try:
-        disk.rename(partial, final)
-        disk.sync_folder(final)
-    except OSError as error:
-        raise write_error(error, final) from error

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from galvo.errors import DamagedData, OptionError
 
-__all__ = ["RAW", "Codec", "deflate", "fletcher32"]
+__all__ = ["RAW", "Codec"]
 
 
 def _imagecodecs() -> Any:
@@ -46,7 +46,7 @@ def _decompress(name: str) -> Callable[[Any, _Target], Any]:
 
 def _check_fletcher32(data: Any, target: _Target) -> Any:
     body, stored = memoryview(data)[:-4], int.from_bytes(memoryview(data)[-4:], "little")
-    if len(data) < 4 or fletcher32(body) != stored:
+    if len(data) < 4 or _fletcher32(body) != stored:
         raise ValueError("the chunk's Fletcher-32 checksum does not match")
     return body
 
@@ -89,6 +89,35 @@ _STEPS: dict[str, Callable[[Any, _Target], Any]] = {
     "reversed-bits": _reverse_bits,
 }
 
+def _compress(name: str) -> Callable[[Any, int, int | None], Any]:
+    def step(data: Any, itemsize: int, level: int | None) -> Any:
+        encode = getattr(_imagecodecs(), f"{name}_encode")
+        return encode(data) if level is None else encode(data, level=level)
+
+    return step
+
+
+def _compress_lzf(data: Any, itemsize: int, level: int | None) -> Any:
+    # liblzf gives up on what it cannot shrink unless there is room to grow
+    return _imagecodecs().lzf_encode(data, out=len(data) + len(data) // 16 + 64)
+
+
+def _shuffle(data: Any, itemsize: int, level: int | None) -> Any:
+    return np.ascontiguousarray(np.frombuffer(data, np.uint8).reshape(-1, itemsize).T).reshape(-1).data
+
+
+def _append_fletcher32(data: Any, itemsize: int, level: int | None) -> Any:
+    return b"".join((data, _fletcher32(data).to_bytes(4, "little")))
+
+
+_ENCODERS: dict[str, Callable[[Any, int, int | None], Any]] = {
+    "zlib": _compress("zlib"),
+    "zstd": _compress("zstd"),
+    "lzf": _compress_lzf,
+    "shuffle": _shuffle,
+    "fletcher32": _append_fletcher32,
+}
+
 # Greatest expansion of each, so that a claimed size is believed only if the bytes could hold it.
 _EXPANSION = {"zlib": 1032, "lzw": 2700, "packbits": 64, "zstd": 1 << 17, "lzma": 1 << 17, "lzf": 264}
 
@@ -115,6 +144,30 @@ class Codec:
     def is_raw(self) -> bool:
         """Whether the stored bytes are the pixels."""
         return not self.steps
+
+    def encode(self, array: NDArray[Any], level: int | None = None) -> bytes | memoryview:
+        """A chunk as it is stored.
+
+        Parameters
+        ----------
+        array : ndarray
+            The chunk in stored axes, C order; its bytes are taken as they are.
+        level : int, optional
+            Of the compression; the codec's own default otherwise.
+
+        Raises
+        ------
+        OptionError
+            A step that galvo only reads.
+        """
+        data: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        for step in self.steps:
+            try:
+                encoder = _ENCODERS[step]
+            except KeyError:
+                raise OptionError(f"galvo does not write {step}", expected=f"one of {sorted(_ENCODERS)}") from None
+            data = encoder(data, array.dtype.itemsize, level)
+        return data  # type: ignore[no-any-return]
 
     def decode(
         self, data: bytes, shape: tuple[int, ...], dtype: np.dtype[np.generic], x_axis: int = -1
@@ -159,11 +212,6 @@ class Codec:
 RAW = Codec()
 
 
-def deflate(data: bytes | memoryview, level: int) -> bytes:
-    """`data` as a zlib stream (RFC 1950)."""
-    return bytes(_imagecodecs().zlib_encode(data, level=level))
-
-
-def fletcher32(data: bytes | memoryview) -> int:
+def _fletcher32(data: Any) -> int:
     """Fletcher-32 checksum as HDF5 stores it behind a chunk."""
     return int(_imagecodecs().h5checksum_fletcher32(data))

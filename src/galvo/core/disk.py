@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
 from contextlib import suppress
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 __all__ = [
     "close",
     "create",
     "free_bytes",
+    "is_only_name",
+    "is_regular",
     "lock",
     "read_at",
+    "remove",
     "rename",
     "reopen",
     "size",
@@ -26,6 +35,9 @@ __all__ = [
 _BASE = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 # far behind any byte that is written: locks on Windows are mandatory
 _LOCKED_BYTE = 1 << 62
+_NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
+# some network file systems do not sync folders and answer so
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES}
 
 
 def create(path: str) -> int:
@@ -35,32 +47,45 @@ def create(path: str) -> int:
 
 def reopen(path: str) -> int:
     """Descriptor of an existing regular file, not followed through a link."""
-    descriptor = os.open(path, _BASE)
+    # a pipe of that name would wait for its other end
+    descriptor = os.open(path, _BASE | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise FileNotFoundError(2, "not a regular file", path)
+        raise OSError(errno.EINVAL, "not a regular file", path)
     return descriptor
 
 
+def is_regular(path: str) -> bool:
+    """Whether a name is that of a file, and not a link, a pipe or a folder."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def is_only_name(descriptor: int, path: str) -> bool:
+    """Whether an open file is the one that has this name, and has no other."""
+    try:
+        named = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    status = os.fstat(descriptor)
+    return status.st_nlink == 1 and (status.st_dev, status.st_ino) == (named.st_dev, named.st_ino)
+
+
 def lock(descriptor: int) -> bool:
-    """Whether this process is now the only one that writes the file; the system releases it with the descriptor."""
+    """Whether this descriptor is now the only one that has the file; the system releases it with the descriptor."""
     try:
         if sys.platform == "win32":
-            import msvcrt
-
             os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         else:
-            import fcntl
-
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except (BlockingIOError, PermissionError):
         return False
-    except PermissionError:
-        return False
-    except OSError:
-        # a file system without locks
-        return True
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
     return True
 
 
@@ -74,7 +99,10 @@ def write_at(descriptor: int, offset: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     os.lseek(descriptor, offset, os.SEEK_SET)
     while len(view):
-        view = view[os.write(descriptor, view) :]
+        done = os.write(descriptor, view)
+        if done <= 0:
+            raise OSError(errno.EIO, "nothing was written")
+        view = view[done:]
 
 
 def read_at(descriptor: int, offset: int, nbytes: int) -> bytes:
@@ -99,8 +127,6 @@ def sync(descriptor: int) -> None:
     """Bring a file's bytes to the disk."""
     if sys.platform == "darwin":
         # plain fsync leaves the data in the drive's cache on macOS
-        import fcntl
-
         with suppress(OSError):
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
             return
@@ -115,6 +141,9 @@ def sync_folder(path: str) -> None:
     descriptor = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
     finally:
         os.close(descriptor)
 
@@ -128,6 +157,18 @@ def unlink(path: str) -> None:
     """Remove a name, if it is there."""
     with suppress(FileNotFoundError):
         os.unlink(path)
+
+
+def remove(descriptor: int, path: str) -> None:
+    """Close a locked file and remove its name, before anyone else can lock it where the system allows that."""
+    if sys.platform == "win32":
+        os.close(descriptor)
+        unlink(path)
+        return
+    try:
+        unlink(path)
+    finally:
+        os.close(descriptor)
 
 
 def close(descriptor: int) -> None:

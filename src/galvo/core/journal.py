@@ -6,7 +6,7 @@ Layout, little endian::
     8   records: u32 size of the body, u32 CRC-32C of the body, body
 
     the first body is the header: JSON, what is being written, from what
-    every other is a commit: i64 block (-1: laid out), u32 CRC-32C of its pixels, u64 length of the output,
+    every other is a commit: i64 block (-1: laid out; 2^63 - 1: complete), u32 CRC-32C of its pixels, u64 length of the output,
         u32 number of patches, then for each patch u64 offset, u32 size, bytes
 
 A record that is cut off or does not match its checksum, and everything behind it, never happened.
@@ -23,7 +23,10 @@ from typing import Any
 from galvo import native
 from galvo.core import disk
 
-__all__ = ["Commit", "Journal", "encode_commit", "encode_header"]
+__all__ = ["COMPLETE", "LAID_OUT", "Commit", "Journal", "encode_commit", "encode_header"]
+
+LAID_OUT = -1
+COMPLETE = (1 << 63) - 1
 
 _MAGIC = b"galvoJ1\n"
 _RECORD = struct.Struct("<II")
@@ -38,7 +41,7 @@ class Commit:
     Attributes
     ----------
     block : int
-        The last block that is whole; -1: the output is laid out.
+        The last block that is whole; `LAID_OUT`: none yet; `COMPLETE`: all, and what comes behind them.
     checksum : int
         CRC-32C of that block's pixels.
     length : int
@@ -76,9 +79,12 @@ class Journal:
         bodies = list(_bodies(data))
         if not data.startswith(_MAGIC) or not bodies:
             return None
-        header = json.loads(bodies[0])
-        length = len(_MAGIC) + sum(_RECORD.size + len(body) for body in bodies)
-        return cls(header, tuple(map(_decode, bodies[1:])), length)
+        try:
+            header, commits = json.loads(bodies[0]), tuple(map(_decode, bodies[1:]))
+        except (ValueError, RecursionError, struct.error):
+            # another program's, by its checksums
+            return None
+        return cls(header, commits, len(_MAGIC) + sum(_RECORD.size + len(body) for body in bodies))
 
 
 def _bodies(data: bytes) -> Iterator[bytes]:
@@ -86,7 +92,8 @@ def _bodies(data: bytes) -> Iterator[bytes]:
     while at + _RECORD.size <= len(data):
         nbytes, crc = _RECORD.unpack_from(data, at)
         body = data[at + _RECORD.size : at + _RECORD.size + nbytes]
-        if len(body) != nbytes or native.crc32c(body) != crc:
+        # zeros, as a file system leaves them where bytes did not arrive, are no empty record
+        if not nbytes or len(body) != nbytes or native.crc32c(body) != crc:
             return
         yield body
         at += _RECORD.size + nbytes

@@ -3,34 +3,47 @@
 The library that writes it is free to rewrite what it wrote before; libhdf5 does so all the time. So between two
 commits, bytes beyond the committed length go straight to ``<name>.partial``, while changes to committed bytes are kept
 aside. A commit syncs the file, appends a record with what was kept aside to ``<name>.journal``, syncs that, and only
-then puts the kept bytes in place. Whatever moment a crash chooses, applying the journal's records in order and cutting
-the file at the last one's length gives the state of the last commit, bit for bit.
+then puts the kept bytes in place. Whatever moment a crash chooses, applying the journal's last record and cutting the
+file at its length gives the state of that commit, bit for bit: what earlier records hold was synced before it.
 
-A write that fails is remembered, and later ones only pretend: libhdf5 crashes the process when it sees an error in the
-middle of its own bookkeeping. `check` and `commit` raise what was remembered.
+The journal is the lock, too: who has it locked is the only one to touch the partial file, until that has its final
+name.
+
+A write that fails is remembered, and from then on the file is continued in memory: libhdf5 crashes the process when it
+sees an error in the middle of its own bookkeeping, or reads back something else than it wrote. `check` and `commit`
+raise what was remembered.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import threading
 from contextlib import suppress
 from typing import Any
 
 from galvo.core import disk
-from galvo.core.atomic import journal_path, partial_path, publish, write_error
-from galvo.core.journal import Commit, Journal, encode_commit, encode_header
-from galvo.errors import DamagedData, WriteError
+from galvo.core.atomic import journal_path, partial_path, write_error
+from galvo.core.journal import COMPLETE, Commit, Journal, encode_commit, encode_header
+from galvo.errors import DamagedData, GalvoError, WriteError
 
 __all__ = ["PartialFile"]
 
 _PAGE = 4096
+_ATTEMPTS = 8
+_CLOSED = -1
 
 
 class PartialFile(io.RawIOBase):
     """A seekable file that becomes `final` when it is published.
 
     Make one with `create` or `resume`.
+
+    Parameters
+    ----------
+    final : str
+    needed : int, optional
+        Bytes that the output takes, to be told when the disk is full.
 
     Attributes
     ----------
@@ -40,22 +53,26 @@ class PartialFile(io.RawIOBase):
         Without their patches, oldest first.
     """
 
-    def __init__(self, final: str, descriptor: int, journal: int) -> None:
+    def __init__(self, final: str, needed: int | None = None) -> None:
         super().__init__()
         self.path = partial_path(final)
         self.commits: list[Commit] = []
         self._final = final
-        self._descriptor = descriptor
-        self._journal = journal
+        self._needed = needed
+        self._descriptor = _CLOSED
+        self._journal = _CLOSED
         self._journal_length = 0
-        self._failure: OSError | None = None
+        self._published = False
+        self._failure: Exception | None = None
         self._position = 0
         self._length = 0
         self._committed = 0
         self._kept: dict[int, bytearray] = {}
+        # a second Ctrl-C closes the file while the writing thread is at work
+        self._guard = threading.RLock()
 
     @classmethod
-    def create(cls, final: str, header: dict[str, Any]) -> PartialFile:
+    def create(cls, final: str, header: dict[str, Any], needed: int | None = None) -> PartialFile:
         """A new output; what an earlier attempt left is replaced.
 
         Raises
@@ -63,23 +80,28 @@ class PartialFile(io.RawIOBase):
         WriteError
             Another process writes this output, or the files cannot be made.
         """
+        file = cls(final, needed)
         try:
-            descriptor = _own(partial_path(final), final)
-            try:
-                disk.unlink(journal_path(final))
-                file = cls(final, descriptor, disk.create(journal_path(final)))
-            except BaseException:
-                disk.close(descriptor)
-                raise
-        except OSError as error:
-            if isinstance(error, WriteError):
-                raise
-            raise write_error(error, final) from error
-        file._append(encode_header(header))
+            file._journal = _own_journal(final)
+            file._begin(header)
+        except BaseException as error:
+            file.leave()
+            if isinstance(error, OSError) and not isinstance(error, GalvoError):
+                raise write_error(error, final, needed) from error
+            raise
         return file
 
+    def _begin(self, header: dict[str, Any]) -> None:
+        if disk.size(self._journal):
+            # on the disk before the partial file changes: no power cut may join an old journal with a new file
+            disk.truncate(self._journal, 0)
+            disk.sync(self._journal)
+        disk.unlink(self.path)
+        self._descriptor = disk.create(self.path)
+        self._append(encode_header(header))
+
     @classmethod
-    def resume(cls, final: str, header: dict[str, Any]) -> PartialFile:
+    def resume(cls, final: str, header: dict[str, Any], needed: int | None = None) -> PartialFile:
         """The output that an earlier attempt left, at its last commit; a new one where it left nothing that is whole.
 
         Raises
@@ -89,13 +111,10 @@ class PartialFile(io.RawIOBase):
         DamagedData
             The file is not what its journal says.
         """
-        descriptor = journal = -1
+        file = cls(final, needed)
         try:
-            descriptor = disk.reopen(partial_path(final))
-            journal = disk.reopen(journal_path(final))
-            if not disk.lock(descriptor):
-                raise _busy(final)
-            found = Journal.read(journal)
+            file._journal = _lock_journal(final)
+            found = Journal.read(file._journal)
             if found is None or not found.commits:
                 raise FileNotFoundError
             if found.header != header:
@@ -104,36 +123,53 @@ class PartialFile(io.RawIOBase):
                     path=final,
                     hint="Start again without resume",
                 )
-            file = cls(final, descriptor, journal)
+            file._descriptor = disk.reopen(file.path)
             file._restore(found)
         except BaseException as error:
-            for opened in (descriptor, journal):
-                if opened >= 0:
-                    disk.close(opened)
+            file.close()
             if isinstance(error, FileNotFoundError):
-                return cls.create(final, header)
-            if isinstance(error, OSError) and not isinstance(error, WriteError):
-                raise write_error(error, final) from error
+                return cls.create(final, header, needed)
+            if isinstance(error, OSError) and not isinstance(error, GalvoError):
+                raise write_error(error, final, needed) from error
             raise
         return file
 
     def _restore(self, found: Journal) -> None:
-        _apply(self._descriptor, found, self.path)
+        """Go back to the last commit."""
+        last = found.commits[-1]
+        nbytes = disk.size(self._descriptor)
+        if nbytes < last.length:
+            raise DamagedData(
+                "the partial output is shorter than its journal says",
+                path=self.path,
+                found=f"{nbytes} bytes",
+                expected=f"{last.length} bytes",
+                hint="Start again without resume",
+            )
+        # a process that was killed may have left the last record unsynced; what it changes must not come before it
         disk.truncate(self._journal, found.length)
+        disk.sync(self._journal)
+        for offset, content in last.patches:
+            disk.write_at(self._descriptor, offset, content)
+        disk.truncate(self._descriptor, last.length)
+        disk.sync(self._descriptor)
         self._journal_length = found.length
-        self._length = self._committed = found.commits[-1].length
+        self._length = self._committed = last.length
         self.commits = [Commit(one.block, one.checksum, one.length, ()) for one in found.commits]
 
     # ---- failures -----------------------------------------------------------------------------------------------
 
     def check(self) -> None:
         """Raise the first failure, if there was one."""
+        if isinstance(self._failure, OSError):
+            raise write_error(self._failure, self._final, self._needed) from self._failure
         if self._failure is not None:
-            raise write_error(self._failure, self._final) from self._failure
+            raise self._failure
 
-    def _remember(self, error: OSError) -> None:
+    def _remember(self, error: Exception) -> None:
         if self._failure is None:
-            self._failure = error
+            # the frames hold on to memory of the library that writes
+            self._failure = error.with_traceback(None)
 
     # ---- a file -------------------------------------------------------------------------------------------------
 
@@ -149,6 +185,9 @@ class PartialFile(io.RawIOBase):
         """True."""
         return True
 
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
     def tell(self) -> int:
         """Position of the next read or write."""
         return self._position
@@ -160,65 +199,78 @@ class PartialFile(io.RawIOBase):
         return self._position
 
     def write(self, data: Any) -> int:
-        """Write at the position; after a failure, only pretend to."""
+        """Write at the position; after a failure, to memory."""
         view = memoryview(data).cast("B")
         start, stop = self._position, self._position + len(view)
-        inside = max(0, min(stop, self._committed) - start)
-        if self._failure is None:
-            try:
-                if inside:
+        with self._guard:
+            if self._failure is None:
+                inside = max(0, min(stop, self._committed) - start)
+                try:
                     self._keep(start, view[:inside])
-                if inside < len(view):
-                    disk.write_at(self._descriptor, start + inside, view[inside:])
-            except OSError as error:
-                self._remember(error)
-        self._position = stop
-        self._length = max(self._length, stop)
+                    if inside < len(view):
+                        disk.write_at(self._descriptor, start + inside, view[inside:])
+                except (OSError, MemoryError) as error:
+                    self._remember(error)
+            if self._failure is not None:
+                self._keep(start, view)
+            self._position = stop
+            self._length = max(self._length, stop)
         return len(view)
 
-    def _keep(self, start: int, data: memoryview) -> None:
-        """Keep a change to committed bytes aside, page by page."""
+    def _keep(self, start: int, data: memoryview | bytes) -> None:
+        """Keep a change aside, page by page."""
         at = 0
         while at < len(data):
             number, within = divmod(start + at, _PAGE)
-            page = self._kept.get(number)
-            if page is None:
-                nbytes = min(_PAGE, self._committed - number * _PAGE)
-                page = bytearray(disk.read_at(self._descriptor, number * _PAGE, nbytes))
-                page.extend(bytes(nbytes - len(page)))
-                self._kept[number] = page
             part = data[at : at + _PAGE - within]
+            page = self._kept.setdefault(number, bytearray())
+            whole = _PAGE if self._failure is not None else min(_PAGE, self._committed - number * _PAGE)
+            if len(page) < whole:
+                page += self._stored(number * _PAGE + len(page), whole - len(page))
             page[within : within + len(part)] = part
             at += len(part)
 
+    def _stored(self, offset: int, nbytes: int) -> bytes:
+        """Bytes of the partial file, zeros where it has none."""
+        data = b""
+        try:
+            data = disk.read_at(self._descriptor, offset, nbytes)
+        except OSError as error:
+            self._remember(error)
+        return data + bytes(nbytes - len(data))
+
     def readinto(self, buffer: Any) -> int:
-        """Fill `buffer` from the position, with what was kept aside in place."""
+        """Fill `buffer` from the position, with what was kept aside in place, and with zeros behind the end."""
         view = memoryview(buffer).cast("B")
-        nbytes = max(0, min(len(view), self._length - self._position))
-        data = bytearray(disk.read_at(self._descriptor, self._position, nbytes))
-        # after a failure the file may be shorter than what its writer believes
-        data.extend(bytes(nbytes - len(data)))
-        for number in range(self._position // _PAGE, -(-(self._position + nbytes) // _PAGE)):
-            page = self._kept.get(number)
-            if page is not None:
-                first = max(number * _PAGE, self._position)
-                last = min(number * _PAGE + len(page), self._position + nbytes)
+        with self._guard:
+            start, stop = self._position, max(self._position, min(self._position + len(view), self._length))
+            view[: stop - start] = self._stored(start, stop - start)
+            for number in range(start // _PAGE, -(-stop // _PAGE)):
+                page = self._kept.get(number)
+                if page is None:
+                    continue
+                first, last = max(number * _PAGE, start), min(number * _PAGE + len(page), stop)
                 if first < last:
-                    content = page[first - number * _PAGE : last - number * _PAGE]
-                    data[first - self._position : last - self._position] = content
-        view[:nbytes] = data
-        self._position += nbytes
-        return nbytes
+                    view[first - start : last - start] = page[first - number * _PAGE : last - number * _PAGE]
+            # libhdf5 takes the whole of its buffer for read
+            view[stop - start :] = bytes(len(view) - (stop - start))
+            self._position = stop
+        return stop - start
 
     def truncate(self, size: int | None = None) -> int:
         """Set the size; committed bytes go only with the next commit."""
         size = self._position if size is None else size
-        if self._failure is None:
-            try:
-                disk.truncate(self._descriptor, max(size, self._committed))
-            except OSError as error:
-                self._remember(error)
-        self._length = size
+        with self._guard:
+            # zeros, should the file grow again before that
+            kept_until = self._length if self._failure is not None else min(self._length, self._committed)
+            if size < kept_until:
+                self._keep(size, bytes(kept_until - size))
+            if self._failure is None:
+                try:
+                    disk.truncate(self._descriptor, max(size, self._committed))
+                except OSError as error:
+                    self._remember(error)
+            self._length = size
         return size
 
     # ---- states that can be returned to -------------------------------------------------------------------------
@@ -229,7 +281,7 @@ class PartialFile(io.RawIOBase):
         Parameters
         ----------
         block : int
-            The last block that is whole; -1: laid out.
+            The last block that is whole, or `journal.LAID_OUT`.
         checksum : int
             CRC-32C of its pixels.
 
@@ -238,20 +290,26 @@ class PartialFile(io.RawIOBase):
         WriteError
             Something did not reach the disk.
         """
-        self.check()
-        patches = tuple((number * _PAGE, bytes(page)) for number, page in sorted(self._kept.items()))
-        made = Commit(block, checksum, self._length, patches)
-        try:
-            disk.sync(self._descriptor)
-            self._append(encode_commit(made))
-            disk.sync(self._journal)
-            if not self.commits:
-                disk.sync_folder(self._final)
-            self._put_in_place(made)
-        except OSError as error:
-            self._remember(error)
+        with self._guard:
             self.check()
-        self.commits.append(Commit(block, checksum, self._length, ()))
+            patches = tuple(
+                (number * _PAGE, bytes(page[: self._length - number * _PAGE]))
+                for number, page in sorted(self._kept.items())
+                if number * _PAGE < self._length
+            )
+            made = Commit(block, checksum, self._length, patches)
+            try:
+                disk.sync(self._descriptor)
+                if not self.commits:
+                    # before the first record: it must not meet an older file of that name
+                    disk.sync_folder(self._final)
+                self._append(encode_commit(made))
+                disk.sync(self._journal)
+                self.commits.append(Commit(block, checksum, self._length, ()))
+                self._put_in_place(made)
+            except (OSError, MemoryError) as error:
+                self._remember(error)
+            self.check()
 
     def _append(self, record: bytes) -> None:
         disk.write_at(self._journal, self._journal_length, record)
@@ -265,101 +323,114 @@ class PartialFile(io.RawIOBase):
         self._committed = commit.length
         self._kept.clear()
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left but to publish it."""
+        return bool(self.commits) and self.commits[-1].block == COMPLETE
+
     def publish(self) -> None:
-        """Sync, close, and take the final name."""
-        self.check()
-        try:
-            for number, page in sorted(self._kept.items()):
-                disk.write_at(self._descriptor, number * _PAGE, bytes(page))
-            self._kept.clear()
-            disk.truncate(self._descriptor, self._length)
-            disk.sync(self._descriptor)
-        except OSError as error:
-            raise write_error(error, self._final) from error
-        self.close()
-        self.check()
-        publish(self.path, self._final)
-        with suppress(OSError):
-            disk.unlink(journal_path(self._final))
+        """Take the final name, durably, and close.
+
+        Raises
+        ------
+        WriteError
+            Something did not reach the disk, or the final name cannot be had.
+        """
+        with self._guard:
+            if not self.complete:
+                # committed like a block: what it changes in place could not be undone otherwise
+                self.commit(COMPLETE, 0)
+            self.check()
+            try:
+                disk.sync(self._descriptor)
+                # Windows renames no open file
+                self._close_partial()
+                disk.rename(self.path, self._final)
+                self._published = True
+                disk.sync_folder(self._final)
+            except OSError as error:
+                raise write_error(error, self._final, self._needed) from error
+            self.leave()
+
+    def _close_partial(self) -> None:
+        descriptor, self._descriptor = self._descriptor, _CLOSED
+        if descriptor != _CLOSED:
+            disk.close(descriptor)
 
     def close(self) -> None:
         """Close the partial file and its journal; they stay where they are."""
-        if not self.closed:
-            for descriptor in (self._descriptor, self._journal):
-                try:
-                    disk.close(descriptor)
-                except OSError as error:
-                    self._remember(error)
-        super().close()
+        with self._guard:
+            with suppress(OSError):
+                self._close_partial()
+            journal, self._journal = self._journal, _CLOSED
+            if journal != _CLOSED:
+                with suppress(OSError):
+                    disk.close(journal)
+            self._kept.clear()
+            super().close()
 
     def leave(self) -> bool:
         """Close; whether there is something to resume. Without a single whole block both files are removed."""
-        self.close()
-        if self.commits and self.commits[-1].block >= 0:
-            return True
-        for name in (self.path, journal_path(self._final)):
-            with suppress(OSError):
-                disk.unlink(name)
-        return False
+        with self._guard:
+            keep = not self._published and bool(self.commits) and self.commits[-1].block >= 0
+            if not keep and self._journal != _CLOSED:
+                with suppress(OSError):
+                    self._close_partial()
+                if not self._published:
+                    with suppress(OSError):
+                        disk.unlink(self.path)
+                journal, self._journal = self._journal, _CLOSED
+                with suppress(OSError):
+                    disk.remove(journal, journal_path(self._final))
+            self.close()
+        return keep
 
 
-def _apply(descriptor: int, journal: Journal, path: str) -> None:
-    """Put a partial file back to its last commit.
-
-    Raises
-    ------
-    DamagedData
-        The file is shorter than the journal says.
-    """
-    for commit in journal.commits:
-        for offset, content in commit.patches:
-            disk.write_at(descriptor, offset, content)
-    length = journal.commits[-1].length
-    if disk.size(descriptor) < length:
-        raise DamagedData(
-            "the partial output is shorter than its journal says",
-            path=path,
-            found=f"{disk.size(descriptor)} bytes",
-            expected=f"{length} bytes",
-            hint="Start again without resume",
-        )
-    disk.truncate(descriptor, length)
-    disk.sync(descriptor)
-
-
-def _own(path: str, final: str) -> int:
-    """Descriptor of an empty file of that name that no other process writes."""
-    for _ in range(8):
+def _own_journal(final: str) -> int:
+    """Descriptor of the journal, locked; made where there is none."""
+    path = journal_path(final)
+    for _ in range(_ATTEMPTS):
         try:
-            descriptor = disk.create(path)
+            return _locked(disk.create(path), final)
         except FileExistsError:
-            descriptor = _seize(path, final)
-            if descriptor < 0:
-                continue
-        if not disk.lock(descriptor):
-            disk.close(descriptor)
-            raise _busy(final)
-        return descriptor
+            pass
+        except FileNotFoundError:
+            if not os.path.isdir(os.path.dirname(os.path.abspath(final))):
+                raise
+            continue
+        with suppress(FileNotFoundError):
+            return _lock_journal(final)
     raise _busy(final)
 
 
-def _seize(path: str, final: str) -> int:
-    """Descriptor of what an earlier attempt left, emptied; -1 where it was removed instead."""
+def _lock_journal(final: str) -> int:
+    """Descriptor of the journal, locked; FileNotFoundError where there is none, or where it went meanwhile."""
+    path = journal_path(final)
     try:
         descriptor = disk.reopen(path)
+    except FileNotFoundError:
+        raise
     except OSError:
-        # a link, a folder: never written through
+        if disk.is_regular(path):
+            raise
+        # a link or a pipe: never written through
         disk.unlink(path)
-        return -1
-    if not disk.lock(descriptor):
+        raise FileNotFoundError from None
+    return _locked(descriptor, final)
+
+
+def _locked(descriptor: int, final: str) -> int:
+    path = journal_path(final)
+    try:
+        if not disk.lock(descriptor):
+            raise _busy(final)
+        if not disk.is_only_name(descriptor, path):
+            if os.fstat(descriptor).st_nlink > 1:
+                disk.unlink(path)
+            raise FileNotFoundError
+    except BaseException:
         disk.close(descriptor)
-        raise _busy(final)
-    status, named = os.fstat(descriptor), os.lstat(path)
-    if status.st_nlink > 1 or (status.st_dev, status.st_ino) != (named.st_dev, named.st_ino):
-        disk.unlink(path)
-        disk.close(descriptor)
-        return -1
-    disk.truncate(descriptor, 0)
+        raise
     return descriptor
 
 

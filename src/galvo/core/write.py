@@ -1,20 +1,23 @@
-"""The loop that writes a recording: plan -> begin -> (read block, put, commit) for each -> publish.
+"""The loop that writes a recording: plan -> begin -> (read block, put, commit) for each -> finish -> publish.
 
-A commit brings a block to the disk and journals it, in a thread of its own while the next block is read. So whatever
-stops the loop, it can go on behind the last commit, and the result is the same bit for bit: a sink lets go of its file
-before each commit, so an unbroken run and a resumed one do exactly the same things to it.
+The main thread reads; a thread of its own writes and commits. That is faster, and Ctrl-C, which Python raises in the
+main thread, never interrupts a library in the middle of a write. A commit brings a block to the disk and journals it.
+So whatever stops the loop, it can go on behind the last commit, and the result is the same bit for bit: a sink lets go
+of its file before each commit, so an unbroken run and a resumed one do exactly the same things to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from galvo.core.atomic import partial_path, require_space, write_error
 from galvo.core.checksum import block_checksum
+from galvo.core.journal import LAID_OUT
 from galvo.core.partial import PartialFile
 from galvo.core.sink import Sink, WritePlan
 from galvo.errors import GalvoError
@@ -34,7 +37,7 @@ def write_recording(plan: WritePlan, sink: Sink, final: str, progress: Progress,
     final : str
         Already guarded (`atomic.guard_destination`).
     progress : callable
-        Called with (bytes done, bytes in all) after each block.
+        Called with (bytes done, bytes in all) before the first block and after each; what is done can be resumed.
     resume : bool
         Go on behind the last block that an earlier attempt brought to the disk; begin where there is none.
 
@@ -45,57 +48,69 @@ def write_recording(plan: WritePlan, sink: Sink, final: str, progress: Progress,
     GalvoError
         The recording could not be read.
     """
-    if resume:
-        file = PartialFile.resume(final, plan.fingerprint())
-    else:
-        if not sink.compresses:
-            require_space(final, sink.estimate(plan))
-        file = PartialFile.create(final, plan.fingerprint())
+    needed = sink.estimate(plan)
+    if not sink.compresses:
+        require_space(final, needed)
+    make = PartialFile.resume if resume else PartialFile.create
+    file = make(final, plan.fingerprint(), needed)
     try:
-        with ThreadPoolExecutor(1, thread_name_prefix="galvo commit") as committer:
-            _write_blocks(plan, sink, file, progress, committer)
-        file.publish()
+        with ThreadPoolExecutor(1, thread_name_prefix="galvo writer") as writer:
+            _write_blocks(plan, sink, file, progress, writer)
     except BaseException as error:
-        sink.abort()
-        kept = file.leave()
-        if isinstance(error, GalvoError) and kept and error.hint is None:
-            error.hint = f"{partial_path(final)} is kept: go on with resume=True (--resume)"
+        try:
+            sink.abort()
+        finally:
+            kept = file.leave()
+        told = error
         if isinstance(error, OSError) and not isinstance(error, GalvoError):
-            raise write_error(error, final, sink.estimate(plan)) from error
-        raise
+            told = write_error(error, final, needed)
+        if isinstance(told, GalvoError) and kept:
+            told.hint = f"{partial_path(final)} is kept: go on with resume=True (--resume)"
+        if told is error:
+            raise
+        raise told from error
 
 
 def _write_blocks(
-    plan: WritePlan, sink: Sink, file: PartialFile, progress: Progress, committer: ThreadPoolExecutor
+    plan: WritePlan, sink: Sink, file: PartialFile, progress: Progress, writer: ThreadPoolExecutor
 ) -> None:
-    """Everything up to the last byte, behind what is committed already."""
+    """Everything up to the final name, behind what is committed already."""
     total = plan.recording.nbytes
     checksums = np.zeros(len(plan.blocks), np.uint32)
-    done = 0
-    for commit in file.commits:
-        if commit.block >= 0:
-            checksums[commit.block] = commit.checksum
-            done += plan.block_nbytes(commit.block)
-    if file.commits:
-        sink.reopen(file, plan)
-        commit_running: Future[None] | None = None
-        first = file.commits[-1].block + 1
-    else:
-        sink.begin(file, plan)
-        file.check()
-        commit_running = committer.submit(file.commit, -1, 0)
-        first = 0
+    blocks = [commit for commit in file.commits if 0 <= commit.block < len(plan.blocks)]
+    for commit in blocks:
+        checksums[commit.block] = commit.checksum
+    done = sum(plan.block_nbytes(commit.block) for commit in blocks)
+
+    def begin() -> None:
+        if file.commits:
+            sink.reopen(file, plan)
+        else:
+            sink.begin(file, plan)
+            file.commit(LAID_OUT, 0)
+
+    def put(number: int, block: NDArray[Any]) -> None:
+        sink.put(plan.blocks[number], block)
+        file.commit(number, int(checksums[number]))
+
+    def end() -> None:
+        if not file.complete:
+            sink.finish(checksums)
+        file.publish()
+
+    running = writer.submit(begin)
     progress(done, total)
-    for number in range(first, len(plan.blocks)):
+    coming = 0
+    for number in range(len(blocks), len(plan.blocks)):
         block = plan.recording[plan.blocks[number]]
         checksums[number] = block_checksum(block)
-        if commit_running is not None:
-            commit_running.result()
-        sink.put(plan.blocks[number], block)
-        file.check()
-        commit_running = committer.submit(file.commit, number, int(checksums[number]))
-        done += block.nbytes
-        progress(done, total)
-    if commit_running is not None:
-        commit_running.result()
-    sink.finish(checksums)
+        running.result()
+        if coming:
+            done += coming
+            progress(done, total)
+        coming = block.nbytes
+        running = writer.submit(put, number, block)
+    running.result()
+    if coming:
+        progress(total, total)
+    writer.submit(end).result()

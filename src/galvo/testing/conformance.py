@@ -24,7 +24,7 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -56,7 +56,8 @@ from galvo.testing.case import (
     same_value,
     strange_frame,
 )
-from galvo.testing.faults import WRITE_FAULTS, cuts, mutations
+from galvo.testing.conformance_writing import WritingConformance, movie, suffix
+from galvo.testing.faults import cuts, mutations
 
 __all__ = ["Case", "FormatConformance"]
 
@@ -70,7 +71,7 @@ class _Times:
         return {"timestamp_s": t / 7 + t % 3 / 100}
 
 
-class FormatConformance:
+class FormatConformance(WritingConformance):
     """Tests that a format inherits.
 
     Attributes
@@ -89,11 +90,9 @@ class FormatConformance:
         Whether `galvo.verify` finds changed pixels in what was written.
     """
 
-    format_name: ClassVar[str]
     has_signature: ClassVar[bool] = True
     mutation_count: ClassVar[int] = 60
     hardened_count: ClassVar[int] = 1500
-    write_options: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
     write_dtypes: ClassVar[Sequence[str]] = ("u1", "i1", "<u2", ">i2", "<i4", "<f4", ">f8")
     kept_metadata: ClassVar[Sequence[str]] = (
         "channel_names",
@@ -298,25 +297,19 @@ class FormatConformance:
 
     # ---- writing --------------------------------------------------------------------------------------------------
 
-    def _suffix(self) -> str:
-        entry = REGISTRY.get(self.format_name)
-        if entry.sink is None:
-            pytest.skip(f"galvo does not write {self.format_name}")
-        return entry.suffixes[0]
-
     @pytest.mark.parametrize("shape", _SHAPES)
     def test_round_trip_of_shapes(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
         """Frames, channels, planes and sizes of every kind come back."""
-        self._round_trip(tmp_path, _movie(shape, "<i2"))
+        self._round_trip(tmp_path, movie(shape, "<i2"))
 
     def test_round_trip_of_types(self, tmp_path: Path) -> None:
         """Every pixel type comes back, in the byte order of the machine; arrays need not be contiguous."""
         for dtype in self.write_dtypes:
-            self._round_trip(tmp_path, _movie((4, 2, 3, 7, 6), dtype))
-        self._round_trip(tmp_path, _movie((4, 2, 3, 7, 12), "<i2")[::-1, ..., ::2])
+            self._round_trip(tmp_path, movie((4, 2, 3, 7, 6), dtype))
+        self._round_trip(tmp_path, movie((4, 2, 3, 7, 12), "<i2")[::-1, ..., ::2])
 
     def _round_trip(self, tmp_path: Path, pixels: NDArray[Any]) -> None:
-        path = tmp_path / f"out{self._suffix()}"
+        path = tmp_path / f"out{suffix(self.format_name)}"
         for options in self.write_options:
             for block_bytes in (1, 1 << 20):
                 result = galvo.save(
@@ -329,8 +322,8 @@ class FormatConformance:
 
     def test_metadata_is_kept(self, tmp_path: Path) -> None:
         """What is known of a recording is known of its copy; what is unknown stays unknown."""
-        path = tmp_path / f"out{self._suffix()}"
-        pixels = _movie((6, 2, 3, 5, 4), "<u2")
+        path = tmp_path / f"out{suffix(self.format_name)}"
+        pixels = movie((6, 2, 3, 5, 4), "<u2")
         known = Metadata(
             format="array",
             channel_names=("green µ", "channel 2"),
@@ -349,8 +342,8 @@ class FormatConformance:
 
     def test_outputs_that_are_refused(self, tmp_path: Path) -> None:
         """An existing output, an output that is its own input, a folder; nothing changes on the disk."""
-        path = tmp_path / f"out{self._suffix()}"
-        pixels = _movie((3, 1, 1, 4, 4), "<i2")
+        path = tmp_path / f"out{suffix(self.format_name)}"
+        pixels = movie((3, 1, 1, 4, 4), "<i2")
         galvo.save(pixels, path)
         content = path.read_bytes()
         (tmp_path / "folder").mkdir()
@@ -370,30 +363,12 @@ class FormatConformance:
         galvo.convert(path, tmp_path / f"dry{path.suffix}", dry_run=True)
         assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(["folder", link.name, path.name])
 
-    @pytest.mark.parametrize("fault", WRITE_FAULTS)
-    def test_writing_that_fails(self, tmp_path: Path, fault: str) -> None:
-        """The old file stays as it was, no partial one is left, and the next attempt succeeds."""
-        path = tmp_path / f"out{self._suffix()}"
-        old, new = _movie((3, 1, 1, 4, 4), "<i2"), _movie((40, 2, 1, 16, 16), "<i2")
-        for options in self.write_options:
-            galvo.save(new, path, overwrite=True, **options)
-            nbytes = path.stat().st_size
-            galvo.save(old, path, overwrite=True, **options)
-            content = path.read_bytes()
-            for part in (0.0, 0.3, 0.7, 1.0):
-                with WRITE_FAULTS[fault].inject(part, nbytes) as progress, pytest.raises(WRITE_FAULTS[fault].error):
-                    galvo.save(new, path, overwrite=True, progress=progress, block_bytes=8192, **options)
-                assert path.read_bytes() == content
-                assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
-            galvo.save(new, path, overwrite=True, **options)
-            same_pixels(galvo.load(path, squeeze=False), new)
-
     def test_verify_finds_changed_pixels(self, tmp_path: Path) -> None:
         """No flipped bit changes pixels unnoticed."""
-        path = tmp_path / f"out{self._suffix()}"
+        path = tmp_path / f"out{suffix(self.format_name)}"
         if not self.stores_checksums:
             pytest.skip(f"{self.format_name} stores no checksums")
-        pixels = _movie((12, 2, 1, 24, 24), "<i2")
+        pixels = movie((12, 2, 1, 24, 24), "<i2")
         for options in self.write_options:
             galvo.save(pixels, path, overwrite=True, **options)
             content = path.read_bytes()
@@ -411,8 +386,3 @@ class FormatConformance:
                 changed += found
                 assert found or same, f"bit {bit} changed pixels and verify did not notice ({options})"
             assert changed, "no flipped bit met anything that matters"
-
-
-def _movie(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    pixels = np.random.default_rng(len(dtype) + sum(shape)).integers(-120 if dtype[-2] != "u" else 0, 127, shape)
-    return pixels.astype(dtype)

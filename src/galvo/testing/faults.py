@@ -1,26 +1,19 @@
-"""Faults that a format must survive: bytes that are missing or wrong, and writing that fails half way.
+"""Faults of bytes that a format must survive: missing or wrong ones.
 
-The one place for them: a new entry in `WRITE_FAULTS`, or a new kind of damage in `mutations`, is met by every format's
-conformance suite.
+The one place for them: a new kind of damage in `mutations` is met by every format's conformance suite. Faults of
+writing are in `galvo.testing.disk_faults`.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
-from unittest import mock
+from typing import TypeVar
 
 import numpy as np
 
-from galvo.core.write import Progress
-from galvo.errors import NoSpace
-
-__all__ = ["WRITE_FAULTS", "Mutation", "WriteFault", "bounded", "cuts", "mutations"]
+__all__ = ["Mutation", "bounded", "cuts", "mutations"]
 
 Result = TypeVar("Result")
 
@@ -112,86 +105,3 @@ def cuts(content: bytes, count: int, seed: int, boundaries: Sequence[int] = ()) 
     near = {boundary + step for boundary in boundaries for step in (-1, 0, 1)}
     sizes = near | {0, 1, len(content) - 1} | set(rng.integers(0, len(content), count).tolist())
     return sorted(size for size in sizes if 0 <= size < len(content))
-
-
-# ---- writing --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class WriteFault:
-    """A way in which writing fails.
-
-    Attributes
-    ----------
-    error : type of exception
-        What the caller sees.
-    inject : callable
-        Given how far writing comes (0 to 1) and the bytes of the complete output, a context in which writing fails; it
-        gives the progress callback to pass.
-    """
-
-    error: type[BaseException]
-    inject: Callable[[float, int], AbstractContextManager[Progress]]
-
-
-def _raising(error: BaseException) -> Callable[[float, int], AbstractContextManager[Progress]]:
-    @contextmanager
-    def inject(part: float, nbytes: int) -> Iterator[Progress]:
-        def progress(done: int, total: int) -> None:
-            if done >= part * total:
-                raise error
-
-        yield progress
-
-    return inject
-
-
-def _failing_write(number: int) -> Callable[[float, int], AbstractContextManager[Progress]]:
-    @contextmanager
-    def inject(part: float, nbytes: int) -> Iterator[Progress]:
-        real, left = os.write, int(part * nbytes * 0.9)
-
-        def write(descriptor: int, data: Any) -> int:
-            nonlocal left
-            if left <= 0:
-                raise OSError(number, os.strerror(number))
-            done = real(descriptor, memoryview(data)[:left])
-            left -= done
-            return done
-
-        with mock.patch("galvo.core.atomic.os.write", write):
-            yield lambda done, total: None
-
-    return inject
-
-
-@contextmanager
-def _failing_sync(part: float, nbytes: int) -> Iterator[Progress]:
-    def fsync(descriptor: int) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    with mock.patch("galvo.core.atomic._sync_file", fsync):
-        yield lambda done, total: None
-
-
-@contextmanager
-def _failing_rename(part: float, nbytes: int) -> Iterator[Progress]:
-    def replace(source: str, destination: str) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-    with mock.patch("galvo.core.atomic.os.replace", replace):
-        yield lambda done, total: None
-
-
-class _CallbackError(Exception):
-    """Raised by a caller's own function."""
-
-
-WRITE_FAULTS: dict[str, WriteFault] = {
-    "the callback raises": WriteFault(_CallbackError, _raising(_CallbackError("the caller's own"))),
-    "interrupted": WriteFault(KeyboardInterrupt, _raising(KeyboardInterrupt())),
-    "disk full": WriteFault(NoSpace, _failing_write(errno.ENOSPC)),
-    "device fails": WriteFault(OSError, _failing_write(errno.EIO)),
-    "sync fails": WriteFault(OSError, _failing_sync),
-    "rename fails": WriteFault(OSError, _failing_rename),
-}

@@ -63,6 +63,10 @@ class DummySink:
     def __init__(self, pad: int = 0) -> None:
         self._pad = pad
 
+    @property
+    def compresses(self):
+        return False
+
     def t_multiple(self, recording):
         return 1
 
@@ -70,9 +74,12 @@ class DummySink:
         return HEADER.size + plan.recording.nbytes + self._pad
 
     def begin(self, file, plan):
-        self._file, self._shape = file, plan.recording.shape
+        self.reopen(file, plan)
         dtype = plan.recording.dtype
         file.write(HEADER.pack(MAGIC, *self._shape, dtype.str.lstrip("|").ljust(4).encode()))
+
+    def reopen(self, file, plan):
+        self._file, self._shape = file, plan.recording.shape
 
     def put(self, index: Any, block: Any) -> None:
         t, c, z = (part.start for part in index[:3])

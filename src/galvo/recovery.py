@@ -1,0 +1,121 @@
+"""Getting the whole frames out of an output whose writing was interrupted."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from galvo.conversion import ConvertResult, convert
+from galvo.core import disk
+from galvo.core.atomic import journal_path, partial_path
+from galvo.core.journal import Journal
+from galvo.core.partial import PartialFile
+from galvo.errors import DamagedData, NotFound
+from galvo.formats.opening import open_recording
+from galvo.progress import ProgressOption
+
+__all__ = ["RecoverResult", "recover"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoverResult:
+    """What was saved of an interrupted output.
+
+    Attributes
+    ----------
+    path : str
+        The recording that was written.
+    partial : str
+        Where its frames come from; it is kept.
+    recovered, announced : int
+        T positions that are whole, and those that the output was to have.
+    conversion : ConvertResult
+    """
+
+    path: str
+    partial: str
+    recovered: int
+    announced: int
+    conversion: ConvertResult
+
+
+def recover(
+    path: str | os.PathLike[str],
+    destination: str | os.PathLike[str] | None = None,
+    *,
+    overwrite: bool = False,
+    progress: ProgressOption = False,
+) -> RecoverResult:
+    """Write the whole frames of an interrupted output as a recording of their own.
+
+    Nothing but the partial file and its journal is needed; where the source still exists, resuming the conversion
+    (``resume=True``) is better, for it gives all frames.
+
+    Parameters
+    ----------
+    path : path
+        The output that was interrupted, or its ``.partial`` file.
+    destination : path, optional
+        By default ``<stem>.recovered<suffix>`` beside it.
+    overwrite : bool
+        Replace an existing destination.
+    progress : bool or callable
+
+    Returns
+    -------
+    RecoverResult
+
+    Raises
+    ------
+    NotFound
+        There is no partial file with a whole journal.
+    DamagedData
+        Not one T is whole, or the file is not what its journal says.
+    WriteError
+        The output is still being written, or the destination cannot be.
+    """
+    final = os.fspath(path)
+    final = final.removesuffix(partial_path("")).removesuffix(journal_path(""))
+    target = Path(final)
+    beside = target.with_suffix(f".recovered{target.suffix}")
+    wanted = os.fspath(beside if destination is None else destination)
+    journal = _journal(final)
+    whole, announced = _whole_frames(journal)
+    # back to the last commit, as resuming would do
+    PartialFile.resume(final, journal.header).close()
+    if whole == 0:
+        raise DamagedData("not one whole frame of all channels and planes was written", path=partial_path(final))
+    format = str(journal.header["provenance"]["written_format"])
+    with open_recording(partial_path(final), format=format) as recording:
+        shown = recording.isel(t=slice(0, whole))
+        done = convert(shown, wanted, format=format, overwrite=overwrite, progress=progress, verify=True)
+    return RecoverResult(
+        path=wanted, partial=partial_path(final), recovered=whole, announced=announced, conversion=done
+    )
+
+
+def _journal(final: str) -> Journal:
+    try:
+        descriptor = disk.reopen(journal_path(final))
+    except OSError:
+        found = None
+    else:
+        try:
+            found = Journal.read(descriptor)
+        finally:
+            disk.close(descriptor)
+    if found is None or not found.commits or not os.path.exists(partial_path(final)):
+        raise NotFound(
+            "nothing to recover: no partial output with a whole journal",
+            path=partial_path(final),
+            hint=f"Recovering needs {partial_path(final)} and {journal_path(final)}",
+        )
+    return found
+
+
+def _whole_frames(journal: Journal) -> tuple[int, int]:
+    """T positions that are whole, and how many there were to be."""
+    blocks, last = journal.header["blocks"], journal.commits[-1].block
+    announced = int(journal.header["shape"][0])
+    return (announced if last + 1 >= len(blocks) else int(blocks[last + 1][0][0])), announced

@@ -1,0 +1,383 @@
+"""Faults of the disk: writing that fails, is cut short or is killed at its n-th operation, and power that goes.
+
+Everything that galvo does to files goes through the module `galvo.core.disk`; inside the `with` of one of these
+classes, that module sees a system that they stand in front of. They count the operations that change files: opening
+for writing, locking, writing, setting a size, syncing a file or a folder, renaming, removing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from galvo.core import disk
+
+__all__ = ["Disk", "FailAt", "KillAt", "Operation", "PowerCut", "Recorder", "ShortWriteAt", "power_cuts"]
+
+_SECTORS = (512, 4096)
+
+
+class _Front:
+    """A module, with some of its functions replaced."""
+
+    def __init__(self, module: Any, functions: dict[str, Callable[..., Any]]) -> None:
+        self._module = module
+        self.__dict__.update(functions)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+class Disk:
+    """Counts the operations, and does each as asked.
+
+    Attributes
+    ----------
+    count : int
+        Operations so far.
+    names : list of str
+        What they were: open, lock, write, truncate, sync, sync folder, rename, unlink.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._real: dict[str, Any] = {}
+
+    @property
+    def count(self) -> int:
+        """Operations so far."""
+        return len(self.names)
+
+    def perform(self, number: int, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Do operation `number`."""
+        return call(*arguments)
+
+    def _operation(self, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        self.names.append(name)
+        return self.perform(len(self.names) - 1, name, call, *arguments)
+
+    def __enter__(self) -> Self:
+        def opened(path: str, flags: int, mode: int = 0o777) -> int:
+            if flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT):
+                return int(self._operation("open", os.open, path, flags, mode))
+            return os.open(path, flags, mode)
+
+        def sync(descriptor: int) -> None:
+            folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+            self._operation("sync folder" if folder else "sync", os.fsync, descriptor)
+
+        def known(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda *arguments: self._operation(name, call, *arguments)
+
+        fronts = {
+            "os": {
+                "open": opened,
+                "fsync": sync,
+                "write": known("write", os.write),
+                "ftruncate": known("truncate", os.ftruncate),
+                "replace": known("rename", os.replace),
+                "unlink": known("unlink", os.unlink),
+            }
+        }
+        if hasattr(disk, "fcntl"):
+            fronts["fcntl"] = {"flock": known("lock", disk.fcntl.flock)}
+        for name, functions in fronts.items():
+            self._real[name] = getattr(disk, name)
+            setattr(disk, name, _Front(self._real[name], functions))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name, module in self._real.items():
+            setattr(disk, name, module)
+
+
+class FailAt(Disk):
+    """Operation `number` fails; if `lasting`, every write and size behind it, too.
+
+    Parameters
+    ----------
+    number : int
+    code : int
+        An `errno`.
+    lasting : bool
+    """
+
+    def __init__(self, number: int, code: int, lasting: bool = False) -> None:
+        super().__init__()
+        self._number, self._code, self._lasting = number, code, lasting
+
+    def perform(self, number: int, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Do operation `number`, or fail."""
+        if number == self._number or (self._lasting and number > self._number and name in ("write", "truncate")):
+            raise OSError(self._code, os.strerror(self._code))
+        return call(*arguments)
+
+
+class ShortWriteAt(Disk):
+    """Operation `number`, if it is a write, takes only half of its bytes."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def perform(self, number: int, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Do operation `number`, or half of it."""
+        if number == self._number and name == "write":
+            return call(arguments[0], arguments[1][: max(1, len(arguments[1]) // 2)])
+        return call(*arguments)
+
+
+class KillAt(Disk):
+    """SIGKILL to this process before operation `number`; for a forked child.
+
+    Parameters
+    ----------
+    number : int
+    torn : bool
+        A write has done half of its bytes by then.
+    """
+
+    def __init__(self, number: int, torn: bool = False) -> None:
+        super().__init__()
+        self._number, self._torn = number, torn
+
+    def perform(self, number: int, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Do operation `number`, or die."""
+        if number == self._number:
+            if self._torn and name == "write":
+                call(arguments[0], arguments[1][: len(arguments[1]) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*arguments)
+
+
+# ---- power -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What was done to a folder.
+
+    Attributes
+    ----------
+    kind : str
+        create, write, truncate, sync, sync folder, rename or unlink.
+    file : int
+        Number of the file, whatever its name.
+    name, new : str
+        For create, rename and unlink.
+    offset : int
+        Of a write; the size for truncate.
+    data : bytes
+    """
+
+    kind: str
+    file: int = -1
+    name: str = ""
+    new: str = ""
+    offset: int = 0
+    data: bytes = b""
+
+
+class Recorder(Disk):
+    """Records every operation with its data.
+
+    Parameters
+    ----------
+    folder : str
+        The one that is written in; only files directly in it are recorded.
+
+    Attributes
+    ----------
+    before : dict of str to bytes
+        Names and content of the folder's files at the beginning.
+    operations : list of Operation
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._folder = folder
+        self.before: dict[str, bytes] = {}
+        self.operations: list[Operation] = []
+        for name in sorted(os.listdir(folder)):
+            with open(os.path.join(folder, name), "rb") as stream:
+                self.before[name] = stream.read()
+        self._named = {name: number for number, name in enumerate(self.before)}
+        self._files = len(self._named)
+        self._open: dict[int, int] = {}
+
+    def perform(self, number: int, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Do operation `number` and record it."""
+        place = os.lseek(arguments[0], 0, os.SEEK_CUR) if name == "write" else 0
+        result = call(*arguments)
+        if name == "open":
+            path = os.path.basename(arguments[0])
+            if path not in self._named:
+                self._named[path] = self._files
+                self._files += 1
+                self.operations.append(Operation("create", self._named[path], path))
+            self._open[result] = self._named[path]
+        elif name == "write":
+            data = bytes(memoryview(arguments[1])[:result])
+            self.operations.append(Operation("write", self._open[arguments[0]], offset=place, data=data))
+        elif name == "truncate":
+            self.operations.append(Operation("truncate", self._open[arguments[0]], offset=arguments[1]))
+        elif name == "sync":
+            self.operations.append(Operation("sync", self._open[arguments[0]]))
+        elif name == "sync folder":
+            self.operations.append(Operation("sync folder"))
+        elif name == "rename":
+            old, new = map(os.path.basename, arguments)
+            self._named[new] = self._named.pop(old)
+            self.operations.append(Operation("rename", name=old, new=new))
+        elif name == "unlink":
+            old = os.path.basename(arguments[0])
+            self._named.pop(old)
+            self.operations.append(Operation("unlink", name=old))
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class PowerCut:
+    """A state that a power cut may leave.
+
+    Attributes
+    ----------
+    operation : int
+        Operations that had begun.
+    what : str
+        Which of those that were not synced reached the disk.
+    files : dict of str to bytes
+        What the folder holds.
+    safe : dict of str to bytes
+        What it holds where nothing but what was synced reached the disk.
+    """
+
+    operation: int
+    what: str
+    files: dict[str, bytes]
+    safe: dict[str, bytes]
+
+    def place(self, folder: str) -> None:
+        """Make the folder so."""
+        for name in os.listdir(folder):
+            os.unlink(os.path.join(folder, name))
+        for name, content in self.files.items():
+            with open(os.path.join(folder, name), "wb") as stream:
+                stream.write(content)
+
+
+@dataclass
+class _Model:
+    """A folder: what is on the disk for certain, and what was done since."""
+
+    content: dict[int, bytes]
+    names: dict[str, int]
+    pending: dict[int, list[Operation]] = field(default_factory=dict)
+    pending_names: list[Operation] = field(default_factory=list)
+
+    def do(self, operation: Operation) -> None:
+        if operation.kind in ("write", "truncate"):
+            self.pending.setdefault(operation.file, []).append(operation)
+        elif operation.kind == "sync":
+            content = bytearray(self.content.get(operation.file, b""))
+            for one in self.pending.pop(operation.file, []):
+                _apply(content, one)
+            self.content[operation.file] = bytes(content)
+        elif operation.kind == "sync folder":
+            _rename(self.names, self.pending_names)
+            self.pending_names.clear()
+        else:
+            self.pending_names.append(operation)
+
+    def state(
+        self, choose: Callable[[Sequence[Operation]], Sequence[Operation]], renamed: int
+    ) -> dict[str, bytes]:
+        names = dict(self.names)
+        _rename(names, self.pending_names[:renamed])
+        found = {}
+        for name, number in names.items():
+            content = bytearray(self.content.get(number, b""))
+            for one in choose(self.pending.get(number, [])):
+                _apply(content, one)
+            found[name] = bytes(content)
+        return found
+
+
+def _apply(content: bytearray, operation: Operation) -> None:
+    size = operation.offset + len(operation.data)
+    if operation.kind == "truncate":
+        del content[size:]
+    content.extend(bytes(max(0, size - len(content))))
+    if operation.kind == "write":
+        content[operation.offset : size] = operation.data
+
+
+def _rename(names: dict[str, int], operations: Sequence[Operation]) -> None:
+    for one in operations:
+        if one.kind == "create":
+            names[one.name] = one.file
+        elif one.kind == "rename" and one.name in names:
+            names[one.new] = names.pop(one.name)
+        elif one.kind == "unlink":
+            names.pop(one.name, None)
+
+
+def power_cuts(recorder: Recorder, count: int, seed: int = 0) -> Iterator[PowerCut]:
+    """`count` states that a power cut could leave, and more where every prefix needs them.
+
+    For every prefix of the operations: without anything that was not synced, and with all of it. Then at random:
+    some of the writes since the last sync, torn at multiples of 512 or 4,096 bytes, in any order; names that changed
+    before the data were there, and data whose names did not.
+
+    Parameters
+    ----------
+    recorder : Recorder
+    count : int
+    seed : int
+    """
+    rng = np.random.default_rng(seed)
+    numbers = {name: number for number, name in enumerate(recorder.before)}
+    total = len(recorder.operations)
+    extra = np.bincount(rng.integers(0, total + 1, max(0, count - 2 * (total + 1))), minlength=total + 1)
+    model = _Model({numbers[name]: content for name, content in recorder.before.items()}, dict(numbers))
+    for place in range(total + 1):
+        if place:
+            model.do(recorder.operations[place - 1])
+        safe = model.state(lambda operations: (), 0)
+        yield PowerCut(place, "nothing unsynced", safe, safe)
+        waiting = len(model.pending_names)
+        yield PowerCut(place, "everything", model.state(lambda operations: operations, waiting), safe)
+        for _ in range(int(extra[place])):
+            renamed, share = int(rng.integers(waiting + 1)), float(rng.choice([0.0, 0.2, 0.5, 0.8, 1.0]))
+            sector = int(rng.choice(_SECTORS))
+
+            def some(
+                operations: Sequence[Operation], share: float = share, sector: int = sector
+            ) -> Sequence[Operation]:
+                # sizes are metadata and change in order; bytes reach the disk in any
+                pieces = [piece for one in operations for piece in _torn(one, sector)]
+                return [one for one in pieces if rng.random() < share]
+
+            what = f"{renamed} of {waiting} names, {share:.0%} of the writes, torn at {sector}"
+            yield PowerCut(place, what, model.state(some, renamed), safe)
+
+
+def _torn(operation: Operation, sector: int) -> Iterator[Operation]:
+    if operation.kind == "truncate":
+        yield operation
+        return
+    start, stop = operation.offset, operation.offset + len(operation.data)
+    while start < stop:
+        end = min(stop, (start // sector + 1) * sector)
+        data = operation.data[start - operation.offset : end - operation.offset]
+        yield Operation("write", operation.file, offset=start, data=data)
+        start = end
