@@ -1,4 +1,4 @@
-"""Convert ScanImage to HDF5: uncompressed against a plain copy of the file, gzip against h5py frame by frame.
+"""Convert ScanImage to HDF5: uncompressed against a plain copy of the file, gzip and zstd against h5py's gzip.
 
 The plain copy moves 8 MiB at a time and ends with one fsync. The h5py loop reads pages with tifffile, uses the filters
 that galvo chose, and ends with one fsync too. Peak memory is taken in a child process that does nothing else.
@@ -24,7 +24,7 @@ from bench.timing import interleave
 
 HEIGHT = WIDTH = 512
 COPY_BYTES = 8 << 20
-OURS, H5PY, COPY = "galvo", "tifffile + h5py", "plain copy"
+OURS, ZSTD, H5PY, COPY = "galvo", "galvo, zstd", "tifffile + h5py", "plain copy"
 
 
 def plain_copy(source: Path, destination: Path) -> None:
@@ -93,7 +93,7 @@ def child(name: str, compression: str, source: Path, destination: Path) -> None:
     elif name == H5PY:
         h5py_loop(source, destination.with_name("galvo.h5"), destination)
     else:
-        convert(source, compression, destination)
+        convert(source, "zstd" if name == ZSTD else compression, destination)
     print(peak_memory_mb())
 
 
@@ -120,6 +120,13 @@ def compare(
         for name, timing in timings.items()
     }
     report.add(f"{compression}, {read_mb:.0f} MB", timings, ours=OURS, notes=notes)
+    if compression == "none":
+        speed = timings[COPY].minimum_s / timings[OURS].minimum_s
+        report.goal("uncompressed, speed against a plain copy", speed, limit=0.6, unit="x", at_least=True)
+        report.goal("peak memory", peaks_mb[OURS], limit=400, unit="MB")
+    else:
+        faster = timings[H5PY].minimum_s / timings[ZSTD].minimum_s
+        report.goal("zstd, faster than h5py's gzip", faster, limit=3, unit="x", at_least=True)
     for destination in destinations.values():
         destination.unlink()
 
@@ -138,6 +145,7 @@ def main() -> None:
     report = Report("convert", {"rounds": options.rounds, "frame": f"{HEIGHT} x {WIDTH}", "channels": len(CHANNELS)})
     with data_folder(options.data) as folder, tempfile.TemporaryDirectory(dir=folder) as made:
         destinations = {OURS: Path(made, "galvo.h5"), H5PY: Path(made, "h5py.h5"), COPY: Path(made, "copy.tif")}
+        destinations[ZSTD] = Path(made, "zstd.h5")
         for compression, page_count in (("none", options.pages), ("gzip", options.gzip_pages)):
             source = scanimage_file(
                 folder, height=HEIGHT, width=WIDTH, page_count=page_count, shot_noise=compression == "gzip"
@@ -147,7 +155,9 @@ def main() -> None:
                 H5PY: partial(h5py_loop, source, destinations[OURS]),
                 COPY: partial(plain_copy, source),
             }
-            compare(report, compression, source, works, destinations)
+            if compression == "gzip":
+                works[ZSTD] = partial(convert, source, "zstd")
+            compare(report, compression, source, works, {name: destinations[name] for name in works})
     report.publish(options.results)
 
 

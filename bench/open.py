@@ -1,5 +1,9 @@
-"""Open and count the frames: ScanImage files of 200 and of 20,000 pages, two channels of 128 x 128."""
+"""Open and count the frames: ScanImage files of 200 and of 20,000 pages, two channels of 128 x 128.
 
+Warm, and cold where the system can be told to forget a file.
+"""
+
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -46,6 +50,13 @@ def bound(reader: Callable[[Path], int] | None, path: Path) -> Callable[[], int]
     return None if reader is None else lambda: reader(path)
 
 
+def forget(path: Path) -> None:
+    """Drop a file from the page cache."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def main() -> None:
     options = parser(__doc__, rounds=9).parse_args()
     with data_folder(options.data) as folder:
@@ -55,10 +66,21 @@ def main() -> None:
             if run is not None and (found := run()) != count:
                 raise ValueError(f"{name} counts {found} pages, the file has {count}")
         timings = interleave(runs, rounds=options.rounds)
+        cold = {}
+        if hasattr(os, "posix_fadvise"):
+            many_pages = PAGE_COUNTS[-1]
+            cold = interleave(
+                {name: runs[name, many_pages] for name in READERS},
+                rounds=3,
+                slot_s=0,
+                before=lambda name: forget(paths[many_pages]),
+            )
 
     report = Report("open", {"rounds": options.rounds, "frame": "128 x 128", "channels": len(CHANNELS)})
     for count in PAGE_COUNTS:
         report.add(f"{count} pages", {name: timings.get((name, count)) for name in READERS}, ours="galvo")
+    if cold:
+        report.add(f"{PAGE_COUNTS[-1]} pages, cold", {name: cold.get(name) for name in READERS}, ours="galvo")
     few, many = (timings["galvo", count] for count in PAGE_COUNTS)
     tifffile_many = timings["tifffile", PAGE_COUNTS[-1]]
     report.goal("open and count 20,000 pages", many.minimum_s * 1e3, limit=2, unit="ms")

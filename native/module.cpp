@@ -39,14 +39,14 @@ constexpr std::int64_t kTrustedRead = 1 << 20;
 // Contiguous bytes of any object that exports them.
 class Buffer {
   public:
-    explicit Buffer(nb::handle source) {
-        if (PyObject_GetBuffer(source.ptr(), &view_, PyBUF_SIMPLE) != 0) throw nb::python_error();
+    explicit Buffer(nb::handle source, int access = PyBUF_SIMPLE) {
+        if (PyObject_GetBuffer(source.ptr(), &view_, access) != 0) throw nb::python_error();
     }
     ~Buffer() { PyBuffer_Release(&view_); }
     Buffer(const Buffer &) = delete;
     Buffer &operator=(const Buffer &) = delete;
 
-    const std::uint8_t *data() const noexcept { return static_cast<const std::uint8_t *>(view_.buf); }
+    std::uint8_t *data() const noexcept { return static_cast<std::uint8_t *>(view_.buf); }
     std::int64_t size() const noexcept { return static_cast<std::int64_t>(view_.len); }
 
   private:
@@ -171,6 +171,32 @@ nb::tuple py_read_boxes(const Integers &fds, const Integers &offset, const Integ
     return as_tuple(failure);
 }
 
+nb::tuple py_read_page(int fd, std::int64_t offset, nb::handle out, int swap, const PageTemplate *page_template,
+                       std::int64_t header_offset, std::int64_t delta, bool last) {
+    const Buffer bytes(out, PyBUF_WRITABLE);
+    const std::int64_t descriptor = fd, rows = 1, out_offset = 0;
+    const std::uint8_t is_last = last ? 1 : 0;
+    BoxPlan plan;
+    plan.job_count = 1;
+    plan.fds = &descriptor;
+    plan.offset = &offset;
+    plan.rows = &rows;
+    plan.out_offset = &out_offset;
+    plan.row_bytes = plan.file_row_stride = plan.out_row_stride = plan.out_size = bytes.size();
+    plan.out = bytes.data();
+    plan.swap = swap;
+    plan.page_template = page_template;
+    plan.header_offset = &header_offset;
+    plan.delta = &delta;
+    plan.last = &is_last;
+    Failure failure;
+    {
+        const nb::gil_scoped_release released;
+        failure = read_boxes(plan);
+    }
+    return nb::make_tuple(static_cast<int>(failure.outcome.kind), failure.outcome.value);
+}
+
 nb::tuple py_scan_text(const Integers &fds, const Integers &offset, const Integers &nbytes, const nb::list &keys,
                        int threads) {
     const std::int64_t job_count = length(fds);
@@ -252,6 +278,9 @@ NB_MODULE(native, m) {
           "swap"_a, "threads"_a, "template"_a.none() = nb::none(), "header_offset"_a.noconvert() = nb::none(),
           "delta"_a.noconvert() = nb::none(), "last"_a.none() = nb::none(),
           "Boxes of rows read into `out`; (-1, 0, 0), or (job, kind, value) of the first job that failed.");
+    m.def("read_page", &py_read_page, "fd"_a, "offset"_a, "out"_a, "swap"_a = 1, "template"_a.none() = nb::none(),
+          "header_offset"_a = -1, "delta"_a = 0, "last"_a = false,
+          "One page read into `out`; (0, 0), or kind and value of the failure.");
     m.def("scan_text", &py_scan_text, "fds"_a.noconvert(), "offset"_a.noconvert(), "nbytes"_a.noconvert(), "keys"_a,
           "threads"_a, "Numbers of `key = value` lines, float64 (jobs, keys), and the first failure.");
     m.def("tiff_walk", &py_tiff_walk, "fd"_a, "size"_a, "big"_a, "little"_a, "first"_a, "max_pages"_a,

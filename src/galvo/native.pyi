@@ -146,6 +146,26 @@ def read_boxes(
         A job reaches outside `out` or has a negative or overflowing position; nothing has been read then.
     """
 
+def read_page(
+    fd: int,
+    offset: int,
+    out: Buffer,
+    swap: int = 1,
+    template: PageTemplate | None = None,
+    header_offset: int = -1,
+    delta: int = 0,
+    last: bool = False,
+) -> tuple[int, int]:
+    """Kind and value of the failure, (0, 0) when all is well, of one page that is read into `out`.
+
+    `read_boxes` for a single contiguous job, without its columns.
+
+    Parameters
+    ----------
+    out
+        Writable and C-contiguous, of any type and shape; filled as bytes.
+    """
+
 def scan_text(
     fds: NDArray[np.int64],
     offset: NDArray[np.int64],

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import galvo
 from galvo import LeftOut, Metadata, Recording
 from galvo.core.array import ArrayReader
 from galvo.core.join import join
 from galvo.errors import FormatError, OptionError, SelectionError
+from galvo.testing.scanimage import ScanImageRecording
 
 METADATA = Metadata(format="array", frame_rate_hz=10.0, pixel_size_um=(1.0, 2.0), z_um=(0.0, 3.0))
 
@@ -178,3 +180,17 @@ def test_closing_closes_all():
 def test_out_of_bounds():
     with pytest.raises(SelectionError):
         join([Recording.from_array(part) for part in PARTS])[8]
+
+
+def test_events_of_the_parts_follow_each_other(tmp_path):
+    parts = []
+    for number in range(2):
+        made = ScanImageRecording(height=4, width=4, frames=6, aux_triggers={number + 1: {0: [0.25 * (number + 1)]}})
+        (path,) = made.write(tmp_path, f"part{number}")
+        parts.append(galvo.open(path))
+    whole = join(parts)
+    events = whole.events()
+    assert events["t"].tolist() == [part.events()["t"][0] + 6 * number for number, part in enumerate(parts)]
+    assert events["time_s"].tolist() == [0.25, 0.5]
+    assert whole.isel(t=slice(6, None)).events()["t"].tolist() == [events["t"][1] - 6]
+    whole.close()

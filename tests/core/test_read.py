@@ -16,9 +16,9 @@ from galvo.core import read
 from galvo.core.codec import RAW, Codec
 from galvo.core.index import EvenPages, FrameIndex, HeaderCheck, ListedPages, PageOrder
 from galvo.core.read import IndexedReader, worker_count
-from galvo.core.selection import Selection, compact
+from galvo.core.selection import Selection, compact, spans, split_by_chunk
 from galvo.core.source import FileSource
-from galvo.errors import DamagedData, Malformed, ReadError, Truncated
+from galvo.errors import DamagedData, Malformed, ReadError, SelectionError, Truncated
 
 GAP = 5  # bytes of no meaning between segments
 
@@ -168,7 +168,7 @@ def test_rows_far_apart(tmp_path, monkeypatch, gap):
 def test_runs_of_rows(positions, gap):
     seen = np.full(len(positions), -1)
     previous = -1
-    for first, stop, where in read._runs(compact(np.array(positions, np.int64)), gap):
+    for first, stop, where in spans(compact(np.array(positions, np.int64)), gap):
         assert previous <= first < stop
         previous = stop
         seen[where] = np.array(positions)[where]
@@ -182,7 +182,7 @@ def test_runs_of_rows(positions, gap):
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=20), st.integers(1, 9))
 def test_pieces_are_a_partition(positions, chunk):
     seen = np.full(len(positions), -1)
-    for grid, inside, where in read._pieces(compact(np.array(positions, np.int64)), chunk):
+    for grid, inside, where in split_by_chunk(compact(np.array(positions, np.int64)), chunk):
         seen[np.asarray(where)] = grid * chunk + np.asarray(inside)
     np.testing.assert_array_equal(seen, positions)
 
@@ -405,3 +405,23 @@ def test_listed_pages_beyond_32_bits_in_a_sparse_file(tmp_path):
     reader.read(Selection.whole(index.shape), out)
     np.testing.assert_array_equal(out, frame)
     reader.close()
+
+
+@pytest.mark.parametrize("key", [3, (3, 1), (3, 1, 0), (-1, -2), (0, 0, -1), (np.int64(2), 1), (2, "b"), (slice(1), 0)])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_single_frames_by_the_quick_way_and_by_the_general_one(tmp_path, key, order):
+    pixels = np.arange(5 * 2 * 6 * 7, dtype=order + "i2").reshape(5, 2, 1, 6, 7)
+    path = tmp_path / "movie.raw"
+    path.write_bytes(b"xyz" + pixels.tobytes())
+    source = FileSource([str(path)])
+    run = EvenPages(10, 84, np.array([3], np.int64), np.array([84], np.int64))
+    index = FrameIndex((5, 2, 1, 6, 7), np.dtype(order + "i2"), (1, 1, 1, 6, 7), "YX", PageOrder(0, 2, 1, 0), (run,))
+    with Recording(IndexedReader(source, index), Metadata(format="raw", channel_names=("a", "b"))) as recording:
+        plain = tuple(1 if part == "b" else part for part in key) if isinstance(key, tuple) else key
+        assert np.array_equal(recording[key], pixels[plain])
+        assert recording[key].shape == pixels[plain].shape
+        part = recording.isel(t=slice(None, None, -2), y=slice(1, 4))
+        assert np.array_equal(part[1, 1], pixels[::-2, :, :, 1:4][1, 1])
+        for wrong in (5, (0, 2), (0, 0, 1), None, (0, None), True, (0, 1.0)):
+            with pytest.raises(SelectionError):
+                recording[wrong]

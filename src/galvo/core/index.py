@@ -68,6 +68,9 @@ class PageRun(Protocol):
     def locate(self, page: Int64, segment: Int64) -> tuple[Int64, Int64]:
         """Offset and nbytes of segments; an offset below 0 has no bytes in the file."""
 
+    def locate_first(self, page: int) -> tuple[int, int]:
+        """Offset and nbytes of the first segment of one page."""
+
     def text(self, page: Int64) -> tuple[Int64, Int64]:
         """Offset and nbytes of each page's own text; nbytes 0 where it has none."""
 
@@ -101,6 +104,10 @@ class EvenPages:
     def locate(self, page: Int64, segment: Int64) -> tuple[Int64, Int64]:
         """Offset and nbytes by arithmetic."""
         return self.offset[segment] + page * self.stride, self.nbytes[segment]
+
+    def locate_first(self, page: int) -> tuple[int, int]:
+        """Offset and nbytes by arithmetic."""
+        return int(self.offset[0]) + page * self.stride, int(self.nbytes[0])
 
     def text(self, page: Int64) -> tuple[Int64, Int64]:
         """Offset and nbytes of each page's text."""
@@ -166,6 +173,10 @@ class ListedPages:
     def locate(self, page: Int64, segment: Int64) -> tuple[Int64, Int64]:
         """Offset and nbytes by look-up."""
         return self.offset[page, segment], self.nbytes[page, segment]
+
+    def locate_first(self, page: int) -> tuple[int, int]:
+        """Offset and nbytes by look-up."""
+        return int(self.offset[page, 0]), int(self.nbytes[page, 0])
 
     def text(self, page: Int64) -> tuple[Int64, Int64]:
         """Offset and nbytes of each page's text."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.axes import AXES, Shape
+from galvo.core.events import event_dtype
 from galvo.core.index import Int64
 from galvo.core.metadata import Metadata
 from galvo.core.recording import FrameFacts, Recording
@@ -81,6 +82,29 @@ class _Joined:
                 columns[name][where] = column
         return columns
 
+    def _events(self, t: Int64) -> NDArray[np.void]:
+        """Events of the parts; of parts that are channels of one recording, the first one's that has any."""
+        tables = []
+        for number, where, local in self._split(t) if self._axis == 0 else [(0, np.arange(t.size), t)]:
+            parts = self._parts[number : number + 1] if self._axis == 0 else self._parts
+            found = next((table for table in (part.isel(t=local).events() for part in parts) if table.size), None)
+            if found is not None:
+                found["t"] = where[found["t"]]
+                tables.append(found)
+        if not tables:
+            return np.empty(0, event_dtype())
+        room = event_dtype(max(table.dtype["data"].shape[0] for table in tables))
+        joined = np.zeros(sum(table.size for table in tables), room)
+        at = 0
+        for table in tables:
+            part = joined[at : at + table.size]
+            for name in ("t", "z", "kind", "time_s", "data_nbytes"):
+                part[name] = table[name]
+            part["data"][:, : table.dtype["data"].shape[0]] = table["data"]
+            at += table.size
+        ordered: NDArray[np.void] = joined[np.argsort(joined["t"], kind="stable")]
+        return ordered
+
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         """File and page of each frame, files counted through all parts."""
         return self._columns(t, c, z, facts=False)
@@ -102,6 +126,9 @@ class _JoinedFacts(FrameFacts):
 
     def read(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         return self._joined._columns(t, c, z, facts=True)
+
+    def events(self, t: Int64) -> NDArray[np.void]:
+        return self._joined._events(t)
 
 
 def join(parts: Sequence[Recording], axis: Literal["t", "c"] = "t") -> Recording:

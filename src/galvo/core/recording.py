@@ -17,10 +17,11 @@ from galvo.core.array import ArrayReader
 from galvo.core.axes import AXES, Shape, array_axes
 from galvo.core.blocks import DEFAULT_BLOCK_BYTES, BlockIndex, block_selections
 from galvo.core.checksum import StoredChecksums
+from galvo.core.events import EventFacts, event_dtype
 from galvo.core.index import Int64
 from galvo.core.metadata import LeftOut, Metadata
-from galvo.core.read import Reader
-from galvo.core.selection import Indices, Selection, parse_axis, parse_key
+from galvo.core.read import IndexedReader, Reader
+from galvo.core.selection import Indices, Selection, is_whole, parse_axis, parse_key
 from galvo.errors import OptionError, ReadError
 
 __all__ = ["Damage", "FrameFacts", "Origin", "Recording"]
@@ -265,6 +266,27 @@ class Recording:
             table[name] = column
         return table
 
+    def events(self) -> NDArray[np.void]:
+        """What the vendor noted beside the frames, such as trigger times and packets of bytes: one row per event.
+
+        Returns
+        -------
+        structured ndarray, (E,)
+            ``t`` (int64), ``z`` (int64, -1 in a frame that is not shown, such as flyback), ``kind`` (str),
+            ``time_s`` (float64, on the clock of `timestamps`), ``data_nbytes`` (int64) and ``data`` (uint8, padded
+            with zeros to the longest). In the order of T and of the file, without a row where the format knows none.
+            The channels of a frame share its events.
+        """
+        if not isinstance(self._facts, EventFacts) or 0 in self.shape[:3]:
+            return np.empty(0, event_dtype())
+        found = self._facts.events(np.asarray(self._selection.t, np.int64))
+        shown = np.full(self._reader.shape[2] + 1, -1, np.int64)
+        planes = np.asarray(self._selection.z, np.int64)
+        shown[planes[::-1]] = np.arange(planes.size, dtype=np.int64)[::-1]
+        # -1 takes the last entry, which no plane has
+        found["z"] = shown[found["z"]]
+        return found
+
     # ---- selecting and reading ----------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
@@ -287,9 +309,37 @@ class Recording:
         FormatError, ReadError, DamagedData
             The files do not hold what they promised.
         """
+        frame = self._whole_frame(key)
+        if frame is not None:
+            return frame
         wanted, dropped = parse_key(key, self.shape, self.channel_names)
         pixels = self._read(wanted)
         return pixels.reshape([length for axis, length in enumerate(pixels.shape) if axis not in dropped])
+
+    @cached_property
+    def _frame_reader(self) -> IndexedReader | None:
+        """The reader, where it has a quick way for single frames and frames are shown whole."""
+        reader = self._reader
+        whole = is_whole(self._selection.y, reader.shape[3]) and is_whole(self._selection.x, reader.shape[4])
+        return reader if whole and isinstance(reader, IndexedReader) else None
+
+    def _whole_frame(self, key: Any) -> NDArray[Any] | None:
+        """What a key of plain integers selects when it is one whole frame; None for every other key."""
+        keys = key if type(key) is tuple else (key,)
+        if len(keys) > 3 or self._frame_reader is None:
+            return None
+        axes = self._selection.axes[:3]
+        position = []
+        for axis, number in zip(axes, keys, strict=False):
+            if type(number) is not int or not -len(axis) <= number < len(axis):
+                return None
+            position.append(int(axis[number]))
+        for axis in axes[len(keys) :]:
+            if len(axis) != 1:
+                return None
+            position.append(int(axis[0]))
+        frame = self._frame_reader.read_frame(*position)
+        return frame if frame is None or len(keys) == 3 else frame.reshape((1,) * (3 - len(keys)) + frame.shape)
 
     def _read(self, wanted: Selection) -> NDArray[Any]:
         out = np.empty(wanted.shape, self.dtype)
@@ -314,10 +364,7 @@ class Recording:
             names = self.channel_names if axis == "C" else ()
             parts.append(parse_axis(slice(None) if key is None else key, length, axis, names)[0])
         wanted = Selection(*parts)
-        whole_frame = all(
-            isinstance(positions, range) and positions == range(length)
-            for positions, length in zip(wanted.axes[3:], self.shape[3:], strict=True)
-        )
+        whole_frame = is_whole(wanted.y, self.shape[3]) and is_whole(wanted.x, self.shape[4])
         return Recording(
             self._reader,
             self._whole_metadata,

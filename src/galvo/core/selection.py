@@ -6,8 +6,9 @@ them make a `Selection`; selections compose, and a list on several axes selects 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import index as as_int
 from typing import Any
 
@@ -17,9 +18,23 @@ from numpy.typing import NDArray
 from galvo.core.axes import AXES, Shape
 from galvo.errors import SelectionError
 
-__all__ = ["Indices", "Selection", "compact", "parse_axis", "parse_key"]
+__all__ = [
+    "Indices",
+    "Piece",
+    "Selection",
+    "compact",
+    "is_whole",
+    "outer_index",
+    "parse_axis",
+    "parse_key",
+    "spans",
+    "split_by_chunk",
+]
 
 Indices = range | NDArray[np.int64]
+
+# grid position of a chunk, wanted positions inside it, where they belong in the output
+Piece = tuple[int, Indices, Indices]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +98,11 @@ def compact(positions: NDArray[np.int64]) -> Indices:
     if step != 0 and bool((steps == step).all()):
         return range(int(positions[0]), int(positions[-1]) + (1 if step > 0 else -1), step)
     return positions
+
+
+def is_whole(positions: Indices, length: int) -> bool:
+    """Whether positions are all of an axis, in order."""
+    return isinstance(positions, range) and positions == range(length)
 
 
 def parse_axis(key: Any, length: int, axis: str, names: Sequence[str] = ()) -> tuple[Indices, bool]:
@@ -211,3 +231,35 @@ def parse_key(key: Any, shape: Shape, channel_names: Sequence[str] = ()) -> tupl
         if is_integer:
             dropped.append(position)
     return Selection(*chosen), tuple(dropped)
+
+
+def spans(positions: Indices, gap: int) -> Iterator[tuple[int, int, slice | NDArray[np.int64]]]:
+    """Split positions into spans (first, stop) that hold no gap above `gap`, with where they belong in the output."""
+    if isinstance(positions, range) and positions.step == 1:
+        yield positions.start, positions.stop, slice(0, len(positions))
+        return
+    array = np.asarray(positions, np.int64)
+    order = np.argsort(array, kind="stable")
+    breaks = np.flatnonzero(np.diff(array[order]) > gap) + 1
+    for lo, hi in pairwise([0, *breaks.tolist(), array.size]):
+        where = order[lo:hi]
+        yield int(array[where[0]]), int(array[where[-1]]) + 1, where.astype(np.int64)
+
+
+def split_by_chunk(positions: Indices, chunk: int) -> list[Piece]:
+    """Positions grouped by the chunk that they lie in: grid position, positions in the chunk, in the output."""
+    array = np.asarray(positions, np.int64)
+    grid = array // chunk
+    order = np.argsort(grid, kind="stable").astype(np.int64)
+    bounds = np.flatnonzero(np.diff(grid[order])) + 1
+    return [
+        (int(grid[where[0]]), compact(array[where] % chunk), compact(where))
+        for where in (order[lo:hi] for lo, hi in pairwise([0, *bounds.tolist(), order.size]))
+    ]
+
+
+def outer_index(axes: list[Indices]) -> Any:
+    """What NumPy takes for an outer product of positions; slices where it can be, which copy many times faster."""
+    if all(isinstance(axis, range) and axis.step > 0 for axis in axes):
+        return tuple(slice(axis.start, axis.stop, axis.step) for axis in axes if isinstance(axis, range))
+    return np.ix_(*(np.asarray(axis, np.int64) for axis in axes))

@@ -89,13 +89,14 @@ class FileSource:
         held: dict[int, int] = {}
         try:
             for file in wanted:
-                held[file] = self._take(file)
+                held[file] = self.take(file)
             yield held
         finally:
             for file in held:
-                self._give_back(file)
+                self.give_back(file)
 
-    def _take(self, file: int) -> int:
+    def take(self, file: int) -> int:
+        """A descriptor of one file, open until it is given back."""
         with self._lock:
             if self._closed:
                 raise ReadError("the recording is closed", path=self.paths[file], hint="Open it again")
@@ -119,7 +120,8 @@ class FileSource:
             self._leased[file] = (descriptor, 1)
             return descriptor
 
-    def _give_back(self, file: int) -> None:
+    def give_back(self, file: int) -> None:
+        """Let go of a descriptor that was taken."""
         with self._lock:
             descriptor, users = self._leased[file]
             if users > 1:

@@ -1,9 +1,9 @@
-"""Byte-faithful ScanImage recordings with pixels and times known in closed form (TIFF format versions 3 and 4).
+"""Byte-faithful ScanImage recordings with pixels and times known in closed form, of every version that saves TIFF.
 
 Nothing here reads a file or uses galvo's readers, so a generated recording is an independent truth.
 
-Layout of a file (little endian), from the ScanImage BigTIFF specification; positions confirmed on genuine files of
-versions 2021 and 2023::
+Layout of a file from 2016b on (little endian), from the ScanImage BigTIFF specification; positions confirmed on genuine
+files of versions 2021 and 2023::
 
     0    "II", u16 43, u16 8, u16 0, u64 offset of the first IFD
     16   u32 117637889, u32 TIFF format version, u32 n0, u32 n1
@@ -12,15 +12,15 @@ versions 2021 and 2023::
     +376 ImageDescription: 2000 bytes padded with spaces, 8 NUL of which the first is counted
     +2384 pixels (with several strips the two tables of u64 come first)
 
-Every page takes the same number of bytes; Software and Artist of every page point into the static block.
-The older flavours (classic TIFF of versions 3.x and 5.x) have no static block and are not written here.
+Every page takes the same number of bytes; Software and Artist of every page point into the static block. Older versions
+have no static block, see `galvo.testing.scanimage_classic`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -28,9 +28,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.testing.scanimage_classic import classic_file
 from galvo.testing.scanimage_file import write_file
 from galvo.testing.scanimage_header import header_entries, render_json, render_matlab, roi_groups_text
-from galvo.testing.scanimage_pixels import PIXEL_TYPES, fill_pixels, page_pixels
+from galvo.testing.scanimage_older import flat_entries, state_text
+from galvo.testing.scanimage_pixels import fill_pixels, page_pixels
+from galvo.testing.scanimage_request import ScanImageRequest, require
 from galvo.testing.scanimage_timeline import FrameTimeline, frame_descriptions, frame_timeline
 
 __all__ = ["PixelSource", "ScanImageRecording", "page_pixels"]
@@ -40,224 +43,8 @@ PixelSource: TypeAlias = Callable[[int, int], NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScanImageRecording:
-    """One ScanImage recording: what was asked of the microscope, the files that it writes and the truth about them.
-
-    Counts of a stack (`repeats`, `flyback`) are raw frames of the scanner, as in the header; `frames` counts logged
-    frames.  Pages follow one another as channel, frame of a slice, slice, flyback, volume, acquisition.
-
-    Raises
-    ------
-    ValueError
-        When a value cannot belong to a recording; the message names the parameter.
-    """
-
-    height: int = 32
-    """Rows of a page."""
-    width: int = 24
-    """Columns of a page."""
-    frames: int = 10
-    """Logged frames per acquisition of a recording without a stack."""
-    channels: tuple[int, ...] = (1,)
-    """Saved channels, 1-based ids in increasing order."""
-    channel_names: tuple[str, ...] = ("Channel 1", "Channel 2", "Channel 3", "Channel 4")
-    """Names of all channels of the microscope, saved or not."""
-    dtype: str = "int16"
-    """Pixel type: int8, uint8, int16, uint16, int32 or uint32."""
-    frame_rate_hz: float = 30.0
-    """Rate of raw frames."""
-    slices: int = 1
-    """Slices of a stack; left out when `zs` gives them."""
-    flyback: int = 0
-    """Raw flyback frames after the slices of a volume of a fast stack."""
-    volumes: int | None = None
-    """Volumes per acquisition; None for a recording without a stack."""
-    repeats: int = 1
-    """Raw frames per slice of a stack (`framesPerSlice`)."""
-    stack_mode: Literal["fast", "slow"] = "fast"
-    """Fast (piezo, lens) or slow (stage) stack."""
-    zs: tuple[float, ...] | None = None
-    """Depths of an arbitrary stack, in um."""
-    z_step_um: float = 2.0
-    """Distance of the slices of a uniform stack."""
-    log_average_factor: int = 1
-    """Raw frames averaged into one logged frame."""
-    frames_per_file: int | None = None
-    """Logged frames per file (`logFramesPerFile`); None is Inf."""
-    acquisitions: int = 1
-    """Acquisitions; more than one makes a loop."""
-    loop_interval_s: float = 10.0
-    """Least time from the start of one acquisition to the next."""
-    stage_move_s: float = 0.25
-    """Time between two slices of a slow stack."""
-    version: str = "2021"
-    """ScanImage version: 2016b to 2019a write TIFF format version 3, 2019b and later 4."""
-    channel_save_form: Literal["row", "column", "scalar"] = "row"
-    """How the header spells `channelSave`: ``[1 2]``, ``[1;2]`` or, for one channel only, ``1``."""
-    file_per_channel: bool = False
-    """Whether each channel has files of its own (`logFilePerChannel`)."""
-    json_header: bool = False
-    """Whether header and descriptions are JSON (`useJsonHeaderFormat`)."""
-    strips: int = 1
-    """Strips per page, contiguous."""
-    extra_header: Mapping[str, str] = field(default_factory=dict)
-    """Header lines added or replaced: full key to literal text."""
-    omit_header: tuple[str, ...] = ()
-    """Header keys left out."""
-    extra_pages: int = 0
-    """Pages logged after the announced end of the last acquisition."""
-    drop_pages: int = 0
-    """Announced pages of the last acquisition that were never logged."""
-    stale_header: bool = False
-    """Whether `numSlices`, `numVolumes` and `stackZStepSize` still hold an earlier request."""
-    bidirectional: bool = True
-    """Whether the resonant scanner images in both directions."""
-    scanner_type: Literal["resonant", "galvo"] = "resonant"
-    """Galvo scans log flyback frames filled with zeros and times with 6 digits."""
-    zoom: float = 1.0
-    """Scan zoom factor."""
-    objective_resolution: float = 15.0
-    """Micrometres per degree of scan angle."""
-    fov_deg: tuple[float, float] = (18.0, 18.0)
-    """Scanned field at zoom 1, x and y, in degrees."""
-    aux_triggers: Mapping[int, Mapping[int, Sequence[float]]] = field(default_factory=dict)
-    """Logged stream frame to auxiliary line (0 to 3) to times in s."""
-    i2c: Mapping[int, Sequence[tuple[float, bytes]]] = field(default_factory=dict)
-    """Logged stream frame to I2C packets: time in s, bytes."""
-    epoch: tuple[int, int, int, int, int, float] = (2025, 4, 24, 16, 43, 57.206)
-    """Year, month, day, hour, minute, second of the start."""
-
-    def __post_init__(self) -> None:
-        """Refuse values that no recording has."""
-        for name in ("height", "width", "frames", "slices", "repeats", "log_average_factor", "acquisitions", "strips"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
-        for name in ("flyback", "extra_pages", "drop_pages"):
-            _require(getattr(self, name) >= 0, f"{name} must not be negative")
-        for name in ("frame_rate_hz", "zoom", "objective_resolution", "fov_deg"):
-            values = np.atleast_1d(getattr(self, name))
-            _require(bool(np.all(np.isfinite(values) & (values > 0))), f"{name} must be finite and positive")
-        for name in ("loop_interval_s", "stage_move_s"):
-            value = getattr(self, name)
-            _require(math.isfinite(value) and value >= 0, f"{name} must be finite and not negative")
-        _require(max(self.height, self.width) <= 0xFFFF, "height and width are 16-bit tags")
-        _require(self.strips <= self.height, "strips cannot outnumber the rows")
-        _require(self.dtype in PIXEL_TYPES, f"dtype must be one of {', '.join(PIXEL_TYPES)}")
-        ids = self.channels
-        _require(bool(ids) and ids == tuple(sorted(set(ids))), "channels must be increasing 1-based ids")
-        _require(ids[0] >= 1 and ids[-1] <= len(self.channel_names), "channels must each have a name in channel_names")
-        _require(self.volumes is None or self.volumes >= 1, "volumes must be at least 1")
-        _require(self.frames_per_file is None or self.frames_per_file >= 1, "frames_per_file must be at least 1")
-        _require(self.stack_mode in ("fast", "slow"), "stack_mode must be 'fast' or 'slow'")
-        _require(self.scanner_type in ("resonant", "galvo"), "scanner_type must be 'resonant' or 'galvo'")
-        _require(self.channel_save_form in ("row", "column", "scalar"), "channel_save_form is row, column or scalar")
-        _require(self.channel_save_form != "scalar" or len(ids) == 1, "channel_save_form 'scalar' needs one channel")
-        if self.zs is not None:
-            _require(len(self.zs) > 0 and all(map(math.isfinite, self.zs)), "zs must be finite depths")
-            _require(self.slices in (1, len(self.zs)), "slices must be left out or equal the length of zs")
-        stack_only = self.flyback or self.repeats > 1 or self.slices > 1 or self.zs is not None
-        _require(self.is_stack or not stack_only, "slices, zs, repeats and flyback belong to a stack: give volumes")
-        _require(self.stack_mode == "fast" or not self.flyback, "a slow stack has no flyback frames")
-        _require(self.version[:4].isdigit() and self.version[4:] in ("", "a", "b"), "version is like '2021' or '2018b'")
-        _require(self.version >= "2016b", "version must be 2016b or later")
-        announced = self.frames_per_acquisition * len(ids)
-        _require(announced >= 1, "log_average_factor leaves no logged frame")
-        _require(self.drop_pages < announced + self.extra_pages, "drop_pages leaves the last acquisition empty")
-        frame_count = sum(self.frame_counts)
-        for name in ("aux_triggers", "i2c"):
-            _require(all(0 <= f < frame_count for f in getattr(self, name)), f"{name} names a frame that is not logged")
-        _require(all(0 <= line <= 3 for t in self.aux_triggers.values() for line in t), "aux_triggers has lines 0 to 3")
-
-    # Facts that follow from the request
-
-    @property
-    def year(self) -> int:
-        """Year of the ScanImage version."""
-        return int(self.version[:4])
-
-    @property
-    def tiff_format_version(self) -> int:
-        """3 up to ScanImage 2019a, 4 from 2019b."""
-        return 3 if self.version < "2019b" else 4
-
-    @property
-    def is_stack(self) -> bool:
-        """Whether slices are scanned."""
-        return self.volumes is not None
-
-    @property
-    def volume_count(self) -> int:
-        """Announced volumes per acquisition; 1 without a stack, as in the header."""
-        return 1 if self.volumes is None else self.volumes
-
-    @property
-    def slice_z_um(self) -> tuple[float, ...]:
-        """Depth of each slice in um."""
-        if self.zs is not None:
-            return self.zs
-        return tuple(float(k * self.z_step_um) for k in range(self.slices))
-
-    @property
-    def raw_frames_per_volume(self) -> int:
-        """Raw frames of one volume with flyback; 1 without a stack, as in the header."""
-        return len(self.slice_z_um) * self.repeats + self.flyback
-
-    @property
-    def raw_frames_per_acquisition(self) -> int:
-        """Raw frames announced for one acquisition."""
-        if self.volumes is None:
-            return self.frames * self.log_average_factor
-        return self.volumes * self.raw_frames_per_volume
-
-    @property
-    def frames_per_acquisition(self) -> int:
-        """Logged frames announced for one acquisition."""
-        return self.raw_frames_per_acquisition // self.log_average_factor
-
-    @property
-    def frame_counts(self) -> tuple[int, ...]:
-        """Logged frames of each acquisition, the last perhaps without all of its channels."""
-        pages = self.frames_per_acquisition * len(self.channels) + self.extra_pages - self.drop_pages
-        last = -(-pages // len(self.channels))
-        return (self.frames_per_acquisition,) * (self.acquisitions - 1) + (last,)
-
-    @property
-    def page_count(self) -> int:
-        """Pages of the whole recording."""
-        announced = self.frames_per_acquisition * self.acquisitions * len(self.channels)
-        return announced + self.extra_pages - self.drop_pages
-
-    @property
-    def scan_size_deg(self) -> tuple[float, float]:
-        """Scanned field, x and y, in degrees."""
-        return self.fov_deg[0] / self.zoom, self.fov_deg[1] / self.zoom
-
-    @property
-    def pixel_size_um(self) -> tuple[float, float]:
-        """Pixel size, y and x, in um."""
-        size_x, size_y = (size * self.objective_resolution for size in self.scan_size_deg)
-        return size_y / self.height, size_x / self.width
-
-    @property
-    def _flyback_lines(self) -> int:
-        # Frame period = (rows + lines) x line period; the resonant scanner flies back in whole periods.
-        return 0 if self.scanner_type == "galvo" else 26 if self.bidirectional else 13
-
-    @property
-    def line_period_s(self) -> float:
-        """Time per line."""
-        return 1 / (self.frame_rate_hz * (self.height + self._flyback_lines))
-
-    @property
-    def scanner_frequency_hz(self) -> float:
-        """Resonant frequency; NaN for galvo scanners, as in the header."""
-        if self.scanner_type == "galvo":
-            return math.nan
-        return 1 / (self.line_period_s * (2 if self.bidirectional else 1))
-
-    @property
-    def frame_flyback_s(self) -> float:
-        """Time between frames (`flybackTimePerFrame`), rounded up by the scanner to 13 of its periods."""
-        return 0.0 if self.scanner_type == "galvo" else 12.5 / self.scanner_frequency_hz
+class ScanImageRecording(ScanImageRequest):
+    """One ScanImage recording: what was asked of the microscope, the files that it writes and the truth about them."""
 
     # The truth
 
@@ -288,17 +75,17 @@ class ScanImageRecording:
         complete = [*self.frame_counts]
         complete[-1] -= 1 if self.page_count % len(self.channels) else 0
         starts = np.cumsum([0, *self.frame_counts[:-1]])
-        if not self.is_stack:
+        if not self.is_volumetric:
             frames = np.concatenate([start + np.arange(n) for start, n in zip(starts, complete, strict=True)])
             return frames[:, None, None] * len(channels) + channels[:, None]
         average, slices = self.log_average_factor, len(self.slice_z_um)
-        _require(self.repeats % average == 0 and self.flyback % average == 0, "averages straddle slices or volumes")
+        require(self.repeats % average == 0 and self.flyback % average == 0, "averages straddle slices or volumes")
         repeats, tail = self.repeats // average, self.flyback // average
         per_volume = slices * repeats + tail
         first = np.concatenate(
             [start + np.arange(n // per_volume) * per_volume for start, n in zip(starts, complete, strict=True)]
         )
-        _require(flyback == "drop" or repeats == 1, "flyback frames can be kept only where a slice has one frame")
+        require(flyback == "drop" or repeats == 1, "flyback frames can be kept only where a slice has one frame")
         if repeats == 1:
             planes = np.arange(slices + (tail if flyback == "keep" else 0))
             frames = first[:, None] + planes
@@ -336,7 +123,7 @@ class ScanImageRecording:
         """Return the recording, (T, C, Z, Y, X); see `page_table`.  "mean" averages the repeats to float32."""
         if slice_repeats == "mean":
             table = self.page_table(slice_repeats="interleave", flyback=flyback)
-            count = self.repeats // self.log_average_factor if self.is_stack else 1
+            count = self.logged_repeats
             every = self._pixels(table.ravel()).reshape(-1, count, *table.shape[1:], self.height, self.width)
             return np.asarray(every.mean(axis=1, dtype=np.float64), np.float32)
         table = self.page_table(slice_repeats=slice_repeats, flyback=flyback)
@@ -344,8 +131,10 @@ class ScanImageRecording:
 
     def expected_timestamps(
         self, *, slice_repeats: int | Literal["interleave", "mean"] | None = None
-    ) -> NDArray[np.float64]:
-        """Return the time in s of the first plane of each T, float64 (T,), as rounded in the file."""
+    ) -> NDArray[np.float64] | None:
+        """Return the time in s of the first plane of each T, float64 (T,), as rounded in the file; None without."""
+        if not self.has_blocks:
+            return None
         table = self.page_table(slice_repeats=0 if slice_repeats == "mean" else slice_repeats)
         return self.timeline.timestamp_s[table[:, 0, 0] // len(self.channels)]
 
@@ -356,10 +145,43 @@ class ScanImageRecording:
         table = self.page_table(slice_repeats=slice_repeats, flyback=flyback)
         return self.timeline.frame_number[table[:, 0, :] // len(self.channels)]
 
-    def expected_z_um(self, *, flyback: Literal["drop", "keep"] = "drop") -> NDArray[np.float64]:
+    def expected_z_um(self, *, flyback: Literal["drop", "keep"] = "drop") -> NDArray[np.float64] | None:
         """Return the depth of each plane, float64 (Z,); flyback planes have none (NaN)."""
+        if not self.is_volumetric:
+            return None if self.era in ("3", "4") else np.array(self.slice_z_um[:1])
         tail = self.flyback // self.log_average_factor if flyback == "keep" else 0
         return np.array([*self.slice_z_um, *(math.nan,) * tail])
+
+    def expected_events(
+        self,
+        *,
+        slice_repeats: int | Literal["interleave", "mean"] | None = None,
+        flyback: Literal["drop", "keep"] = "drop",
+    ) -> list[tuple[int, int, str, float, bytes]]:
+        """Return T, plane (-1 for flyback that is dropped), kind, time in s and payload of each event, in order."""
+        busy = sorted(self.aux_triggers.keys() | self.i2c.keys())
+        first = self.page_table(slice_repeats=0 if slice_repeats == "mean" else slice_repeats)[:, 0, 0]
+        first = first // len(self.channels)
+        repeats = self.logged_repeats
+        slices = len(self.slice_z_um) if self.is_volumetric else 1
+        each = 1 if slice_repeats == "interleave" else repeats
+        shown = slice_repeats if isinstance(slice_repeats, int) else 0
+        tail = self.flyback // self.log_average_factor if self.is_volumetric else 0
+        events: list[tuple[int, int, str, float, bytes]] = []
+        for t, start in enumerate(first.tolist()):
+            repeat = t % repeats if each < repeats else shown
+            volume = start - repeat
+            for frame in (frame for frame in busy if volume <= frame < volume + slices * repeats + tail):
+                z, which = divmod(frame - volume, repeats)
+                if z >= slices:
+                    after = frame - volume - slices * repeats
+                    z, which = (slices + after if flyback == "keep" else -1), repeats - 1
+                if each < repeats and which != repeat:
+                    continue
+                for line, times in sorted(self.aux_triggers.get(frame, {}).items()):
+                    events += ((t, z, f"auxTrigger{line}", time, b"") for time in times)
+                events += ((t, z, "I2C", time, bytes(data)) for time, data in self.i2c.get(frame, ()))
+        return events
 
     @property
     def expected_channel_names(self) -> tuple[str, ...]:
@@ -367,22 +189,39 @@ class ScanImageRecording:
         return tuple(self.channel_names[c - 1] for c in self.channels)
 
     @property
-    def expected_frame_rate_hz(self) -> float:
+    def expected_frame_rate_hz(self) -> float | None:
         """Rate of T as the header gives it: logged frames or volumes (without the stage's moves in slow stacks)."""
-        return self.frame_rate_hz / (self.raw_frames_per_volume if self.is_stack else self.log_average_factor)
+        if self.era == "3" and self.is_volumetric:
+            return None
+        return self.frame_rate_hz / (self.raw_frames_per_volume if self.is_volumetric else self.log_average_factor)
+
+    @property
+    def expected_pixel_size_um(self) -> tuple[float, float] | None:
+        """Pixel size, y and x, in um; 3.x and 4.x state volts."""
+        return None if self.era in ("3", "4") else self.pixel_size_um
 
     # Files
 
     def header_text(self) -> str:
         """Return the header text without its NUL."""
-        entries = header_entries(self)
+        if self.era == "3":
+            return state_text(self)
+        entries = header_entries(self) if self.era != "4" else flat_entries(self)
         if self.json_header:
             return render_json(entries)
         digits = 6 if self.year < 2023 else 16
-        return "".join(f"{key} = {render_matlab(value, digits)}\n" for key, value in entries.items())
+        own = {"4": "scanimage.SI4.", "5": "scanimage.SI."}.get(self.era, "SI.")
+        prefix = own if self.header_prefix is None else self.header_prefix
+        shorter = ((key.removeprefix("SI."), value) for key, value in entries.items())
+        return "".join(f"{prefix}{key} = {render_matlab(value, digits)}\n" for key, value in shorter)
 
     def roi_text(self) -> str:
-        """Return the ROI group text without its NUL."""
+        """Return the ROI group text without its NUL, "" where the version keeps none."""
+        if self.era in ("3", "4") or self.saved_again:
+            return ""
+        if self.tiff_format_version == 1:
+            # a MATLAB serialisation
+            return "<scanimage.mroi.RoiGroup> [1 2;3 4]\n"
         return roi_groups_text(self)
 
     def descriptions(self, first: int = 0, stop: int | None = None) -> list[str]:
@@ -401,6 +240,8 @@ class ScanImageRecording:
             step = self.frames_per_file or frame_count
             for part, first in enumerate(range(0, frame_count, step), 1):
                 name = f"{stem}_{acquisition:05d}" + (f"_{part:05d}" if self.frames_per_file else "")
+                if self.era == "3":
+                    name = f"{stem}_{part:03d}" if self.frames_per_file else f"{stem}{acquisition:03d}"
                 stop = start + min(first + step, frame_count)
                 pages = np.arange((start + first) * count, min(stop * count, self.page_count))
                 if not self.file_per_channel:
@@ -436,7 +277,10 @@ class ScanImageRecording:
         paths = []
         for name, pages in self._file_pages(stem):
             path = folder / name
-            write_file(path, self, pages, source)
+            if self.era == "static" and not self.saved_again:
+                write_file(path, self, pages, source)
+            else:
+                path.write_bytes(classic_file(self, pages, source))
             paths.append(path)
         return paths
 
@@ -454,12 +298,7 @@ class _Outside:
         first, stop = int(pages[0]) // count, int(pages[-1]) // count + 1
         given = np.asarray(self.pixels(first, stop))
         wanted = (stop - first, count, recording.height, recording.width)
-        _require(given.shape == wanted, f"pixels gave shape {given.shape}, wanted {wanted}")
+        require(given.shape == wanted, f"pixels gave shape {given.shape}, wanted {wanted}")
         fits = np.can_cast(given.dtype, recording.dtype, "safe")
-        _require(fits, f"pixels gave {given.dtype}, wanted {recording.dtype}")
+        require(fits, f"pixels gave {given.dtype}, wanted {recording.dtype}")
         return given.reshape(-1, recording.height, recording.width)[pages - first * count]
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)

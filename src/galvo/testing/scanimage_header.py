@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from galvo.testing.scanimage import ScanImageRecording
+    from galvo.testing.scanimage_request import ScanImageRequest
 
 __all__ = ["Cell", "Literal", "Matrix", "Row", "header_entries", "render_json", "render_matlab", "roi_groups_text"]
 
@@ -130,7 +130,7 @@ _COMPONENTS: Final = {
 }
 
 
-def header_entries(recording: ScanImageRecording) -> dict[str, object]:
+def header_entries(recording: ScanImageRequest) -> dict[str, object]:
     """Return every header key of `recording` with its value, in the order in which they are written."""
     entries: dict[str, object] = {}
     for component, name in _COMPONENTS.items():
@@ -145,7 +145,7 @@ def header_entries(recording: ScanImageRecording) -> dict[str, object]:
     return dict(sorted(entries.items()))
 
 
-def _general(recording: ScanImageRecording) -> dict[str, object]:
+def _general(recording: ScanImageRequest) -> dict[str, object]:
     year = recording.year
     major: object = int(recording.version) if recording.version.isdigit() else recording.version
     position = "samplePosition" if year >= 2020 else "motorPosition"
@@ -184,7 +184,7 @@ def _general(recording: ScanImageRecording) -> dict[str, object]:
     }
 
 
-def _channels(recording: ScanImageRecording) -> dict[str, object]:
+def _channels(recording: ScanImageRequest) -> dict[str, object]:
     names = recording.channel_names
     ids = recording.channels
     saved: object = Matrix(tuple((c,) for c in ids)) if recording.channel_save_form == "column" else Row(ids)
@@ -206,7 +206,7 @@ def _channels(recording: ScanImageRecording) -> dict[str, object]:
     }
 
 
-def _scanner(recording: ScanImageRecording) -> dict[str, object]:
+def _scanner(recording: ScanImageRequest) -> dict[str, object]:
     resonant = recording.scanner_type == "resonant"
     frequency = recording.scanner_frequency_hz
     return {
@@ -237,7 +237,7 @@ def _corners(half_x: float, half_y: float) -> Matrix:
     return Matrix(((-half_x, -half_y), (half_x, -half_y), (half_x, half_y), (-half_x, half_y)))
 
 
-def _scan_region(recording: ScanImageRecording) -> dict[str, object]:
+def _scan_region(recording: ScanImageRequest) -> dict[str, object]:
     size_x, size_y = recording.scan_size_deg
     um = recording.objective_resolution
     return {
@@ -259,7 +259,7 @@ def _scan_region(recording: ScanImageRecording) -> dict[str, object]:
     }
 
 
-def _stack(recording: ScanImageRecording) -> dict[str, object]:
+def _stack(recording: ScanImageRequest) -> dict[str, object]:
     stack, stale = recording.is_stack, recording.stale_header
     fast = stack and recording.stack_mode == "fast"
     depths = tuple(recording.slice_z_um)
@@ -286,7 +286,7 @@ def _stack(recording: ScanImageRecording) -> dict[str, object]:
         "SI.hStackManager.zPowerReference": depths[0],
         "SI.hStackManager.zs": Row(zs),
     }
-    if recording.tiff_format_version == 3:
+    if recording.tiff_format_version <= 3:
         entries |= {
             "SI.hFastZ.numFramesPerVolume": recording.raw_frames_per_volume if fast else Literal("[]"),
             "SI.hFastZ.numVolumes": volumes,
@@ -338,7 +338,7 @@ def _roi_group(name: str, rois: object) -> dict[str, object]:
     }
 
 
-def roi_groups_text(recording: ScanImageRecording) -> str:
+def roi_groups_text(recording: ScanImageRequest) -> str:
     """Return the ROI group JSON of `recording`: the one default scan field of a recording without multi-ROI.
 
     A list of one element is collapsed to the element and an empty one becomes a typed null, as in observed files.

@@ -8,6 +8,7 @@ frame, which carries number and time of the last of them.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from galvo.testing.scanimage import ScanImageRecording
+    from galvo.testing.scanimage_request import ScanImageRequest
 
 __all__ = ["FrameTimeline", "frame_descriptions", "frame_timeline"]
 
@@ -41,13 +43,15 @@ class FrameTimeline:
     """`frameTimestamps_sec`: time of the last raw frame since the start of the mode."""
     trigger_timestamp_s: NDArray[np.float64]
     """`acqTriggerTimestamps_sec`: a time on the first frame of each acquisition number, else -1."""
+    next_file_marker_s: NDArray[np.float64]
+    """`nextFileMarkerTimestamps_sec`: time of a next-file trigger, else -1."""
     end_of_acquisition: NDArray[np.int64]
     """`endOfAcquisition`: 0 or 1."""
     end_of_mode: NDArray[np.int64]
     """`endOfAcquisitionMode`: 0 or 1."""
 
 
-def frame_timeline(recording: ScanImageRecording) -> FrameTimeline:
+def frame_timeline(recording: ScanImageRequest) -> FrameTimeline:
     """Return the columns of every logged frame of `recording`."""
     average = recording.log_average_factor
     period = 1 / recording.frame_rate_hz
@@ -79,6 +83,8 @@ def frame_timeline(recording: ScanImageRecording) -> FrameTimeline:
     # Observed fast stacks end with both flags at 0; slow stacks raise the first one at the end of each slice.
     flagged = last_raw & (slow or not recording.is_stack)
     mode_end = flagged & (acquisition == len(counts) - 1) & (raw + average >= raw_count) & (raw < raw_count)
+    markers = np.full(raw.size, -1.0)
+    markers[list(recording.next_file_markers)] = list(recording.next_file_markers.values())
     digits = 9 if recording.scanner_type == "resonant" else 6
     return FrameTimeline(
         acquisition=acquisition.astype(np.int64),
@@ -88,6 +94,7 @@ def frame_timeline(recording: ScanImageRecording) -> FrameTimeline:
         acquisition_frame_number=(within + 1).astype(np.int64),
         timestamp_s=np.array([float(f"{value:.{digits}f}") for value in time], np.float64),
         trigger_timestamp_s=lead.astype(np.float64),
+        next_file_marker_s=markers,
         end_of_acquisition=flagged.astype(np.int64),
         end_of_mode=mode_end.astype(np.int64),
     )
@@ -95,12 +102,12 @@ def frame_timeline(recording: ScanImageRecording) -> FrameTimeline:
 
 _TEXT_DESCRIPTION: Final = (
     "frameNumbers = %d\nacquisitionNumbers = %d\nframeNumberAcquisition = %d\nframeTimestamps_sec = %t\n"
-    "acqTriggerTimestamps_sec = %t\nnextFileMarkerTimestamps_sec = -1.000000000\nendOfAcquisition = %d\n"
+    "acqTriggerTimestamps_sec = %t\nnextFileMarkerTimestamps_sec = %t\nendOfAcquisition = %d\n"
     "endOfAcquisitionMode = %d\ndcOverVoltage = 0\n"
 )
 _JSON_DESCRIPTION: Final = (
     '{"frameNumbers": %d, "acquisitionNumbers": %d, "frameNumberAcquisition": %d, "frameTimestamps_sec": %t, '
-    '"acqTriggerTimestamps_sec": %t, "nextFileMarkerTimestamps_sec": -1.0, "endOfAcquisition": %d, '
+    '"acqTriggerTimestamps_sec": %t, "nextFileMarkerTimestamps_sec": %t, "endOfAcquisition": %d, '
     '"endOfAcquisitionMode": %d, "dcOverVoltage": 0, '
 )
 
@@ -118,18 +125,30 @@ def frame_descriptions(recording: ScanImageRecording, first: int = 0, stop: int 
         line.acquisition_frame_number,
         line.timestamp_s,
         line.trigger_timestamp_s,
+        line.next_file_marker_s,
         line.end_of_acquisition,
         line.end_of_mode,
     )
     rows = zip(*(column[first:stop].tolist() for column in columns), strict=True)
     busy = recording.aux_triggers.keys() | recording.i2c.keys()
-    return [
+    texts = [
         template % row + (_description_tail(recording, index) if index in busy else quiet)
         for index, row in enumerate(rows, first)
     ]
+    return texts if recording.block_style == "plain" else [_styled(text, recording.block_style) for text in texts]
 
 
-def _description_tail(recording: ScanImageRecording, frame: int) -> str:
+def _styled(text: str, style: str) -> str:
+    """A block as one of the observed variants writes it."""
+    if style == "commas":
+        return re.sub(r"^epoch = .*$", lambda match: re.sub(r"(?<=\d) +", ",", match[0]), text, flags=re.MULTILINE)
+    if style == "empty":
+        text = re.sub(r"^(\w+Timestamps_sec) = -1\.0+$", r"\1 = ", text, flags=re.MULTILINE)
+        return re.sub(r"^(endOf\w+) = ", r"\1 =  ", text, flags=re.MULTILINE)
+    return re.sub(r"^(\w+) = ", r"\1_ = ", text, flags=re.MULTILINE)
+
+
+def _description_tail(recording: ScanImageRequest, frame: int) -> str:
     triggers = [recording.aux_triggers.get(frame, {}).get(line, ()) for line in range(4)]
     packets = recording.i2c.get(frame, ())
     year, month, day, hour, minute, second = recording.epoch

@@ -53,6 +53,59 @@ MODES = {
     "JSON": {"frames": 3, "json_header": True, "channels": (1, 2), "i2c": {1: [(0.25, b"\x01\xff")]}},
     "JSON in files": {"frames": 7, "json_header": True, "frames_per_file": 3},
     "JSON volumes": {"slices": 3, "flyback": 2, "volumes": 3, "json_header": True, "frames_per_file": 4},
+    "one slice, repeats": {"slices": 1, "repeats": 4, "volumes": 3, "channels": (1, 2)},
+    "one slice, averaged": {"slices": 1, "repeats": 3, "volumes": 4, "log_average_factor": 2},
+    "one slice, slow": {"repeats": 4, "volumes": 3, "stack_mode": "slow"},
+    "one slice, flyback": {"slices": 1, "flyback": 2, "volumes": 3, "channels": (1, 2)},
+    "one slice, version 3": {"version": "2018b", "slices": 1, "repeats": 4, "volumes": 3},
+    "epoch with commas": {"frames": 4, "block_style": "commas", "acquisitions": 2},
+    "empty values": {"frames": 4, "block_style": "empty", "channels": (1, 2)},
+    "names with underscores": {"frames": 4, "block_style": "underscores", "aux_triggers": {1: {2: [0.5]}}},
+    "next file": {"frames": 6, "frames_per_file": 2, "next_file_markers": {2: 0.0625, 4: 0.125}},
+    "triggers in flyback": {
+        "slices": 2, "flyback": 2, "volumes": 3, "channels": (1, 2), "frames_per_file": 3,
+        "aux_triggers": {0: {0: [0.0]}, 3: {1: [0.1]}, 5: {0: [0.2], 3: [0.25]}, 10: {2: [0.3]}},
+        "i2c": {7: [(0.21, b"\x00")], 8: [(0.22, b"")]},
+    },
+    "triggers in repeats": {
+        "slices": 2, "repeats": 2, "flyback": 1, "volumes": 3,
+        "aux_triggers": {0: {0: [0.1]}, 1: {0: [0.2]}, 3: {1: [0.3]}, 4: {0: [0.4]}, 7: {0: [0.5]}, 14: {2: [0.6]}},
+    },
+    "version 5, planar": {"version": "5.1", "frames": 5, "channels": (1, 3)},
+    "version 5, fast": {"version": "5.2", "slices": 3, "flyback": 2, "volumes": 3, "channels": (1, 2), "strips": 4},
+    "version 5, slow": {"version": "2015", "slices": 3, "volumes": 1, "stack_mode": "slow", "big_tiff": True},
+    "version 5, repeats": {"version": "5.1", "slices": 3, "repeats": 2, "volumes": 1, "stack_mode": "slow"},
+    "version 5, averaged": {"version": "5.1", "frames": 6, "log_average_factor": 4, "channels": (1, 2)},
+    "version 5, in files": {
+        "version": "5.1", "slices": 3, "flyback": 1, "volumes": 4, "frames_per_file": 5, "channels": (1, 2),
+    },
+    "version 5, loop": {"version": "2016a", "frames": 3, "acquisitions": 2, "frames_per_file": 2},
+    "version 5, SI5": {"version": "5.0", "header_prefix": "SI5.", "channels": (1, 2), "slices": 2, "volumes": 2},
+    "version 5, SI": {"version": "5.0", "header_prefix": "SI.", "channels": (1, 2)},
+    "version 5, triggers": {
+        "version": "5.2", "frames": 4, "aux_triggers": {2: {0: [0.1, 0.2]}}, "i2c": {3: [(1.5, b"\xff\x00")]},
+    },
+    "version 4, planar": {"version": "4.2", "frames": 5, "channels": (1, 2), "channel_save_form": "column"},
+    "version 4, averaged": {"version": "4.2", "frames": 5, "log_average_factor": 2},
+    "version 4, fast": {"version": "4.2", "slices": 3, "flyback": 2, "volumes": 3, "channels": (1, 4)},
+    "version 4, slow": {"version": "4.2", "slices": 3, "repeats": 4, "log_average_factor": 2, "volumes": 1,
+        "stack_mode": "slow", "channels": (1, 2)},
+    "version 4, in files": {"version": "4.2", "slices": 3, "volumes": 4, "frames_per_file": 5},
+    "version 4, SI4": {"version": "4.2", "header_prefix": "SI4.", "channels": (2,), "block_style": "underscores"},
+    "version 4, SI5": {"version": "4.2", "header_prefix": "scanimage.SI5.", "slices": 2, "volumes": 2},
+    "version 3.8, planar": {"version": "3.8", "frames": 5, "channels": (1, 3)},
+    "version 3.8, trailing": {"version": "3.8", "frames": 5, "trailing_bytes": 1000},
+    "version 3.8, averaged": {"version": "3.8", "frames": 5, "log_average_factor": 3, "channels": (1, 2)},
+    "version 3.8, in files": {"version": "3.8", "frames": 5, "frames_per_file": 2, "channels": (1, 2)},
+    "version 3.8, stack": {"version": "3.8", "slices": 4, "volumes": 1, "stack_mode": "slow", "channels": (1, 2)},
+    "version 3.8, frames": {"version": "3.8", "slices": 3, "repeats": 2, "volumes": 1, "stack_mode": "slow",
+        "channels": (1, 2, 4), "frames_per_file": 4},
+    "version 3.8, averaged stack": {"version": "3.8", "slices": 3, "repeats": 6, "log_average_factor": 3, "volumes": 1,
+        "stack_mode": "slow"},
+    "saved again": {"saved_again": True, "frames": 5, "channels": (1, 2), "strips": 4, "trailing_bytes": 333},
+    "saved again, volumes": {"saved_again": True, "slices": 3, "flyback": 2, "volumes": 3, "frames_per_file": 4},
+    "saved again, JSON": {"saved_again": True, "json_header": True, "frames": 4, "trailing_bytes": 5},
+    "saved again, version 5": {"saved_again": True, "version": "5.1", "slices": 2, "volumes": 2},
     "triggers": {"frames": 5, "aux_triggers": {2: {0: [0.1, 0.2], 3: [0.3]}}, "i2c": {1: [(0.25, b"\x01\xff")]}},
     "strips": {"frames": 3, "strips": 5, "height": 33},
     "strips, volumes": {"slices": 2, "volumes": 3, "strips": 4, "channels": (1, 2)},
@@ -72,69 +125,32 @@ MODES = {
 }  # fmt: skip
 
 
-def repeats_of(recording: ScanImageRecording) -> int:
-    """Logged frames per slice that a reader must choose among."""
-    volumetric = recording.is_stack and len(recording.slice_z_um) > 1
-    return recording.repeats // recording.log_average_factor if volumetric else 1
-
-
-def check(rec: galvo.Recording, truth: ScanImageRecording, repeat=None) -> None:
-    expected = truth.expected(slice_repeats=repeat)
-    assert rec.shape == expected.shape
-    assert rec.dtype == expected.dtype
-    np.testing.assert_array_equal(rec[...], expected)
-    np.testing.assert_array_equal(rec[-1], expected[-1])
-    np.testing.assert_array_equal(rec.timestamps, truth.expected_timestamps(slice_repeats=repeat))
-    if repeat != "mean":
-        table = rec.frame_table()
-        numbers = truth.expected_frame_numbers(slice_repeats=repeat)
-        per_frame = np.broadcast_to(numbers[:, None], rec.shape[:3])
-        np.testing.assert_array_equal(table["frame_number"].reshape(rec.shape[:3]), per_frame)
-        frames = truth.page_table(slice_repeats=repeat) // len(truth.channels)
-        for column, name in (
-            ("acquisition_number", "acquisition_number"),
-            ("frame_number_in_acquisition", "acquisition_frame_number"),
-            ("end_of_acquisition", "end_of_acquisition"),
-            ("end_of_acquisition_mode", "end_of_mode"),
-            ("timestamp_s", "timestamp_s"),
-        ):
-            want = getattr(truth.timeline, name)[frames]
-            np.testing.assert_array_equal(table[column].reshape(rec.shape[:3]), want, err_msg=column)
-    np.testing.assert_array_equal(rec.z_um, truth.expected_z_um())
-    assert rec.channel_names == truth.expected_channel_names
-    times = repeats_of(truth) if repeat == "interleave" else 1
-    assert rec.frame_rate_hz == pytest.approx(truth.expected_frame_rate_hz * times, rel=1e-5)
-    assert rec.pixel_size_um == pytest.approx(truth.pixel_size_um, rel=1e-5)
-    shown = math.prod(rec.shape[:3]) * (repeats_of(truth) if repeat == "mean" else 1)
-    assert shown + sum(entry.page_count for entry in rec.left_out) == truth.page_count
-
-
 @pytest.mark.parametrize("walk", [False, True], ids=["predicted", "walked"])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_mode(tmp_path, mode, walk, open_warned):
+def test_a_mode(tmp_path, mode, walk, open_warned, check_recording):
     truth = ScanImageRecording(**MODES[mode])
     paths = truth.write(tmp_path)
-    if repeats_of(truth) == 1:
+    if truth.logged_repeats == 1:
         # any file of a series opens all of it, without a warning
         with galvo.open(paths[len(paths) // 2], walk=walk) as rec:
             assert [str(path) for path in rec.files] == sorted(map(str, paths)) or truth.file_per_channel
             assert len(rec.files) == len(paths)
-            check(rec, truth)
+            check_recording(rec, truth)
         return
     with pytest.raises(OptionError, match="slice_repeats"):
         galvo.open(paths[0], walk=walk)
-    for repeat in (*range(repeats_of(truth)), "mean"):
+    for repeat in (*range(truth.logged_repeats), "mean"):
         with galvo.open(paths[-1], walk=walk, slice_repeats=repeat) as rec:
-            check(rec, truth, repeat)
+            check_recording(rec, truth, repeat)
     with open_warned(paths[-1], "uneven", walk=walk, slice_repeats="interleave") as rec:
-        check(rec, truth, "interleave")
+        check_recording(rec, truth, "interleave")
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if MODES[mode].get("frames_per_file")])
 def test_parts_of_a_series_in_files(tmp_path, mode):
     truth = ScanImageRecording(**MODES[mode])
     paths = truth.write(tmp_path)
-    options = {"slice_repeats": 1} if repeats_of(truth) > 1 else {}
+    options = {"slice_repeats": 1} if truth.logged_repeats > 1 else {}
     expected = truth.expected(slice_repeats=options.get("slice_repeats"))
     with galvo.open(paths[0], **options) as rec:
         for key in (
@@ -145,9 +161,8 @@ def test_parts_of_a_series_in_files(tmp_path, mode):
         ):
             np.testing.assert_array_equal(rec[key], expected[key])
         lazy = rec.isel(t=slice(1, None))
-        np.testing.assert_array_equal(
-            lazy.timestamps, truth.expected_timestamps(slice_repeats=options.get("slice_repeats"))[1:]
-        )
+        times = truth.expected_timestamps(slice_repeats=options.get("slice_repeats"))
+        np.testing.assert_array_equal(lazy.timestamps, None if times is None else times[1:])
 
 
 @pytest.mark.parametrize(
@@ -211,22 +226,22 @@ def test_a_repeat_that_is_not_there_is_refused(tmp_path, wrong):
         ({"slices": 3, "volumes": 2, "channels": (1, 2, 3), "file_per_channel": True}, 1, 8),
     ],
 )
-def test_an_incomplete_end_is_left_out_and_counted(tmp_path, mode, drop, left, open_warned):
+def test_an_incomplete_end_is_left_out_and_counted(tmp_path, mode, drop, left, open_warned, check_recording):
     truth = ScanImageRecording(**mode, drop_pages=drop)
     paths = truth.write(tmp_path)
     whole = (truth.volumes if truth.is_stack else truth.frames) - 1
     announced = rf": {whole} (volumes|frames) are .* announces {whole + 1}"
     # without a stack the header announces frames by framesPerSlice
     with open_warned(paths[0], f": {left} pages make no whole", announced) as rec:
-        check(rec, truth)
+        check_recording(rec, truth)
         counted = {entry.what: entry.page_count for entry in rec.left_out}
         assert counted["incomplete volume" if truth.is_stack else "incomplete frame"] == left
 
 
-def test_more_than_announced_is_shown(tmp_path):
+def test_more_than_announced_is_shown(tmp_path, check_recording):
     truth = ScanImageRecording(slices=3, volumes=3, extra_pages=3)
     with galvo.open(truth.write(tmp_path)[0]) as rec:
-        check(rec, truth)
+        check_recording(rec, truth)
         assert len(rec) == 4
 
 
@@ -307,3 +322,59 @@ def test_json_says_the_same_as_lines(tmp_path):
         with rec:
             found.append((rec.shape, rec.metadata.start_time, rec.channel_names, rec.frame_table().tolist()))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("extra", "warned"),
+    [
+        ({"SI.hScan2D.logAverageFactor": "2"}, ["page 1 counts as frame 2, .* make it frame 3$"]),
+        (
+            {"SI.hChannels.channelSave": "[1 2]"},
+            ["page 2 counts as frame 3, but 2 channels .* make it frame 2$", "announces 8"],
+        ),
+        ({"SI.hRoiManager.linesPerFrame": "100"}, ["pages have 32 x 24 pixels, the header says 100 lines of 24$"]),
+        ({"SI.hRoiManager.pixelsPerLine": "25"}, ["pages have 32 x 24 pixels, the header says 32 lines of 25$"]),
+        # line averaging
+        ({"SI.hRoiManager.linesPerFrame": "128"}, []),
+        ({"SI.hRoiManager.linesPerFrame": "100", "SI.hRoiManager.mroiEnable": "true"}, []),
+        ({"SI.hRoiManager.linesPerFrame": "[]", "SI.hRoiManager.pixelsPerLine": "25"}, []),
+    ],
+)
+def test_identities_that_do_not_hold_are_warnings_with_both_numbers(tmp_path, open_warned, extra, warned):
+    # the rate is left out: the times would contradict it too
+    truth = ScanImageRecording(frames=8, extra_header=extra, omit_header=("SI.hRoiManager.scanFrameRate",))
+    (path,) = truth.write(tmp_path)
+    with open_warned(path, *warned) as rec:
+        np.testing.assert_array_equal(rec[:, 0, 0], truth.expected_pages()[:: rec.shape[1]])
+
+
+def test_a_volume_rate_that_is_not_the_frame_rates_share_is_a_warning(tmp_path, open_warned):
+    extra = {"SI.hRoiManager.scanVolumeRate": "6.2"}
+    (path,) = ScanImageRecording(slices=3, flyback=2, volumes=1, extra_header=extra).write(tmp_path)
+    with open_warned(path, "says 6.2 volumes a second, but its frame rate makes 6 of 5 frames$") as rec:
+        assert rec.frame_rate_hz == 6.2
+
+
+@pytest.mark.parametrize("slice_repeats", [0, 1, "interleave", "mean"])
+@pytest.mark.filterwarnings("ignore::galvo.errors.GalvoWarning")
+def test_events_follow_a_selection(tmp_path, slice_repeats):
+    triggers = {frame: {frame % 4: [frame / 32]} for frame in range(30)}
+    truth = ScanImageRecording(slices=2, repeats=2, flyback=1, volumes=6, channels=(1, 2), aux_triggers=triggers)
+    every = truth.expected_events(slice_repeats=slice_repeats)
+    assert len(every) == 30
+    with galvo.open(truth.write(tmp_path)[0], slice_repeats=slice_repeats) as rec:
+        part = rec.isel(t=[4, 1, 4], c=1, z=[1])
+        wanted = [
+            (position, 0 if z == 1 else -1, kind, time)
+            for position, own in enumerate([4, 1, 4])
+            for t, z, kind, time, _ in every
+            if t == own
+        ]
+        assert part.events()[["t", "z", "kind", "time_s"]].tolist() == wanted
+        assert rec.isel(t=slice(0, 0)).events().size == 0
+
+
+def test_a_recording_without_events_has_an_empty_table():
+    table = galvo.open(np.zeros((3, 4, 5), np.int16)).events()
+    assert table.shape == (0,)
+    assert table.dtype.names == ("t", "z", "kind", "time_s", "data_nbytes", "data")

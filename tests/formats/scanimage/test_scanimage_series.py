@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import galvo
+from galvo.core.source import FileSource
 from galvo.errors import FormatError, GalvoError, GalvoWarning, Malformed, Truncated
 from galvo.testing.scanimage import ScanImageRecording
 
@@ -52,6 +53,16 @@ def test_a_gap_of_a_whole_acquisition(tmp_path, open_warned):
     paths[1].unlink()
     with open_warned(paths[0], "missing: rec_00002.tif$", "12 frames .* announces 16") as rec:
         np.testing.assert_array_equal(rec[...], np.delete(truth.expected(), range(4, 8), axis=0))
+
+
+def test_a_gap_of_a_whole_acquisition_in_parts(tmp_path, open_warned):
+    truth = ScanImageRecording(frames=4, acquisitions=4, frames_per_file=3, channels=(1, 2))
+    paths = truth.write(tmp_path)
+    for path in (paths[2], paths[3], paths[6]):
+        path.unlink()
+    missing = "missing: rec_00002_00001.tif, rec_00004_00001.tif$"
+    with open_warned(paths[0], missing, "9 frames .* announces 16") as rec:
+        np.testing.assert_array_equal(rec[...], np.delete(truth.expected(), [4, 5, 6, 7, 12, 13, 14], axis=0))
 
 
 def test_an_acquisition_of_a_slow_loop_that_was_cut_short(tmp_path):
@@ -204,3 +215,79 @@ def test_a_list_is_taken_in_its_order(tmp_path):
     paths = truth.write(tmp_path)
     with galvo.open(paths[::-1]) as rec:
         np.testing.assert_array_equal(rec[...], truth.expected()[[3, 4, 5, 0, 1, 2]])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "warned"),
+    [
+        ([1, 2, 9], "missing: rec_00001_00003.tif, .*_00007.tif and 1 more$"),
+        # dates, not counters: named in no time and no memory
+        ([20250423, 20250424], "missing: rec_00001_00001.tif, .*, rec_00001_00005.tif and 20250417 more$"),
+    ],
+)
+def test_long_gaps_are_named_by_their_beginning(tmp_path, open_warned, numbers, warned):
+    truth = ScanImageRecording(frames=3, frames_per_file=1)
+    for number, path in zip(numbers, truth.write(tmp_path / "made"), strict=False):
+        path.rename(tmp_path / f"rec_00001_{number:05d}.tif")
+    patterns = [warned] if len(numbers) == 3 else [warned, "announces 3"]
+    with open_warned(tmp_path / f"rec_00001_{numbers[0]:05d}.tif", *patterns) as rec:
+        np.testing.assert_array_equal(rec[...], truth.expected()[: len(numbers)])
+
+
+def test_one_file_alone_misses_none_of_those_beside_it(tmp_path, open_warned):
+    truth = ScanImageRecording(frames=6, frames_per_file=2)
+    paths = truth.write(tmp_path)
+    with open_warned(paths[2], "2 frames .* announces 6", series=False) as rec:
+        np.testing.assert_array_equal(rec[...], truth.expected()[4:])
+    paths[0].unlink()
+    with open_warned(paths[2], "missing: rec_00001_00001.tif", "announces 6") as rec:
+        assert names(rec) == ["rec_00001_00002.tif", "rec_00001_00003.tif"]
+
+
+def test_suffixes_in_any_case_are_one_series(tmp_path):
+    truth = ScanImageRecording(frames=6, frames_per_file=2)
+    paths = truth.write(tmp_path)
+    others = [paths[0], paths[1].rename(paths[1].with_suffix(".TIF")), paths[2].rename(paths[2].with_suffix(".Tif"))]
+    for path in (*others, tmp_path):
+        with galvo.open(path) as rec:
+            assert len(rec.files) == 3
+            np.testing.assert_array_equal(rec[...], truth.expected())
+
+
+@pytest.mark.parametrize("version", ["3.8", "4.2", "5.1"])
+def test_strangers_among_files_of_old_versions(tmp_path, version):
+    """3.x and 5.x state when they started; 4.x parts share the acquisition number of their names."""
+    settings = {"version": version, "frames_per_file": 2}
+    truth = ScanImageRecording(frames=6, **settings)
+    paths = truth.write(tmp_path)
+    other = ScanImageRecording(frames=8, epoch=LATER, **settings).write(tmp_path / "other")
+    if version == "4.2":
+        shutil.copy(other[3], tmp_path / "rec_00002_00001.tif")
+    else:
+        shutil.copy(other[3], tmp_path)
+    for path in paths:
+        with galvo.open(path) as rec:
+            assert [str(one) for one in rec.files] == [str(one) for one in paths]
+            np.testing.assert_array_equal(rec[...], truth.expected())
+
+
+def test_five_hundred_files_cost_five_hundred_beginnings(tmp_path, monkeypatch):
+    """Opening reads headers and samples of pages, a constant number a file."""
+    truth = ScanImageRecording(height=64, width=64, frames=5000, frames_per_file=10)
+    paths = truth.write(tmp_path)
+    assert len(paths) == 500
+    read = []
+    read_upto = FileSource.read_upto
+
+    def counted(source, file, offset, nbytes):
+        data = read_upto(source, file, offset, nbytes)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(FileSource, "read_upto", counted)
+    with galvo.open(paths[250]) as rec:
+        assert len(rec.files) == 500
+        assert len(read) < 40 * 500
+        assert sum(read) < 16_384 * 500
+        np.testing.assert_array_equal(rec[4321], truth.expected_pages(4321, 4322)[:, None])
+        np.testing.assert_array_equal(rec.timestamps, truth.expected_timestamps())

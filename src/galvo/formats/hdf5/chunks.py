@@ -55,6 +55,10 @@ class ChunkPages:
         """Offset and nbytes; an offset of -1 was never written."""
         return self._table().locate(page, segment)
 
+    def locate_first(self, page: int) -> tuple[int, int]:
+        """Offset and nbytes of the first chunk of one page."""
+        return self._table().locate_first(page)
+
     def text(self, page: Int64) -> tuple[Int64, Int64]:
         """Chunks have no texts."""
         return np.zeros(page.shape, np.int64), np.zeros(page.shape, np.int64)

@@ -6,12 +6,14 @@ Byte layout, TIFF_FORMAT_VERSION 3 and 4 (ScanImage BigTIFF specification; confi
     24   u32 n0, u32 n1                       32  n0 bytes header text, n1 bytes ROI groups (JSON), NULs counted
     then pages at a constant stride: IFD of 18 tags, reserved ImageDescription (2000 characters), pixels
 
-Older files carry the header in each ImageDescription (5.x: ``scanimage.SI.``; 3.x: ``state.``); files that another
-program saved again may keep it in tag 305 only.
+Older files are classic TIFF and carry the header in each ImageDescription: 5.x behind the frame's block
+(``scanimage.SI.``), with the ROI groups and their length at the end of the file; 4.x likewise (``scanimage.SI4.``); 3.x
+alone (``state.``). Files that another program saved again may keep it in tag 305 only.
 
-`static` finds the texts, `header` looks keys up in them and `literal` parses their values, `timeline` says which page
-is which (channel, plane, volume, flyback), `series` finds the files of one recording, `facts` scans what each page
-says of its frame. Multi-ROI pages are opened as they were packed.
+`static` finds the texts, `header` looks keys up in them and `literal` parses their values; `timeline` is the cycle in
+which pages repeat, `stacks` and `older` read it from the header; `series` finds the files of one recording, `streams`
+cuts their pages into volumes; `facts` scans what each page says of its frame, `events` what it lists besides; `checks`
+holds the identities that warn, `describe` the metadata. Multi-ROI pages are opened as they were packed.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from galvo.core.index import Int64
 from galvo.core.read import IndexedReader, worker_count
 from galvo.errors import ReadError, Truncated
 
-__all__ = ["ScanImageFacts", "parse_json", "scan_pages"]
+__all__ = ["TEXT_BYTES", "parse_json", "scan_pages"]
 
 # column: key in the text; counters are whole numbers, -1 where the page has none
 _COUNTERS = {
@@ -38,7 +39,8 @@ _FLAGS = {
     "dc_overvoltage": b"dcOverVoltage",
 }
 _KEYS = _COUNTERS | _TIMES | _FLAGS
-_TEXT_BYTES = 65536
+TEXT_BYTES = 65536
+"""A page's text is looked at as far as this."""
 
 
 def scan_pages(reader: IndexedReader, page: Int64, names: tuple[str, ...] = tuple(_KEYS)) -> dict[str, NDArray[Any]]:
@@ -62,14 +64,16 @@ def scan_pages(reader: IndexedReader, page: Int64, names: tuple[str, ...] = tupl
     for file, where, local in reader.index.split_by_file(page):
         reader.prove_pages(file, local)
         offset, nbytes = reader.index.runs[file].text(local)
-        if nbytes.any() and reader.source.read_upto(file, int(offset[0]), 1) == b"{":
+        start = reader.source.read_upto(file, int(offset[0]), min(int(nbytes[0]), TEXT_BYTES)) if nbytes.any() else b""
+        if start.startswith(b"{"):
             values[where] = _scan_json(reader, file, offset, nbytes, keys)
             continue
         with reader.source.lease((file,)) as descriptors:
             descriptor = np.full(local.shape, descriptors[file], np.int64)
-            sizes = np.minimum(nbytes, _TEXT_BYTES)
+            sizes = np.minimum(nbytes, TEXT_BYTES)
             workers = worker_count(512 * local.size)
-            found, (failed, kind, value) = native.scan_text(descriptor, offset, sizes, keys, workers)
+            spelled = _as_spelled(keys, start)
+            found, (failed, kind, value) = native.scan_text(descriptor, offset, sizes, spelled, workers)
         if failed >= 0:
             path = reader.source.paths[file]
             if kind == 1:
@@ -86,6 +90,12 @@ def scan_pages(reader: IndexedReader, page: Int64, names: tuple[str, ...] = tupl
     return columns
 
 
+def _as_spelled(keys: list[bytes], text: bytes) -> list[bytes]:
+    """Keys as the page's text writes them: some old versions end each name with an underscore."""
+    spelled = set(re.findall(rb"^(\w+_)[ \t]*=", text, re.MULTILINE))
+    return [key + b"_" if key + b"_" in spelled else key for key in keys]
+
+
 def _scan_json(
     reader: IndexedReader, file: int, offset: Int64, nbytes: Int64, keys: Sequence[bytes]
 ) -> NDArray[np.float64]:
@@ -93,9 +103,9 @@ def _scan_json(
     names = [key.decode() for key in keys]
     values = np.full((offset.size, len(names)), np.nan)
     for row, (at, size) in enumerate(zip(offset.tolist(), nbytes.tolist(), strict=True)):
-        block = parse_json(reader.source.read(file, at, min(size, _TEXT_BYTES)))
+        block = parse_json(reader.source.read(file, at, min(size, TEXT_BYTES)))
         for column, name in enumerate(names):
-            value = block.get(name)
+            value = block.get(name, block.get(f"{name}_"))
             if isinstance(value, int | float):
                 values[row, column] = value
     return values
@@ -108,19 +118,3 @@ def parse_json(text: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return block if isinstance(block, dict) else {}
-
-
-class ScanImageFacts:
-    """Frame facts of a ScanImage recording.
-
-    Parameters
-    ----------
-    reader : IndexedReader
-    """
-
-    def __init__(self, reader: IndexedReader) -> None:
-        self._reader = reader
-
-    def read(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
-        """Columns of the frames at (t, c, z)."""
-        return scan_pages(self._reader, self._reader.index.order.page(t, c, z))

@@ -19,6 +19,7 @@ _MOST = 2**31
 
 
 _START = re.compile(r"(?:^|[\r\n])(?:scanimage\.)?SI[45]?\.[A-Za-z][\w.]*\s*=|^state\.\w|^\s*\{\s*\"SI\"\s*:")
+_PREFIX = re.compile(r"^(scanimage\.)?(SI[45]?)\.[A-Za-z]", re.MULTILINE)
 
 
 def is_header(text: str) -> bool:
@@ -38,7 +39,8 @@ class Header(Mapping[str, Any]):
 
     Notes
     -----
-    Keys of 5.x files are given without their leading ``scanimage.``.
+    Keys are given without the ``scanimage.`` that 4.x and 5.x put before them. ``SI.`` in a key that is asked for
+    also stands for the ``SI4.`` or ``SI5.`` of a header that is written so.
     """
 
     def __init__(self, text: str, path: str | None = None) -> None:
@@ -88,9 +90,15 @@ class Header(Mapping[str, Any]):
         return flat
 
     @cached_property
-    def _prefix(self) -> str:
-        """What 5.x writes before each key."""
-        return "scanimage." if self.text.startswith("scanimage.SI") or "\nscanimage.SI" in self.text else ""
+    def _prefix(self) -> tuple[str, str]:
+        """What is written before each key: ``scanimage.`` or nothing, and ``SI``, ``SI4`` or ``SI5``."""
+        match = _PREFIX.search(self.text)
+        return (match[1] or "", match[2]) if match else ("", "SI")
+
+    @property
+    def family(self) -> str:
+        """First part of the keys: "state", "SI", "SI4" or "SI5"."""
+        return {"state": "state", "json": "SI"}.get(self.flavour) or self._prefix[1]
 
     def _find(self, key: str) -> str | None:
         """The text of a key's value."""
@@ -98,7 +106,11 @@ class Header(Mapping[str, Any]):
             where = self._lines.get(key)
             return None if where is None else self.text[where[0] : where[1]]
         # A search per key, not an index of lines: users' properties make texts of 100 MB.
-        mark = f"{self._prefix}{key} ="
+        before, family = self._prefix
+        if key.startswith("SI."):
+            mark = f"{before}{family}{key[2:]} ="
+        else:
+            mark = f"{before}{key} =" if key.startswith(family + ".") else f"{key} ="
         at = 0 if self.text.startswith(mark) else self.text.find("\n" + mark) + 1
         if not at and not self.text.startswith(mark):
             return None
@@ -142,6 +154,11 @@ class Header(Mapping[str, Any]):
         """A finite or infinite number, or None where the key is absent, empty or no number."""
         values = self.numbers(key)
         return values[0] if len(values) == 1 else None
+
+    def positive(self, key: str) -> float | None:
+        """A finite number above 0, or None."""
+        value = self.number(key)
+        return value if value is not None and math.isfinite(value) and value > 0 else None
 
     def count(self, key: str) -> int | None:
         """A positive whole number, or None; more than could be counted in a file is None too."""

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from galvo.core.axes import Shape
 from galvo.core.index import PageOrder, first_pages
-from galvo.core.metadata import LeftOut, Metadata
+from galvo.core.metadata import LeftOut
 from galvo.core.read import IndexedReader, Reader
 from galvo.core.recording import Damage, Recording
 from galvo.core.source import FileSource
 from galvo.errors import Malformed, OptionError, Unsupported, warn
-from galvo.formats.scanimage.facts import ScanImageFacts, scan_pages
+from galvo.formats.scanimage.checks import check_geometry, check_numbers, check_rate, check_volume_rate
+from galvo.formats.scanimage.describe import describe
+from galvo.formats.scanimage.events import CyclePages, ScanImageFacts
+from galvo.formats.scanimage.facts import scan_pages
 from galvo.formats.scanimage.repeats import MeanOfRepeats
-from galvo.formats.scanimage.series import SeriesName, parse_name, start_of_mode, warn_of_gaps
-from galvo.formats.scanimage.static import StaticTexts, read_static
+from galvo.formats.scanimage.series import SeriesName, parse_name, warn_of_gaps
+from galvo.formats.scanimage.stacks import read_timeline
+from galvo.formats.scanimage.static import StaticTexts, read_static, text_behind_pages
 from galvo.formats.scanimage.streams import FileStart, Volumes, cut_volumes, page_order
-from galvo.formats.scanimage.timeline import Timeline, read_timeline
+from galvo.formats.scanimage.timeline import Timeline
 from galvo.formats.tiff.layout import PageLayout
 from galvo.formats.tiff.pages import TiffPages, find_pages
 from galvo.formats.tiff.reader import frame_index
 from galvo.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["open_scanimage"]
-
-_RATE_TOLERANCE = 0.02
 
 SliceRepeats = int | Literal["interleave", "mean"] | None
 
@@ -106,7 +107,17 @@ def _find(source: FileSource, limits: Limits, walk: bool, damaged: str) -> _Foun
     if layout is None or layout.samples > 1:
         raise Unsupported("ScanImage pages with several samples", path=source.paths[0])
     texts = read_static(source, 0, pages[0].first, limits)
+    if not texts.roi:
+        order, end = pages[0].header.order, _end_of_pages(pages[0], layout)
+        texts = replace(texts, roi=text_behind_pages(source, 0, order, end, limits))
     return _Found(source, tuple(pages), layout, texts, read_timeline(texts.header, source.paths[0]))
+
+
+def _end_of_pages(pages: TiffPages, layout: PageLayout) -> int:
+    """Where the last page's pixels and text end."""
+    last = np.array([pages.run.count - 1], np.int64)
+    parts = (pages.run.locate(last, np.array([layout.segment_count - 1], np.int64)), pages.run.text(last))
+    return max(int(offset[0] + nbytes[0]) for offset, nbytes in parts)
 
 
 def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) -> Recording:
@@ -118,7 +129,7 @@ def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) ->
     if any(name is not None and name.channel is not None for name in names):
         timeline, found, trimmed = _by_channel(names, found)
         channel_files, channels = timeline.channel_count, 1
-    starts = _file_starts(found, names)[: len(source.paths) // channel_files]
+    starts = _file_starts(found, names, channels)[: len(source.paths) // channel_files]
     volumes = cut_volumes(starts, timeline, channels, path)
     leftover = volumes.leftover_count * channel_files + trimmed
     per_channel = sum(start.page_count for start in starts)
@@ -130,16 +141,34 @@ def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) ->
         z += timeline.flyback
     index = frame_index(found.pages, found.layout, (t, timeline.channel_count, z), order)
     reader = IndexedReader(source, index)
-    facts = ScanImageFacts(reader)
+    cycle = CyclePages.of(
+        timeline.slices, timeline.repeats, timeline.flyback, channels, repeat=repeat, keep_flyback=keep_flyback
+    )
+    facts = ScanImageFacts(reader, cycle)
     shown: Reader = reader
     if slice_repeats == "mean" and timeline.repeats > 1:
         shown = MeanOfRepeats(reader, timeline.repeats)
-        facts = ScanImageFacts(_first_repeats(reader, timeline.repeats))
+        cycle = CyclePages.of(
+            timeline.slices, timeline.repeats, timeline.flyback, channels, repeat=0, keep_flyback=False
+        )
+        facts = ScanImageFacts(_first_repeats(reader, timeline.repeats), cycle)
     left_out = _left_out(found, volumes, leftover, repeat, keep_flyback, slice_repeats)
     damage = [entry for one in found.pages for entry in one.damage]
     _warn_of_series(found, volumes, leftover, damage)
-    metadata = _metadata(found, keep_flyback, slice_repeats)
-    _check_rate(reader, metadata, found.timeline, volumes, path)
+    interleaved = slice_repeats == "interleave" and timeline.repeats > 1
+    if interleaved:
+        warn(f"{path}: repeats of a slice are interleaved in T; their times are uneven")
+    metadata = describe(
+        found.texts,
+        found.timeline,
+        found.layout,
+        found.pages[0].first.description,
+        keep_flyback=keep_flyback,
+        interleaved=interleaved,
+    )
+    check_geometry(found.texts.header, found.layout.height, found.layout.width, path)
+    check_volume_rate(found.texts.header, found.timeline, path)
+    check_rate(reader, metadata.frame_rate_hz, found.timeline, volumes.first_count, path)
     return Recording(shown, metadata, files=source.paths, facts=facts, left_out=left_out, damage=damage)
 
 
@@ -197,8 +226,8 @@ def _by_channel(names: Sequence[SeriesName | None], found: _Found) -> tuple[Time
     return timeline, replace(found, pages=pages, timeline=timeline), int(counts.sum()) - sum(least)
 
 
-def _file_starts(found: _Found, names: Sequence[SeriesName | None]) -> list[FileStart]:
-    """What the first page of each file says of its place."""
+def _file_starts(found: _Found, names: Sequence[SeriesName | None], channels: int) -> list[FileStart]:
+    """What the first page of each file says of its place; pages between are compared with it."""
     timeline = found.timeline
     probe = IndexedReader(
         found.source,
@@ -206,13 +235,15 @@ def _file_starts(found: _Found, names: Sequence[SeriesName | None]) -> list[File
     )
     keys = ("frame_number", "acquisition_number", "frame_number_in_acquisition")
     columns = scan_pages(probe, probe.index.first_page[:-1], keys)
+    check_numbers(probe, columns["frame_number"].tolist(), timeline, channels)
     starts = []
     for file, (one, name) in enumerate(zip(found.pages, names, strict=True)):
         numbers = [int(columns[key][file]) for key in keys]
         if numbers[0] >= 0:
             # the first acquired frame of an averaged page
             numbers[0] -= timeline.average - 1
-        begins = name is not None and name.part in (None, 1)
+        # 3.x counts the parts of an acquisition where others count acquisitions
+        begins = name is not None and name.part in (None, 1) and found.texts.header.flavour != "state"
         starts.append(FileStart(numbers[0], numbers[1], numbers[2], one.run.count, begins))
     return starts
 
@@ -254,93 +285,3 @@ def _warn_of_series(found: _Found, volumes: Volumes, leftover: int, damage: Sequ
     announced = timeline.announced and timeline.announced * (acquisitions if looped else 1)
     if announced and volumes.start.size < announced and not damage:
         warn(f"{paths[0]}: {volumes.start.size} {unit} are in the files, the header announces {announced}")
-
-
-def _check_rate(
-    reader: IndexedReader, metadata: Metadata, timeline: Timeline, volumes: Volumes, path: str
-) -> None:
-    """Warn when the frames' own times contradict the header's rate."""
-    rate, t = metadata.frame_rate_hz, volumes.first_count
-    if rate is None or t < 2 or timeline.slow or not isinstance(reader.index.order.t, int):
-        return
-    ends = np.array([0, min(t, 100) - 1], np.int64)
-    zero = np.zeros(2, np.int64)
-    times = scan_pages(reader, reader.index.order.page(ends, zero, zero), ("timestamp_s",))["timestamp_s"]
-    elapsed = times[1] - times[0]
-    if not np.isfinite(elapsed) or elapsed <= 0:
-        return
-    measured = (ends[1] - ends[0]) / elapsed
-    if not math.isclose(measured, rate, rel_tol=_RATE_TOLERANCE):
-        warn(
-            f"{path}: the header says {rate:.6g} Hz, the first {ends[1] + 1} timestamps say {measured:.6g} Hz; "
-            "frame_rate_hz is the header's, timestamps are the frames' own"
-        )
-
-
-def _metadata(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) -> Metadata:
-    header, timeline, first = found.texts.header, found.timeline, found.pages[0].first
-    rate = timeline.volume_rate_hz if timeline.is_volumetric else timeline.frame_rate_hz
-    if slice_repeats == "interleave" and timeline.repeats > 1:
-        warn(f"{found.source.paths[0]}: repeats of a slice are interleaved in T; their times are uneven")
-        rate = rate and rate * timeline.repeats
-    depths = timeline.z_um
-    if depths is not None and keep_flyback:
-        depths = depths + (math.nan,) * timeline.flyback
-    texts = {"header": header.text}
-    if found.texts.roi:
-        texts["roi"] = found.texts.roi
-    if first.description and first.description != header.text:
-        texts["description"] = first.description
-    attributes: dict[str, Any] = {"tiff_format_version": found.texts.tiff_format_version}
-    for name, key in (("zoom", "SI.hRoiManager.scanZoomFactor"), ("scanner_type", "SI.hScan2D.scannerType")):
-        if key in header:
-            attributes[name] = header[key]
-    return Metadata(
-        format="scanimage",
-        version=_version(found),
-        channel_names=timeline.channel_names,
-        frame_rate_hz=rate,
-        pixel_size_um=_pixel_size(found),
-        z_um=depths,
-        start_time=_iso_time(start_of_mode(first.description)),
-        header=header,
-        texts=texts,
-        attributes=attributes,
-    )
-
-
-def _version(found: _Found) -> str | None:
-    header = found.texts.header
-    if header.flavour == "state":
-        version = header.get("state.software.version")
-        return None if version is None else str(version)
-    major, minor = header.get("SI.VERSION_MAJOR"), header.get("SI.VERSION_MINOR")
-    if major is None:
-        return None
-    return f"{major}.{minor}" if minor not in (None, "", []) else str(major)
-
-
-def _pixel_size(found: _Found) -> tuple[float, float] | None:
-    """From the corners of the field of view; several ROIs have sizes of their own."""
-    header = found.texts.header
-    if header.flag("SI.hRoiManager.mroiEnable"):
-        return None
-    corners = header.numbers("SI.hRoiManager.imagingFovUm")
-    if len(corners) != 8:
-        return None
-    points = np.array(corners).reshape(4, 2)
-    along_x, along_y = np.linalg.norm(points[1] - points[0]), np.linalg.norm(points[3] - points[0])
-    if not along_x > 0 or not along_y > 0:
-        return None
-    return float(along_y) / found.layout.height, float(along_x) / found.layout.width
-
-
-def _iso_time(epoch: str) -> str | None:
-    """``2025 4 24 16 43 57.206`` as ISO 8601."""
-    parts = epoch.split()
-    try:
-        year, month, day, hour, minute = (int(float(part)) for part in parts[:5])
-        seconds = float(parts[5])
-    except (ValueError, IndexError):
-        return None
-    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{seconds:06.3f}"

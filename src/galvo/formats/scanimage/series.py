@@ -2,7 +2,8 @@
 
 Names (scanimage spec 1.5): ``<stem>_<acquisition>[_<part>][_chn<channel>].tif``. A part counter exists where
 ``logFramesPerFile`` is finite; a loop goes on to the next acquisition number. Files are of one recording when their
-first pages name the same start (``epoch``) of the acquisition mode; names alone never merge two grabs.
+first pages name the same start (``epoch``; 3.x: ``triggerTimeString``) of the acquisition mode; names alone never merge
+two grabs. 3.x counts the parts of an acquisition (``framesPerFile``) in one counter: ``<stem>_<part>.tif``.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from galvo.errors import FormatError, GalvoError, warn
 from galvo.formats.scanimage.facts import parse_json
 from galvo.formats.scanimage.header import Header
 from galvo.formats.scanimage.static import read_static
-from galvo.formats.tiff.ifd import read_header, read_ifd
+from galvo.formats.tiff.ifd import Ifd, read_header, read_ifd
 from galvo.limits import DEFAULT_LIMITS
 
 __all__ = ["SeriesName", "find_series", "parse_name", "warn_of_gaps"]
 
 _NAME = re.compile(r"(?P<stem>.+?)_(?P<acquisition>\d{3,})(?:_(?P<part>\d{3,}))?(?:_chn?(?P<channel>\d+))?")
+
+_SHOWN_GAPS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,8 @@ def find_series(path: str) -> list[str]:
         return [path]
     header, start = own
     # without a stated start only the parts of one acquisition are known to belong together
-    looped = bool(start) and header.word("SI.acqState") == "loop"
+    in_parts = header.flavour == "state" and header.count("state.acq.framesPerFile") is not None
+    looped = bool(start) and (header.word("SI.acqState") == "loop" or in_parts)
     folder, suffix = Path(path).parent, Path(path).suffix.lower()
     members: list[tuple[tuple[int, int, int], str]] = []
     for entry in os.listdir(folder):
@@ -104,19 +108,27 @@ def _identity(path: str) -> tuple[Header, str] | None:
     try:
         first = read_ifd(source, 0, (tiff := read_header(source)), tiff.first_ifd, DEFAULT_LIMITS)
         header = read_static(source, 0, first, DEFAULT_LIMITS).header
-        return header, start_of_mode(first.description)
+        return header, _start(first)
     except FormatError:
         return None
     finally:
         source.close()
 
 
+def _start(first: Ifd) -> str:
+    """The start that a file's first page states; of 3.x files that were saved again, their Software."""
+    return start_of_mode(first.description or first.text(305))
+
+
 def start_of_mode(description: str) -> str:
-    """The epoch that a page's text states, "" where it states none."""
+    """When the acquisition mode started, as a page's text states it; "" where it states nothing."""
     if description.startswith("{"):
         epoch = parse_json(description.encode()).get("epoch")
         return " ".join(f"{part:.10g}" for part in epoch if isinstance(part, int | float)) if epoch else ""
-    match = re.search(r"^epoch\s*=\s*\[?([^\]\n]*)", description, re.MULTILINE)
+    if description.startswith("state."):
+        match = re.search(r"[\r\n]state\.internal\.triggerTimeString='?([^'\r\n]*)", description)
+    else:
+        match = re.search(r"^epoch_?[ \t]*=[ \t]*\[?([^\]\n]*)", description, re.MULTILINE)
     return " ".join(match[1].replace(",", " ").split()) if match else ""
 
 
@@ -125,7 +137,7 @@ def _belongs(path: str, start: str) -> bool:
     source = FileSource([path])
     try:
         first = read_ifd(source, 0, (tiff := read_header(source)), tiff.first_ifd, DEFAULT_LIMITS)
-        return start_of_mode(first.description) == start
+        return _start(first) == start
     except GalvoError:
         return True
     finally:
@@ -133,22 +145,38 @@ def _belongs(path: str, start: str) -> bool:
 
 
 def warn_of_gaps(paths: Sequence[str]) -> None:
-    """Warn of counters that are missing between the files of a series."""
+    """Warn of counters that are missing between the files of a series.
+
+    One file that was asked for alone does not miss those that lie beside it.
+    """
     names = [parse_name(path) for path in paths]
-    counters: dict[tuple[int | None, int | None], list[int]] = {}
+    # a counter of parts for each acquisition, and one of acquisitions (None)
+    counters: dict[tuple[int | None, int | None], set[int]] = {}
     for name in names:
         if name is None:
             return
-        group = (name.channel, None if name.part is None else name.acquisition)
-        counters.setdefault(group, []).append(name.acquisition if name.part is None else name.part)
-    missing: list[str] = []
+        counters.setdefault((name.channel, None), set()).add(name.acquisition)
+        if name.part is not None:
+            counters.setdefault((name.channel, name.acquisition), set()).add(name.part)
+    stem, in_parts = (names[0].stem, names[0].part is not None) if names[0] is not None else ("", False)
+    missing_count = 0
+    shown: list[str] = []
     for (channel, acquisition), found in counters.items():
         # parts count from 1; an acquisition counter starts where the user set it
-        first = min(found) if acquisition is None else 1
-        for counter in sorted(set(range(first, max(found))) - set(found)):
-            stem = names[0].stem if names[0] is not None else ""
-            number = f"{counter:05d}" if acquisition is None else f"{acquisition:05d}_{counter:05d}"
-            missing.append(f"{stem}_{number}" + ("" if channel is None else f"_chn{channel}") + Path(paths[0]).suffix)
-    if missing:
-        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        warn(f"{paths[0]}: files of the series are missing: {shown}")
+        before = min(found) if acquisition is None else 0
+        for counter in sorted(found):
+            # counters may be dates: the numbers between two of them are not listed all
+            gap = max(0, counter - before - 1)
+            missing_count += gap
+            for absent in range(before + 1, before + 1 + min(gap, _SHOWN_GAPS)):
+                number = f"{absent:05d}" if acquisition is None else f"{acquisition:05d}_{absent:05d}"
+                # of an acquisition in parts at least the first one is missing
+                number += "_00001" if acquisition is None and in_parts else ""
+                absentee = f"{stem}_{number}" + ("" if channel is None else f"_chn{channel}") + Path(paths[0]).suffix
+                if len(paths) == 1 and Path(paths[0]).with_name(absentee).exists():
+                    return
+                shown.append(absentee)
+            before = counter
+    if missing_count:
+        more = f" and {missing_count - _SHOWN_GAPS} more" if missing_count > _SHOWN_GAPS else ""
+        warn(f"{paths[0]}: files of the series are missing: {', '.join(shown[:_SHOWN_GAPS])}{more}")

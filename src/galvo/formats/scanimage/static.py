@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
@@ -11,10 +12,11 @@ from galvo.formats.scanimage.header import Header, is_header
 from galvo.formats.tiff.ifd import Ifd
 from galvo.limits import Limits
 
-__all__ = ["MAGIC_NUMBER", "StaticTexts", "read_static"]
+__all__ = ["MAGIC_NUMBER", "StaticTexts", "read_static", "text_behind_pages"]
 
 MAGIC_NUMBER = 117637889
 _START_CHARACTERS = 4096
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class StaticTexts:
     ----------
     header : Header
     roi : str
-        ROI groups as JSON text, "" where there is none.
+        ROI groups as the file keeps them (JSON from TIFF_FORMAT_VERSION 2 on), "" where there are none.
     tiff_format_version : int or None
         As the static block states it.
     """
@@ -75,6 +77,37 @@ def read_static(source: FileSource, file: int, first: Ifd, limits: Limits) -> St
     if is_header(description[:_START_CHARACTERS]):
         return StaticTexts(Header(description, path), "", None)
     raise Malformed("no ScanImage header", path=path, offset=first.offset)
+
+
+def text_behind_pages(source: FileSource, file: int, order: str, end: int, limits: Limits) -> str:
+    """The ROI groups that TIFF_FORMAT_VERSION 1 and 2 append: their text, then its length, u32, ends the file.
+
+    Parameters
+    ----------
+    source : FileSource
+    file : int
+    order : str
+        "<" or ">".
+    end : int
+        Where the pages end; the text lies behind.
+    limits : Limits
+
+    Returns
+    -------
+    str
+        "" where the file does not end so.
+    """
+    size = source.size(file)
+    if size - end <= 4:
+        return ""
+    nbytes = struct.unpack(order + "I", source.read(file, size - 4, 4))[0]
+    begin = size - 4 - nbytes
+    if not nbytes or begin < end:
+        return ""
+    limits.check("text_bytes", nbytes, path=source.paths[file], offset=size - 4)
+    text = _decode(source.read(file, begin, nbytes)).rstrip(" ")
+    # other programs leave bytes behind the pages too
+    return "" if _NO_TEXT.search(text) else text
 
 
 def _decode(data: bytes) -> str:
