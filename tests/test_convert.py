@@ -205,8 +205,8 @@ def test_an_open_recording_stays_open(scan, out):
 def test_a_verification_that_fails_is_an_error(recording, out, monkeypatch):
     from galvo.formats.hdf5 import sink
 
-    original = sink.Hdf5Sink.put
-    monkeypatch.setattr(sink.Hdf5Sink, "put", lambda self, index, block: original(self, index, block + 1))
+    original = sink.Hdf5Sink.encode
+    monkeypatch.setattr(sink.Hdf5Sink, "encode", lambda self, index, block: original(self, index, block + 1))
     with pytest.raises(DamagedData, match="differs from its source: pixels of 18 frames differ"):
         galvo.convert(recording, out, verify=True)
 

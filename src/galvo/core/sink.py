@@ -82,8 +82,11 @@ class Sink(Protocol):
     def reopen(self, file: PartialFile, plan: WritePlan) -> None:
         """Go on with an output that an earlier attempt laid out."""
 
-    def put(self, index: BlockIndex, block: NDArray[Any]) -> None:
-        """Write one block (T, C, Z, Y, X)."""
+    def encode(self, index: BlockIndex, block: NDArray[Any]) -> Any:
+        """A block (T, C, Z, Y, X) as it will be stored; made while the one before is being written."""
+
+    def put(self, index: BlockIndex, encoded: Any) -> None:
+        """Write what `encode` made of a block."""
 
     def finish(self, checksums: NDArray[np.uint32]) -> None:
         """Write what comes last, the blocks' CRC-32C among it, and let go of the file."""

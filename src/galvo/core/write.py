@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from galvo.core.atomic import partial_path, require_space, write_error
 from galvo.core.checksum import block_checksum
@@ -89,8 +88,8 @@ def _write_blocks(
             sink.begin(file, plan)
             file.commit(LAID_OUT, 0)
 
-    def put(number: int, block: NDArray[Any]) -> None:
-        sink.put(plan.blocks[number], block)
+    def put(number: int, encoded: Any) -> None:
+        sink.put(plan.blocks[number], encoded)
         file.commit(number, int(checksums[number]))
 
     def end() -> None:
@@ -104,12 +103,15 @@ def _write_blocks(
     for number in range(len(blocks), len(plan.blocks)):
         block = plan.recording[plan.blocks[number]]
         checksums[number] = block_checksum(block)
+        encoded, nbytes = sink.encode(plan.blocks[number], block), block.nbytes
+        del block
         running.result()
         if coming:
             done += coming
             progress(done, total)
-        coming = block.nbytes
-        running = writer.submit(put, number, block)
+        coming = nbytes
+        running = writer.submit(put, number, encoded)
+        del encoded
     running.result()
     if coming:
         progress(total, total)

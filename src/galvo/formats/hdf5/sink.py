@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 import h5py
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.blocks import BlockIndex
-from galvo.core.codec import deflate, fletcher32
+from galvo.core.codec import Codec
 from galvo.core.partial import PartialFile
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
@@ -28,7 +29,14 @@ __all__ = ["Hdf5Sink"]
 
 _CHUNK_BYTES = 64 << 10
 _MOST_CHUNK_BYTES = 1 << 32
-_COMPRESSIONS = ("none", "gzip")
+# compression: codec steps before the checksum, HDF5's number of the filter, level by default
+_COMPRESSIONS: dict[str, tuple[tuple[str, ...], int, int | None]] = {
+    "none": ((), 0, None),
+    "gzip": (("shuffle", "zlib"), h5py.h5z.FILTER_DEFLATE, 4),
+    "lzf": (("shuffle", "lzf"), h5py.h5z.FILTER_LZF, None),
+    "zstd": (("shuffle", "zstd"), 32015, 1),
+}
+_LEVELS = {"gzip": range(1, 10), "zstd": range(1, 23)}
 
 
 class Hdf5Sink:
@@ -36,24 +44,27 @@ class Hdf5Sink:
 
     Parameters
     ----------
-    compression : "none" or "gzip"
-        gzip shuffles bytes first, which is worth about a fifth on 16-bit pixels.
-    compression_level : int
-        1 (fast) to 9 (small), for gzip.
+    compression : "none", "gzip", "lzf" or "zstd"
+        All but "none" shuffle bytes first, which is worth about a fifth on 16-bit pixels.
+    compression_level : int, optional
+        1 (fast) to 9 (small) for gzip, 4 by default; 1 to 22 for zstd, 1 by default.
     fletcher32 : bool
         A checksum on every chunk, checked by every HDF5 reader.
     """
 
     def __init__(
-        self, compression: str | None = "none", compression_level: int = 4, fletcher32: bool = True
+        self, compression: str | None = "none", compression_level: int | None = None, fletcher32: bool = True
     ) -> None:
         self._compression = "none" if compression is None else compression
         if self._compression not in _COMPRESSIONS:
-            raise OptionError("unknown compression", found=repr(compression), expected=" or ".join(_COMPRESSIONS))
-        if not isinstance(compression_level, int) or not 1 <= compression_level <= 9:
-            raise OptionError("compression_level must be 1 to 9", found=repr(compression_level))
-        self._level = compression_level
-        self._fletcher32 = bool(fletcher32)
+            raise OptionError("unknown compression", found=repr(compression), expected=", ".join(_COMPRESSIONS))
+        steps, _, level = _COMPRESSIONS[self._compression]
+        levels = _LEVELS.get(self._compression, range(0))
+        if compression_level is not None and (type(compression_level) is not int or compression_level not in levels):
+            expected = f"{levels[0]} to {levels[-1]}" if levels else f"none, {self._compression} has no levels"
+            raise OptionError("no such compression_level", found=repr(compression_level), expected=expected)
+        self._level = level if compression_level is None else compression_level
+        self._codec = Codec((*steps, "fletcher32") if fletcher32 else steps)
 
     @property
     def compresses(self) -> bool:
@@ -118,64 +129,63 @@ class Hdf5Sink:
 
     def _create(self, file: Any) -> None:
         recording = self._plan.recording
-        datasets = [
-            file.create_dataset(
-                f"ch{number}",
-                self._lengths,
-                recording.dtype,
-                chunks=self._chunk,
-                compression="gzip" if self._compression == "gzip" else None,
-                compression_opts=self._level if self._compression == "gzip" else None,
-                shuffle=self._shuffles(recording.dtype),
-                fletcher32=self._fletcher32,
-            )
-            for number in range(1, recording.shape[1] + 1)
-        ]
+        datasets = [self._create_dataset(file, f"ch{number}") for number in range(1, recording.shape[1] + 1)]
         axes = "TZYX" if len(self._lengths) == 4 else "TYX"
         _describe(file, datasets, recording, axes)
         create_group(file, self._plan, axes)
 
-    def _shuffles(self, dtype: np.dtype[Any]) -> bool:
-        return self._compression == "gzip" and dtype.itemsize > 1
+    def _create_dataset(self, file: Any, name: str) -> Any:
+        """A dataset whose filters are those of the codec, whether or not this HDF5 has them: chunks come encoded."""
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_chunk(self._chunk)
+        plist.set_obj_track_times(False)
+        for step in self._codec.steps:
+            if step == "shuffle":
+                plist.set_shuffle()
+            elif step == "zlib":
+                plist.set_deflate(self._level)
+            elif step == "fletcher32":
+                plist.set_fletcher32()
+            else:
+                values = (self._level,) if self._level is not None else ()
+                plist.set_filter(_COMPRESSIONS[self._compression][1], h5py.h5z.FLAG_OPTIONAL, values)
+        kind = h5py.h5t.py_create(self._plan.recording.dtype, logical=True)
+        space = h5py.h5s.create_simple(self._lengths)
+        return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, plist))
 
-    def put(self, index: BlockIndex, block: NDArray[Any]) -> None:
-        """Write a block, whole chunks of it."""
-        t, c, z = index[:3]
-        jobs = [
-            (channel, plane, first)
-            for first in range(0, block.shape[0], self._multiple)
-            for channel in range(block.shape[1])
-            for plane in range(block.shape[2])
-        ]
+    def encode(self, index: BlockIndex, block: NDArray[Any]) -> list[bytes | memoryview]:
+        """The chunks of a block, in the order of `_corners`."""
+        workers = worker_count(block.nbytes)
 
-        def encoded(job: tuple[int, int, int]) -> bytes | memoryview:
-            channel, plane, first = job
+        def encoded(corner: tuple[int, int, int]) -> bytes | memoryview:
+            channel, plane, first = corner
             return self._encode(block[first : first + self._multiple, channel, plane])
 
-        workers = worker_count(block.nbytes) if self._compression != "none" else 1
-        with self._open("r+") as file, ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(workers) as pool:
+            return list((pool.map if workers > 1 else map)(encoded, self._corners(index)))
+
+    def _corners(self, index: BlockIndex) -> list[tuple[int, int, int]]:
+        """Channel, plane and first frame of each chunk of a block, relative to it."""
+        t, c, z = (part.stop - part.start for part in index[:3])
+        return list(product(range(c), range(z), range(0, t, self._multiple)))
+
+    def put(self, index: BlockIndex, encoded: list[bytes | memoryview]) -> None:
+        """Write the chunks of a block."""
+        t, c, z = index[:3]
+        with self._open("r+") as file:
             datasets = [file[f"ch{number}"].id for number in range(c.start + 1, c.stop + 1)]
-            chunks = pool.map(encoded, jobs) if workers > 1 else map(encoded, jobs)
-            for (channel, plane, first), data in zip(jobs, chunks, strict=True):
+            for (channel, plane, first), data in zip(self._corners(index), encoded, strict=True):
                 corner = (t.start + first, z.start + plane, 0, 0) if len(self._chunk) == 4 else (t.start + first, 0, 0)
                 datasets[channel].write_direct_chunk(corner, data)
             write_frames(file[GROUP], self._plan.recording, index)
 
     def _encode(self, frames: NDArray[Any]) -> bytes | memoryview:
-        """One chunk as HDF5 stores it: shuffle, deflate, Fletcher-32."""
+        """One chunk; frames beyond the end of T are zeros that no reader shows."""
         if frames.shape[0] < self._multiple:
             padded = np.zeros((self._multiple, *frames.shape[1:]), frames.dtype)
             padded[: frames.shape[0]] = frames
             frames = padded
-        pixels = np.ascontiguousarray(frames).reshape(-1).view(np.uint8)
-        if self._shuffles(frames.dtype):
-            pixels = np.ascontiguousarray(pixels.reshape(-1, frames.dtype.itemsize).T).reshape(-1)
-        data: bytes | memoryview = pixels.data
-        if self._compression == "gzip":
-            data = deflate(data, self._level)
-        if self._fletcher32:
-            return b"".join((data, fletcher32(data).to_bytes(4, "little")))
-        return data
+        return self._codec.encode(frames, self._level)
 
     def finish(self, checksums: NDArray[np.uint32]) -> None:
         """Write the checksums."""
