@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -20,8 +21,10 @@ from galvo.errors import DamagedData, OptionError
 __all__ = ["RAW", "Codec", "deflate", "fletcher32"]
 
 
-def _imagecodecs() -> Any:
-    return import_module("imagecodecs")
+@cache
+def _imagecodecs(function: str) -> Any:
+    """A function of imagecodecs, looked up once: the look-up takes a lock that a fork could leave held for ever."""
+    return getattr(import_module("imagecodecs"), function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class _Target:
 
 def _decompress(name: str) -> Callable[[Any, _Target], Any]:
     def step(data: Any, target: _Target) -> Any:
-        return getattr(_imagecodecs(), f"{name}_decode")(data, out=np.empty(target.nbytes, np.uint8))
+        return _imagecodecs(f"{name}_decode")(data, out=np.empty(target.nbytes, np.uint8))
 
     return step
 
@@ -67,17 +70,17 @@ def _view(data: Any, target: _Target) -> NDArray[Any]:
 
 def _undo_difference(data: Any, target: _Target) -> Any:
     # TIFF 6.0 section 14; differences run along X, sample by sample
-    return np.ascontiguousarray(_imagecodecs().delta_decode(_view(data, target), axis=target.x_axis)).view(np.uint8)
+    return np.ascontiguousarray(_imagecodecs("delta_decode")(_view(data, target), axis=target.x_axis)).view(np.uint8)
 
 
 def _undo_float_difference(data: Any, target: _Target) -> Any:
     # Adobe Photoshop TIFF Technical Note 3
-    decoded = _imagecodecs().floatpred_decode(_view(data, target), axis=target.x_axis)
+    decoded = _imagecodecs("floatpred_decode")(_view(data, target), axis=target.x_axis)
     return np.ascontiguousarray(decoded).view(np.uint8)
 
 
 def _reverse_bits(data: Any, target: _Target) -> Any:
-    return _imagecodecs().bitorder_decode(np.frombuffer(data, np.uint8).copy())
+    return _imagecodecs("bitorder_decode")(np.frombuffer(data, np.uint8).copy())
 
 
 _STEPS: dict[str, Callable[[Any, _Target], Any]] = {
@@ -87,6 +90,14 @@ _STEPS: dict[str, Callable[[Any, _Target], Any]] = {
     "difference": _undo_difference,
     "float-difference": _undo_float_difference,
     "reversed-bits": _reverse_bits,
+}
+
+_FUNCTIONS = {
+    **{name: f"{name}_decode" for name in ("zlib", "lzw", "packbits", "zstd", "lzma", "lzf")},
+    "fletcher32": "h5checksum_fletcher32",
+    "difference": "delta_decode",
+    "float-difference": "floatpred_decode",
+    "reversed-bits": "bitorder_decode",
 }
 
 # Greatest expansion of each, so that a claimed size is believed only if the bytes could hold it.
@@ -110,6 +121,9 @@ class Codec:
         for step in self.steps:
             if step not in _STEPS:
                 raise OptionError("unknown codec step", found=step, expected=f"one of {sorted(_STEPS)}")
+            if step in _FUNCTIONS:
+                # while opening, not in the threads that read
+                _imagecodecs(_FUNCTIONS[step])
 
     @property
     def is_raw(self) -> bool:
@@ -161,9 +175,9 @@ RAW = Codec()
 
 def deflate(data: bytes | memoryview, level: int) -> bytes:
     """`data` as a zlib stream (RFC 1950)."""
-    return bytes(_imagecodecs().zlib_encode(data, level=level))
+    return bytes(_imagecodecs("zlib_encode")(data, level=level))
 
 
 def fletcher32(data: bytes | memoryview) -> int:
     """Fletcher-32 checksum as HDF5 stores it behind a chunk."""
-    return int(_imagecodecs().h5checksum_fletcher32(data))
+    return int(_imagecodecs("h5checksum_fletcher32")(data))
