@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -20,8 +21,15 @@ from galvo.errors import DamagedData, OptionError
 __all__ = ["RAW", "Codec"]
 
 
-def _imagecodecs() -> Any:
-    return import_module("imagecodecs")
+@cache
+def _imagecodecs(function: str) -> Any:
+    """A function of imagecodecs, looked up once: the look-up takes a lock that a fork could leave held for ever."""
+    return getattr(import_module("imagecodecs"), function)
+
+
+def _fletcher32(data: Any) -> int:
+    """Fletcher-32 checksum as HDF5 stores it behind a chunk."""
+    return int(_imagecodecs("h5checksum_fletcher32")(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ class _Target:
 
 def _decompress(name: str) -> Callable[[Any, _Target], Any]:
     def step(data: Any, target: _Target) -> Any:
-        return getattr(_imagecodecs(), f"{name}_decode")(data, out=np.empty(target.nbytes, np.uint8))
+        return _imagecodecs(f"{name}_decode")(data, out=np.empty(target.nbytes, np.uint8))
 
     return step
 
@@ -67,17 +75,17 @@ def _view(data: Any, target: _Target) -> NDArray[Any]:
 
 def _undo_difference(data: Any, target: _Target) -> Any:
     # TIFF 6.0 section 14; differences run along X, sample by sample
-    return np.ascontiguousarray(_imagecodecs().delta_decode(_view(data, target), axis=target.x_axis)).view(np.uint8)
+    return np.ascontiguousarray(_imagecodecs("delta_decode")(_view(data, target), axis=target.x_axis)).view(np.uint8)
 
 
 def _undo_float_difference(data: Any, target: _Target) -> Any:
     # Adobe Photoshop TIFF Technical Note 3
-    decoded = _imagecodecs().floatpred_decode(_view(data, target), axis=target.x_axis)
+    decoded = _imagecodecs("floatpred_decode")(_view(data, target), axis=target.x_axis)
     return np.ascontiguousarray(decoded).view(np.uint8)
 
 
 def _reverse_bits(data: Any, target: _Target) -> Any:
-    return _imagecodecs().bitorder_decode(np.frombuffer(data, np.uint8).copy())
+    return _imagecodecs("bitorder_decode")(np.frombuffer(data, np.uint8).copy())
 
 
 _STEPS: dict[str, Callable[[Any, _Target], Any]] = {
@@ -91,7 +99,7 @@ _STEPS: dict[str, Callable[[Any, _Target], Any]] = {
 
 def _compress(name: str) -> Callable[[Any, int, int | None], Any]:
     def step(data: Any, itemsize: int, level: int | None) -> Any:
-        encode = getattr(_imagecodecs(), f"{name}_encode")
+        encode = _imagecodecs(f"{name}_encode")
         return encode(data) if level is None else encode(data, level=level)
 
     return step
@@ -99,7 +107,7 @@ def _compress(name: str) -> Callable[[Any, int, int | None], Any]:
 
 def _compress_lzf(data: Any, itemsize: int, level: int | None) -> Any:
     # liblzf gives up on what it cannot shrink unless there is room to grow
-    return _imagecodecs().lzf_encode(data, out=len(data) + len(data) // 16 + 64)
+    return _imagecodecs("lzf_encode")(data, out=len(data) + len(data) // 16 + 64)
 
 
 def _shuffle(data: Any, itemsize: int, level: int | None) -> Any:
@@ -116,6 +124,14 @@ _ENCODERS: dict[str, Callable[[Any, int, int | None], Any]] = {
     "lzf": _compress_lzf,
     "shuffle": _shuffle,
     "fletcher32": _append_fletcher32,
+}
+
+_FUNCTIONS = {
+    **{name: f"{name}_decode" for name in ("zlib", "lzw", "packbits", "zstd", "lzma", "lzf")},
+    "fletcher32": "h5checksum_fletcher32",
+    "difference": "delta_decode",
+    "float-difference": "floatpred_decode",
+    "reversed-bits": "bitorder_decode",
 }
 
 # Greatest expansion of each, so that a claimed size is believed only if the bytes could hold it.
@@ -139,6 +155,9 @@ class Codec:
         for step in self.steps:
             if step not in _STEPS:
                 raise OptionError("unknown codec step", found=step, expected=f"one of {sorted(_STEPS)}")
+            if step in _FUNCTIONS:
+                # while opening, not in the threads that read
+                _imagecodecs(_FUNCTIONS[step])
 
     @property
     def is_raw(self) -> bool:
@@ -210,8 +229,3 @@ class Codec:
 
 
 RAW = Codec()
-
-
-def _fletcher32(data: Any) -> int:
-    """Fletcher-32 checksum as HDF5 stores it behind a chunk."""
-    return int(_imagecodecs().h5checksum_fletcher32(data))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +20,12 @@ from galvo.limits import Limits
 
 __all__ = ["SkippedFilters", "chunk_index", "written_chunks"]
 
-# registered filter: codec step
 _MOST_SPARSE = 4 << 20
+# HDF5 file format specification: the smallest superblock, shuffle and fletcher32 as filters
+_SUPERBLOCK_BYTES = 48
+_SHUFFLE, _FLETCHER32, _CHECKSUM_BYTES = 2, 3, 4
+_SAME_SIZE = frozenset((_SHUFFLE, _FLETCHER32))
+# registered filter: codec step
 _FILTERS = {1: "zlib", 2: "shuffle", 3: "fletcher32", 32000: "lzf", 32015: "zstd"}
 
 
@@ -129,15 +134,65 @@ def written_chunks(dataset: Any, path: str, limits: Limits) -> NDArray[np.bool_]
     """Which chunks of a chunked dataset are in the file, on their grid; None when all are."""
     grid = tuple(-(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True))
     count = int(np.prod(grid, dtype=object))
-    if dataset.id.get_num_chunks() == count:
+    infos = _stored_chunks(dataset, path)
+    if len(infos) == count:
         return None
     _check_count(count, dataset.file.id.get_filesize(), path, limits)
     written = np.zeros(grid, np.bool_)
-    infos: list[Any] = []
-    dataset.id.chunk_iter(infos.append)
     for info in infos:
         written[tuple(at // chunk for at, chunk in zip(info.chunk_offset, dataset.chunks, strict=True))] = True
     return written
+
+
+def _stored_chunks(dataset: Any, path: str) -> list[Any]:
+    """Every chunk in the file as libhdf5 lists it, checked: libhdf5 believes any place and size, and crashes on some.
+
+    Raises
+    ------
+    Malformed
+        Chunks overlap, or have sizes that theirs cannot be.
+    Truncated
+        A chunk reaches beyond the end of the file.
+    """
+    infos: list[Any] = []
+    dataset.id.chunk_iter(infos.append)
+    plist, size = dataset.id.get_create_plist(), dataset.file.id.get_filesize()
+    filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
+    whole = math.prod(dataset.chunks) * dataset.id.get_type().get_size()
+    start, nbytes, mask = np.array(
+        [(info.byte_offset, info.size, info.filter_mask) for info in infos], np.int64
+    ).reshape(-1, 3).T
+    low, high = np.full(start.shape, 1, np.int64), np.full(start.shape, size, np.int64)
+    for skipped in np.unique(mask).tolist():
+        active = [code for number, code in enumerate(filters) if not skipped >> number & 1]
+        checksums = _CHECKSUM_BYTES * active.count(_FLETCHER32)
+        low[mask == skipped] = 1 + checksums
+        if set(active) <= _SAME_SIZE:
+            # chunks at the edge may be left unfiltered, without saying so
+            low[mask == skipped], high[mask == skipped] = whole, whole + checksums
+    wrong = (start < _SUPERBLOCK_BYTES) | (start > size) | (nbytes < low) | (nbytes > high)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise Malformed(
+            f"a chunk of {dataset.name} has an impossible place or size",
+            path=path,
+            found=f"{nbytes[at]} bytes at {start[at]}",
+            expected=f"{low[at]} to {high[at]} bytes in a file of {size}",
+        )
+    order = np.argsort(start, kind="stable")
+    start, stop = start[order], (start + nbytes)[order]
+    if (stop[:-1] > start[1:]).any():
+        at = int(np.argmax(stop[:-1] > start[1:]))
+        raise Malformed(f"chunks of {dataset.name} overlap", path=path, offset=int(start[at + 1]))
+    if stop.size and stop[-1] > size:
+        raise Truncated(
+            f"a chunk of {dataset.name} reaches beyond the end of the file",
+            path=path,
+            offset=int(start[-1]),
+            found=f"{size} bytes",
+            expected=f"{stop[-1]}",
+        )
+    return infos
 
 
 def _codec(dataset: Any) -> Codec | None:
@@ -157,8 +212,7 @@ def _table(path: str, movie: Movie, chunk_shape: Shape, grid: tuple[int, ...]) -
     with opened(path) as file:
         size = file.id.get_filesize()
         for channel, name in enumerate(movie.names):
-            infos: list[Any] = []
-            file[name].id.chunk_iter(infos.append)
+            infos = _stored_chunks(file[name], path)
             if not infos:
                 continue
             corner = np.array([info.chunk_offset for info in infos], np.int64) // chunks
