@@ -204,6 +204,9 @@ def _metadata_differences(one: Recording, other: Recording) -> list[str]:
     ]
     if one.shape[:3] == other.shape[:3]:
         found += _frame_differences(one, other)
+        mine, theirs = one.events(), other.events()
+        if mine.dtype != theirs.dtype or mine.tobytes() != theirs.tobytes():
+            found.append(f"events differ: {mine.size} against {theirs.size}")
     return found
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from galvo.core.codec import RAW, Codec, deflate, fletcher32
-from galvo.errors import DamagedData
+from galvo.core.codec import RAW, Codec
+from galvo.errors import DamagedData, OptionError
 
 STEPS = (
     "zlib lzw packbits zstd lzma lzf fletcher32 shuffle difference float-difference reversed-bits".split()  # noqa: SIM905
@@ -119,12 +119,14 @@ def test_raw():
 
 @given(st.binary(max_size=300))
 def test_fletcher32(data):
-    assert fletcher32(data) == sum_fletcher32(data)
+    stored = bytes(Codec(("fletcher32",)).encode(np.frombuffer(data, np.uint8)))
+    assert stored == data + struct.pack("<I", sum_fletcher32(data))
 
 
 @given(st.binary(max_size=300), st.integers(0, 9))
 def test_deflate(data, level):
-    assert zlib.decompress(deflate(data, level)) == data
+    stored = Codec(("zlib",)).encode(np.frombuffer(data, np.uint8), level)
+    assert zlib.decompress(stored) == data
 
 
 @pytest.mark.parametrize("step", ["", *ENCODERS])
@@ -175,3 +177,21 @@ def test_garbage_is_damage_and_nothing_else(steps, data, shape, dtype, wrapped):
         return
     assert pixels.shape == shape
     assert pixels.dtype == np.dtype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<i2", ">u2", "<f4", "<f8", "<c16"])
+@pytest.mark.parametrize("compression", [None, "zlib", "zstd", "lzf"])
+@pytest.mark.parametrize("noise", [False, True])
+def test_what_is_encoded_decodes(dtype, compression, noise):
+    random = np.random.default_rng(3)
+    pixels = (random.integers(0, 255, (2, 31, 17)) if noise else np.full((2, 31, 17), 7)).astype(dtype)
+    for steps in [(), ("shuffle",), ("fletcher32",), ("shuffle", "fletcher32")]:
+        at = steps.index("fletcher32") if "fletcher32" in steps else len(steps)
+        codec = Codec(steps[:at] + ((compression,) if compression else ()) + steps[at:])
+        stored = bytes(codec.encode(pixels))
+        assert np.array_equal(codec.decode(stored, pixels.shape, pixels.dtype), pixels)
+
+
+def test_steps_that_are_only_read():
+    with pytest.raises(OptionError, match="does not write lzw"):
+        Codec(("lzw",)).encode(np.zeros(3, np.uint8))

@@ -48,6 +48,9 @@ class PlainSink:
     def estimate(self, plan):
         return plan.recording.nbytes
 
+    def prepare(self, plan):
+        pass
+
     def begin(self, file, plan):
         self.file = file
         self._step("begin")

@@ -6,8 +6,8 @@ Layout, little endian::
     8   records: u32 size of the body, u32 CRC-32C of the body, body
 
     the first body is the header: JSON, what is being written, from what
-    every other is a commit: i64 block (-1: laid out; 2^63 - 1: complete), u32 CRC-32C of its pixels, u64 length of the output,
-        u32 number of patches, then for each patch u64 offset, u32 size, bytes
+    every other is a commit: i64 block (-1: laid out; 2^63 - 1: complete), u32 CRC-32C of its pixels,
+        u64 length of the output, u32 number of patches, then for each patch u64 offset, u32 size, bytes
 
 A record that is cut off or does not match its checksum, and everything behind it, never happened.
 """

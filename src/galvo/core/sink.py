@@ -76,6 +76,9 @@ class Sink(Protocol):
     def estimate(self, plan: WritePlan) -> int:
         """Greatest size of the output in bytes."""
 
+    def prepare(self, plan: WritePlan) -> None:
+        """Take on a plan, or refuse it; before any other call but the three above."""
+
     def begin(self, file: PartialFile, plan: WritePlan) -> None:
         """Lay out the output in `file`."""
 

@@ -47,6 +47,7 @@ def write_recording(plan: WritePlan, sink: Sink, final: str, progress: Progress,
     GalvoError
         The recording could not be read.
     """
+    sink.prepare(plan)
     needed = sink.estimate(plan)
     if not sink.compresses:
         require_space(final, needed)

@@ -199,7 +199,8 @@ class WritingConformance:
         for number, options in enumerate(self.write_options):
             trial = self._trial(tmp_path, _SMALL, options, None if number % 2 else b"old")
             trial.cut_power(self.power_cut_count, seed=number)
-            trial.cut_power(self.power_cut_count // 3, seed=number, leftovers=True)
+            for leftovers in ("own", "another's"):
+                trial.cut_power(self.power_cut_count // 4, seed=number, leftovers=leftovers)
             trial.close()
 
     def _kill_at_random(self, tmp_path: Path, count: int, seed: int) -> None:

@@ -22,8 +22,9 @@ from typing import Any
 from galvo.core import disk
 from galvo.core.atomic import journal_path, partial_path
 from galvo.core.journal import COMPLETE, Journal
+from galvo.core.partial import PartialFile
 from galvo.core.write import Progress
-from galvo.errors import GalvoError, NoSpace, WriteError
+from galvo.errors import NoSpace, WriteError
 from galvo.testing.disk_faults import Disk, FailAt, KillAt, PowerCut, Recorder, power_cuts
 
 __all__ = ["Trial"]
@@ -92,14 +93,18 @@ class Trial:
         assert content == self.old, f"{where}: the final path is neither old nor complete"
         return False
 
-    def _is_resumed(self, where: str, committed: int = 0) -> None:
-        """The leftovers give the same bytes, and repeat none of the blocks that were committed."""
+    def _is_resumed(self, where: str, committed: int, others: bool) -> None:
+        """The leftovers give the same bytes, and none of the blocks that were committed is repeated."""
         seen: list[int] = []
         try:
             with _Unsynced():
                 self.write(self.path, True, lambda done, total: seen.append(done))
-        except (GalvoError, OSError) as error:
-            raise AssertionError(f"{where}: cannot be resumed: {error}") from error
+        except WriteError as error:
+            assert others and "another source" in error.message, f"{where}: cannot be resumed: {error}"
+            self._is_written_anew(where)
+            return
+        except Exception as error:
+            raise AssertionError(f"{where}: cannot be resumed: {error!r}") from error
         assert self.path.read_bytes() == self.expected, f"{where}: another result when resumed"
         assert os.listdir(self.folder) == [self.name], f"{where}: left behind: {os.listdir(self.folder)}"
         assert seen[0] >= committed, f"{where}: {committed} bytes were committed, {seen[0]} were not repeated"
@@ -110,13 +115,13 @@ class Trial:
         assert self.path.read_bytes() == self.expected, f"{where}: another result over what was left"
         assert os.listdir(self.folder) == [self.name], f"{where}: left behind: {os.listdir(self.folder)}"
 
-    def _goes_on(self, where: str, committed: int, anew: bool) -> None:
+    def _goes_on(self, where: str, committed: int, anew: bool, others: bool = False) -> None:
         if self._is_complete(where):
             return
         if anew:
             self._is_written_anew(where)
         else:
-            self._is_resumed(where, committed)
+            self._is_resumed(where, committed, others)
 
     # ---- disturbances -----------------------------------------------------------------------------------------------
 
@@ -171,7 +176,9 @@ class Trial:
         """An operation fails; whether the caller was told."""
         name = self.operations[number] if number < len(self.operations) else "?"
         where = f"{errno.errorcode[code]} at operation {number} ({name}){' and after' if lasting else ''}"
-        return self._disturb(FailAt(number, code, lasting), where, full=code in _FULL)
+        told = self._disturb(FailAt(number, code, lasting), where, full=code in _FULL)
+        assert told or name in ("unlink", "?"), f"{where}: nothing was told"
+        return told
 
     def disturb(self, fault: Disk, where: str) -> bool:
         """Write it behind a fault that may do no harm; whether the caller was told of one."""
@@ -211,19 +218,20 @@ class Trial:
         self._goes_on(where, seen[-1], anew=False)
         return told
 
-    def cut_power(self, count: int, seed: int = 0, leftovers: bool = False) -> int:
+    def cut_power(self, count: int, seed: int = 0, leftovers: str = "none") -> int:
         """All prefixes and about `count` states that a power cut could leave; how many there were.
 
         Parameters
         ----------
         count, seed : int
-        leftovers : bool
-            Begin over what a killed attempt left, with whole blocks.
+        leftovers : "none", "own" or "another's"
+            Begin over whole blocks of an earlier attempt, or of another recording.
         """
         self._prepare()
-        if leftovers:
-            names = self.operations
-            self._check_child(lambda: self._write_until(len(names) * 2 // 3), "leftovers")
+        if leftovers == "own":
+            self._check_child(lambda: self._write_until(len(self.operations) * 2 // 3), "leftovers")
+        elif leftovers == "another's":
+            self._leave_anothers()
         recorder = Recorder(str(self.folder))
         with recorder:
             self.write(self.path, False, _silent)
@@ -232,8 +240,9 @@ class Trial:
             states += 1
             where = f"power cut after operation {cut.operation}, on the disk: {cut.what}"
             cut.place(str(self.folder))
-            # over leftovers, what was committed is given up from the beginning
-            self._goes_on(where, 0 if leftovers else self._committed(cut), anew=states % 7 == 3)
+            # those of before are given up at some moment
+            committed = self._committed(cut) if leftovers == "none" else 0
+            self._goes_on(where, committed, anew=states % 7 == 3, others=leftovers == "another's")
             if cut.operation == len(recorder.operations):
                 # success was told
                 assert cut.files.get(self.name) == self.expected, f"{where}: the output is lost"
@@ -242,6 +251,14 @@ class Trial:
     def _write_until(self, number: int) -> None:
         with KillAt(number):
             self.write(self.path, False, _silent)
+
+    def _leave_anothers(self) -> None:
+        nbytes = 2 * len(self.expected)
+        other = PartialFile.create(str(self.path), {"another": "recording"})
+        for block in range(3):
+            other.write(bytes([170 + block]) * (nbytes // 3))
+            other.commit(block, 0)
+        other.leave()
 
     def _committed(self, cut: PowerCut) -> int:
         """Bytes of blocks that are on the disk for certain."""

@@ -6,6 +6,7 @@ import json
 import struct
 
 import h5py
+import imagecodecs
 import numpy as np
 import pytest
 
@@ -174,7 +175,7 @@ def test_filters(tmp_path):
     assert sizes[1] <= sizes[0] < pixels.nbytes // 4
     galvo.save(pixels.astype("u1"), path, overwrite=True, compression="gzip")
     with h5py.File(path) as file:
-        assert not file["ch1"].shuffle
+        assert np.array_equal(file["ch1"][...], pixels.astype("u1")[:, 0, 0])
 
 
 def test_read_by_hdf5_1_8(tmp_path):
@@ -404,7 +405,15 @@ def test_what_hdf5_does_not_take(tmp_path):
     big = np.broadcast_to(np.zeros(1, np.uint8), (1, 70_000, 70_000))
     with pytest.raises(Unsupported, match="4 GiB"):
         galvo.save(big, path)
-    for options in ({"compression": "lzf"}, {"compression_level": 0}, {"compression_level": 10}, {"shuffle": True}):
+    for options in (
+        {"compression": "bzip2"},
+        {"compression_level": 4},
+        {"compression": "gzip", "compression_level": 0},
+        {"compression": "gzip", "compression_level": 10},
+        {"compression": "zstd", "compression_level": 23},
+        {"compression": "lzf", "compression_level": 1},
+        {"shuffle": True},
+    ):
         with pytest.raises(OptionError):
             galvo.save(np.zeros((2, 3, 4), np.uint8), path, **options)
     assert list(tmp_path.iterdir()) == []
@@ -438,3 +447,54 @@ def test_attribute_limit_is_no_limit(tmp_path):
         assert rec.channel_names == names
         same(rec[...], pixels)
     assert struct.unpack_from("<8s", path.read_bytes())[0] == b"\x89HDF\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("compression", ["lzf", "zstd"])
+@pytest.mark.parametrize("dtype", ["u1", "<i2", "<f4", "<c8"])
+@pytest.mark.parametrize("noise", [False, True])
+def test_lzf_and_zstd(tmp_path, compression, dtype, noise):
+    path = tmp_path / "a.h5"
+    random = np.random.default_rng(1)
+    values = random.integers(0, 255, (7, 2, 1, 33, 41)) if noise else random.poisson(2, (7, 2, 1, 33, 41))
+    pixels = (values.astype("f4") ** 1.5 if noise else values).astype(dtype)
+    galvo.save(pixels, path, compression=compression, verify=True)
+    assert galvo.verify(path).ok
+    with h5py.File(path) as file:
+        plist = file["ch1"].id.get_create_plist()
+        filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
+        assert filters == [2, {"lzf": 32000, "zstd": 32015}[compression], 3]
+        if compression == "lzf":
+            assert np.array_equal(file["ch2"][...], pixels[:, 1, 0])
+        else:
+            # as HDF5 stored it: shuffled, a zstd frame, Fletcher-32
+            _, stored = file["ch1"].id.read_direct_chunk((0, 0, 0))
+            size = file["ch1"].chunks[0] * 33 * 41 * pixels.itemsize
+            plain = np.frombuffer(imagecodecs.zstd_decode(stored[:-4], out=size), "u1")
+            chunk = plain.reshape(pixels.itemsize, -1).T.copy().view(dtype).reshape(-1, 33, 41)
+            assert np.array_equal(chunk, pixels[: chunk.shape[0], 0, 0])
+
+
+def test_events_are_kept(tmp_path):
+    made = ScanImageRecording(
+        height=8,
+        width=8,
+        frames=12,
+        aux_triggers={2: {0: [0.05, 0.06], 3: [0.061]}, 9: {1: [0.3]}},
+        i2c={4: [(0.12, b"\x00\x7f"), (0.13, b"abc")]},
+    )
+    (source,) = made.write(tmp_path, "rec")
+    path, again = tmp_path / "a.h5", tmp_path / "b.h5"
+    galvo.convert(source, path, verify=True)
+    galvo.convert(path, again, verify=True)
+    with galvo.open(source) as raw, galvo.open(again) as kept:
+        events = raw.events()
+        assert events.size == 6
+        assert kept.events().dtype == events.dtype
+        assert kept.events().tobytes() == events.tobytes()
+        part = kept.isel(t=[9, 4, 4])
+        assert part.events().tobytes() == raw.isel(t=[9, 4, 4]).events().tobytes()
+    with h5py.File(path) as file:
+        assert all(item.ndim == 1 for item in file["galvo/events"].values())
+    galvo.convert(source, path, frames=slice(0, 2), overwrite=True)
+    with h5py.File(path) as file:
+        assert "events" not in file["galvo"]

@@ -73,6 +73,9 @@ class DummySink:
     def estimate(self, plan):
         return HEADER.size + plan.recording.nbytes + self._pad
 
+    def prepare(self, plan):
+        """Nothing to settle."""
+
     def begin(self, file, plan):
         self.reopen(file, plan)
         dtype = plan.recording.dtype
@@ -81,7 +84,7 @@ class DummySink:
     def reopen(self, file, plan):
         self._file, self._shape = file, plan.recording.shape
 
-    def encode(self, index: Any, block: Any) -> Any:
+    def encode(self, index, block):
         return block
 
     def put(self, index: Any, block: Any) -> None:

@@ -21,11 +21,11 @@ from galvo.errors import Malformed
 from galvo.formats.hdf5.access import opened
 from galvo.formats.hdf5.chunks import SkippedFilters, chunk_index
 from galvo.formats.hdf5.discovery import Movie, find_movie
+from galvo.formats.hdf5.frames import StoredFacts
 from galvo.formats.hdf5.guard import contained
 from galvo.formats.hdf5.library import LibraryReader
 from galvo.formats.hdf5.schema import (
     GROUP,
-    StoredFacts,
     StoredFrameChecksums,
     read_left_out,
     read_metadata,

@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from galvo import native
 from galvo.core.axes import Shape
 from galvo.core.blocks import BlockIndex
-from galvo.core.index import Int64
 from galvo.core.metadata import LeftOut, Metadata
-from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
 from galvo.errors import LimitExceeded, Malformed, Unsupported
 from galvo.formats import REGISTRY
@@ -30,14 +28,15 @@ from galvo.limits import Limits
 
 __all__ = [
     "GROUP",
-    "StoredFacts",
     "StoredFrameChecksums",
     "create_group",
+    "create_subgroup",
     "finish_group",
+    "member_names",
+    "read_array",
     "read_left_out",
     "read_metadata",
     "read_shape",
-    "write_frames",
 ]
 
 GROUP = "galvo"
@@ -54,8 +53,8 @@ _ADDED = ("source_format", "source_version", "provenance")
 
 
 def create_group(file: h5py.Group, plan: WritePlan, axes: str) -> None:
-    """Write what is known before the pixels, and make room for the frame table."""
-    group = _create_group(file, GROUP)
+    """Write what is known before the pixels."""
+    group = create_subgroup(file, GROUP)
     recording, metadata = plan.recording, plan.recording.metadata
     group["schema_version"] = np.array([SCHEMA_VERSION], np.int64)
     group["axes"] = _utf8(axes)
@@ -70,15 +69,14 @@ def create_group(file: h5py.Group, plan: WritePlan, axes: str) -> None:
     before = metadata.attributes.get("provenance")
     group["provenance"] = _json_text({**plan.provenance, **({"before": before} if before else {})})
     group["attributes"] = _json_text({name: v for name, v in metadata.attributes.items() if name not in _ADDED})
-    _create_group(group, "texts")
+    create_subgroup(group, "texts")
     for name, text in metadata.texts.items():
         if "/" in name or name in ("", "."):
             raise Unsupported("HDF5 has no such name for a text", found=repr(name))
         group[f"texts/{name}"] = _utf8(text)
-    _create_frames(group, plan)
 
 
-def _create_group(parent: h5py.Group, name: str) -> h5py.Group:
+def create_subgroup(parent: h5py.Group, name: str) -> h5py.Group:
     """A group that does not record the time: equal content is equal bytes."""
     plan = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
     plan.set_obj_track_times(False)
@@ -105,65 +103,6 @@ def _known(value: float | tuple[float, ...] | None) -> NDArray[np.float64]:
     return np.atleast_1d(np.array([] if value is None else value, np.float64))
 
 
-def _create_frames(group: h5py.Group, plan: WritePlan) -> None:
-    """Empty columns of the frame table, one row per (t, c, z), a chunk for the rows that a block writes at once."""
-    recording = plan.recording
-    sample = _frame_columns(recording.isel(t=slice(0, 1), c=slice(0, 1), z=slice(0, 1)))
-    rows = recording.shape[0] * recording.shape[1] * recording.shape[2]
-    together = _rows_together(recording, plan.blocks[0])
-    if sample:
-        _create_group(group, "frames")
-    for name, column in sample.items():
-        group.create_dataset(
-            f"frames/{name}",
-            (rows,),
-            column.dtype,
-            # a chunk that is written twice moves, and leaves a hole that nothing fills again
-            chunks=(together,),
-            compression="gzip",
-            compression_opts=4,
-            shuffle=True,
-            fletcher32=True,
-        )
-
-
-def _rows_together(recording: Recording, index: BlockIndex) -> int:
-    """Rows of the frame table that follow each other in a block."""
-    t, c, z = (int(part.stop - part.start) for part in index[:3])
-    if z < recording.shape[2]:
-        return z
-    return c * z if c < recording.shape[1] else t * c * z
-
-
-def _frame_columns(recording: Recording) -> dict[str, NDArray[Any]]:
-    """The frame table without positions; `file` and `page` are those of the source."""
-    table = recording.frame_table()
-    renamed = {"file": "source_file", "page": "source_page"}
-    names = [name for name in table.dtype.names or () if name not in ("t", "c", "z")]
-    if "source_page" in names:
-        names = [name for name in names if name not in renamed]
-    return {renamed.get(name, name): table[name] for name in names}
-
-
-def write_frames(group: h5py.Group, recording: Recording, index: BlockIndex) -> None:
-    """Fill the rows of the frame table that belong to a block."""
-    if "frames" not in group:
-        return
-    t, c, z = index[:3]
-    columns = _frame_columns(recording.isel(t=t, c=c, z=z))
-    _, channels, planes = recording.shape[:3]
-    together = _rows_together(recording, index)
-    corners = range(0, (t.stop - t.start) * (c.stop - c.start) * (z.stop - z.start), together)
-    starts = [
-        ((t.start + i) * channels + c.start + j) * planes + z.start + k
-        for i, j, k in (np.unravel_index(corner, [part.stop - part.start for part in index[:3]]) for corner in corners)
-    ]
-    for name, column in columns.items():
-        dataset = group[f"frames/{name}"]
-        for corner, start in zip(corners, starts, strict=True):
-            dataset[start : start + together] = column[corner : corner + together]
-
-
 def finish_group(group: h5py.Group, blocks: tuple[BlockIndex, ...], checksums: NDArray[np.uint32]) -> None:
     """Write the blocks' checksums and the metadata's own."""
     bounds = [[part.start, part.stop] for index in blocks for part in index]
@@ -172,7 +111,7 @@ def finish_group(group: h5py.Group, blocks: tuple[BlockIndex, ...], checksums: N
     group[_CHECKSUM] = np.array([_metadata_checksum(group, "")], np.uint32)
 
 
-def _members(group: h5py.Group, path: str) -> list[str]:
+def member_names(group: h5py.Group, path: str) -> list[str]:
     """Names of the datasets in the group and in its groups, in order."""
     names = []
     for name in group:
@@ -187,10 +126,10 @@ def _members(group: h5py.Group, path: str) -> list[str]:
 
 def _metadata_checksum(group: h5py.Group, path: str) -> int:
     crc = 0
-    for name in _members(group, path):
+    for name in member_names(group, path):
         if name == _CHECKSUM:
             continue
-        dataset = _dataset(group, name, "iuf", path)
+        dataset = _dataset(group, name, "iufS", path)
         crc = native.crc32c(f"{name}\0{dataset.dtype.str}\0{dataset.shape}\0".encode(), crc)
         for start in range(0, dataset.shape[0], 1 << 20):
             crc = native.crc32c(dataset[start : start + (1 << 20)].tobytes(), crc)
@@ -221,7 +160,8 @@ def _dataset(group: h5py.Group, name: str, kinds: str, path: str) -> Any:
     return dataset
 
 
-def _array(group: h5py.Group, name: str, kinds: str, path: str, limits: Limits) -> NDArray[Any]:
+def read_array(group: h5py.Group, name: str, kinds: str, path: str, limits: Limits) -> NDArray[Any]:
+    """A dataset of the group, 1-D, of one of the NumPy `kinds`."""
     dataset = _dataset(group, name, kinds, path)
     limits.check("text_bytes", dataset.size * dataset.dtype.itemsize, path=path)
     return np.asarray(dataset[...])
@@ -229,7 +169,7 @@ def _array(group: h5py.Group, name: str, kinds: str, path: str, limits: Limits) 
 
 def _text(group: h5py.Group, name: str, path: str, limits: Limits) -> str:
     try:
-        return _array(group, name, "u", path, limits).tobytes().decode()
+        return read_array(group, name, "u", path, limits).tobytes().decode()
     except UnicodeDecodeError as error:
         raise Malformed(f"/{GROUP}/{name} is no UTF-8 text", path=path) from error
 
@@ -243,7 +183,7 @@ def _json(group: h5py.Group, name: str, path: str, limits: Limits) -> Any:
 
 def read_shape(file: h5py.Group, path: str, limits: Limits) -> Shape:
     """T C Z Y X as the file states them."""
-    shape = _array(file[GROUP], "shape", "iu", path, limits)
+    shape = read_array(file[GROUP], "shape", "iu", path, limits)
     if shape.size != 5:
         raise Malformed(f"/{GROUP}/shape is no shape", path=path, found=shape.tolist())
     t, c, z, y, x = shape.tolist()
@@ -261,7 +201,7 @@ def read_metadata(file: h5py.Group, path: str, limits: Limits) -> Metadata:
         Parts are missing or of another kind.
     """
     group = file[GROUP]
-    version = _array(group, "schema_version", "i", path, limits)
+    version = read_array(group, "schema_version", "i", path, limits)
     if version.size != 1 or version[0] != SCHEMA_VERSION:
         raise Unsupported(
             "written by another galvo",
@@ -274,12 +214,12 @@ def read_metadata(file: h5py.Group, path: str, limits: Limits) -> Metadata:
     if not isinstance(names, list) or not isinstance(attributes, dict):
         raise Malformed(f"/{GROUP}/channel_names or attributes is no list and mapping", path=path)
     texts = {
-        name[6:]: _text(group, name, path, limits) for name in _members(group, path) if name.startswith("texts/")
+        name[6:]: _text(group, name, path, limits) for name in member_names(group, path) if name.startswith("texts/")
     }
     source_format = _text(group, "source_format", path, limits)
-    rate = _array(group, "frame_rate_hz", "f", path, limits)
-    size = _array(group, "pixel_size_um", "f", path, limits)
-    depths = _array(group, "z_um", "f", path, limits)
+    rate = read_array(group, "frame_rate_hz", "f", path, limits)
+    size = read_array(group, "pixel_size_um", "f", path, limits)
+    depths = read_array(group, "z_um", "f", path, limits)
     if rate.size > 1 or size.size not in (0, 2):
         raise Malformed(f"/{GROUP}/frame_rate_hz or pixel_size_um has another length", path=path)
     attributes |= {
@@ -320,41 +260,6 @@ def read_left_out(metadata: Metadata) -> list[LeftOut]:
     ]
 
 
-class StoredFacts:
-    """The frame table of a file, read when it is first asked for.
-
-    Parameters
-    ----------
-    path : str
-    lengths : (T, C, Z)
-    limits : Limits
-    """
-
-    def __init__(self, path: str, lengths: tuple[int, int, int], limits: Limits) -> None:
-        self._path = path
-        self._lengths = lengths
-        self._limits = limits
-        self._columns: dict[str, NDArray[Any]] | None = None
-
-    def _load(self) -> dict[str, NDArray[Any]]:
-        rows = self._lengths[0] * self._lengths[1] * self._lengths[2]
-        with opened(self._path) as file:
-            group = file[GROUP]
-            names = [name for name in _members(group, self._path) if name.startswith("frames/")]
-            columns = {name[7:]: _array(group, name, "iuf", self._path, self._limits) for name in names}
-        for name, column in columns.items():
-            if column.size != rows or name in ("t", "c", "z"):
-                raise Malformed(f"/{GROUP}/frames/{name} is no column of {rows} frames", path=self._path)
-        return columns
-
-    def read(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
-        """Columns of the frames at (t, c, z)."""
-        if self._columns is None:
-            self._columns = self._load()
-        row = (t * self._lengths[1] + c) * self._lengths[2] + z
-        return {name: column[row] for name, column in self._columns.items()}
-
-
 class StoredFrameChecksums:
     """The checksums in `/galvo`.
 
@@ -374,8 +279,8 @@ class StoredFrameChecksums:
         """Index and CRC-32C of each block."""
         with opened(self._path) as file:
             group = file[GROUP]
-            bounds = _array(group, "block_bounds", "i", self._path, self._limits)
-            crcs = _array(group, "block_crc32c", "u", self._path, self._limits)
+            bounds = read_array(group, "block_bounds", "i", self._path, self._limits)
+            crcs = read_array(group, "block_crc32c", "u", self._path, self._limits)
         if bounds.size != crcs.size * 10:
             raise Malformed(f"/{GROUP}/block_bounds does not fit block_crc32c", path=self._path)
         pairs = bounds.reshape(-1, 5, 2)
@@ -391,7 +296,7 @@ class StoredFrameChecksums:
         """One line when the metadata does not match its checksum."""
         with opened(self._path) as file:
             group = file[GROUP]
-            stored = _array(group, _CHECKSUM, "u", self._path, self._limits)
+            stored = read_array(group, _CHECKSUM, "u", self._path, self._limits)
             if stored.size == 1 and int(stored[0]) == _metadata_checksum(group, self._path):
                 return []
         return [f"/{GROUP}: the checksum of the metadata does not match"]

@@ -23,7 +23,8 @@ from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
 from galvo.errors import GalvoError, OptionError, Unsupported
-from galvo.formats.hdf5.schema import GROUP, create_group, finish_group, write_frames
+from galvo.formats.hdf5.frames import create_frames, write_events, write_frames
+from galvo.formats.hdf5.schema import GROUP, create_group, finish_group
 
 __all__ = ["Hdf5Sink"]
 
@@ -88,19 +89,19 @@ class Hdf5Sink:
 
     def begin(self, file: PartialFile, plan: WritePlan) -> None:
         """Create the datasets."""
-        self._prepare(file, plan)
+        self._output = file
         with self._open("w") as made:
             self._create(made)
 
     def reopen(self, file: PartialFile, plan: WritePlan) -> None:
         """Go on with the datasets that are there."""
-        self._prepare(file, plan)
+        self._output = file
 
-    def _prepare(self, file: PartialFile, plan: WritePlan) -> None:
+    def prepare(self, plan: WritePlan) -> None:
+        """Settle the geometry of the chunks."""
         recording = plan.recording
         if recording.dtype.kind not in "biufc" or recording.dtype.itemsize > (16 if recording.dtype.kind == "c" else 8):
             raise Unsupported(f"HDF5 movies of {recording.dtype} are not written", found=str(recording.dtype))
-        self._output = file
         self._plan = plan
         self._multiple = self.t_multiple(recording)
         t, _, z, y, x = recording.shape
@@ -133,6 +134,7 @@ class Hdf5Sink:
         axes = "TZYX" if len(self._lengths) == 4 else "TYX"
         _describe(file, datasets, recording, axes)
         create_group(file, self._plan, axes)
+        create_frames(file[GROUP], self._plan)
 
     def _create_dataset(self, file: Any, name: str) -> Any:
         """A dataset whose filters are those of the codec, whether or not this HDF5 has them: chunks come encoded."""
@@ -190,6 +192,7 @@ class Hdf5Sink:
     def finish(self, checksums: NDArray[np.uint32]) -> None:
         """Write the checksums."""
         with self._open("r+") as file:
+            write_events(file[GROUP], self._plan.recording)
             finish_group(file[GROUP], self._plan.blocks, checksums)
 
     def abort(self) -> None:
