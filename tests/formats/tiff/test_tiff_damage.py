@@ -307,3 +307,25 @@ def test_noise_behind_a_header_gives_galvo_errors_only(tmp_path_factory, tail, b
     head = (b"II" if order == "<" else b"MM") + rest
     path = tmp_path_factory.getbasetemp() / "noise.tif"
     survive(path, head + tail)
+
+
+def test_pages_that_share_part_of_their_pixels(tmp_path):
+    import tifffile
+
+    path = tmp_path / "a.tif"
+    pixels = np.arange(3 * 8 * 8, dtype="u2").reshape(3, 8, 8)
+    with tifffile.TiffWriter(path) as writer:
+        for number, page in enumerate(pixels):
+            # differing texts keep the pages from being evenly spaced
+            writer.write(page, description="x" * (9 * number), metadata=None, contiguous=False)
+    with tifffile.TiffFile(path) as tif:
+        entries = [(page.tags["StripOffsets"].valueoffset, page.dataoffsets[0]) for page in tif.pages]
+    blob = bytearray(path.read_bytes())
+    # the same bytes for two pages are one picture shown twice
+    blob[entries[1][0] : entries[1][0] + 4] = entries[2][1].to_bytes(4, "little")
+    path.write_bytes(blob)
+    assert np.array_equal(galvo.load(path), pixels[[0, 2, 2]])
+    blob[entries[1][0] : entries[1][0] + 4] = (entries[2][1] - 6).to_bytes(4, "little")
+    path.write_bytes(blob)
+    with pytest.raises(Malformed, match="pages 1 and 2 overlap"):
+        galvo.open(path)

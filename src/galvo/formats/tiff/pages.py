@@ -274,4 +274,24 @@ def _listed(
     numbers = refuse(end > size, Truncated, "has pixels beyond the end of the file", end, size)
     merged, offset, nbytes = join_strips(layout, (offset[: numbers.size], nbytes[: numbers.size]))
     text_offset, text_nbytes = _texts(columns, numbers)
+    _refuse_overlap(offset, nbytes, numbers, path)
     return ListedPages(offset, nbytes, path, size, text_offset, text_nbytes), merged, cut
+
+
+def _refuse_overlap(offset: Int64, nbytes: Int64, numbers: Int64, path: str) -> None:
+    """Strips or tiles that share bytes contradict each other, unless they are the same ones."""
+    start, size = offset.ravel(), nbytes.ravel()
+    order = np.lexsort((size, start))
+    start, stop = start[order], start[order] + size[order]
+    same = (start[1:] == start[:-1]) & (stop[1:] == stop[:-1])
+    overlaps = (start[1:] < stop[:-1]) & ~same
+    if overlaps.any():
+        at = int(np.argmax(overlaps))
+        pages = sorted(int(numbers[order[one] // offset.shape[1]]) for one in (at, at + 1))
+        raise Malformed(
+            f"the pixels of pages {pages[0]} and {pages[1]} overlap",
+            path=path,
+            offset=int(start[at + 1]),
+            found=f"{int(stop[at])}",
+            expected=f"an end at or before {int(start[at + 1])}",
+        )
