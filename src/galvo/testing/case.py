@@ -149,6 +149,7 @@ def changed_copies(case: Case, folder: Path) -> list[Path]:
 
 def read_damaged(case: Case, paths: Sequence[Path], place: str, mode: str) -> Outcome:
     """What comes of files that may be damaged; anything but galvo's own errors, or no end, is an AssertionError."""
+
     def work() -> Outcome:
         outcome = Outcome()
         with warnings.catch_warnings(record=True) as caught:

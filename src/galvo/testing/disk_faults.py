@@ -76,7 +76,7 @@ class Disk:
         def known(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
             return lambda *arguments: self._operation(name, call, *arguments)
 
-        fronts = {
+        fronts: dict[str, dict[str, Callable[..., Any]]] = {
             "os": {
                 "open": opened,
                 "fsync": sync,
@@ -298,9 +298,7 @@ class _Model:
         else:
             self.pending_names.append(operation)
 
-    def state(
-        self, choose: Callable[[Sequence[Operation]], Sequence[Operation]], renamed: int
-    ) -> dict[str, bytes]:
+    def state(self, choose: Callable[[Sequence[Operation]], Sequence[Operation]], renamed: int) -> dict[str, bytes]:
         names = dict(self.names)
         _rename(names, self.pending_names[:renamed])
         found = {}

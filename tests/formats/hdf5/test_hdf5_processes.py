@@ -197,3 +197,38 @@ def test_reading_a_damaged_source_leaves_nothing(tmp_path):
         galvo.convert(tmp_path / "a.h5", tmp_path / "b.h5")
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.h5"]
     galvo.convert(tmp_path / "a.h5", tmp_path / "b.h5", frames=slice(0, 30), verify=True)
+
+
+def test_a_partial_output_that_was_damaged(tmp_path):
+    """Refused, or found out by the checksums: never declared good."""
+
+    class Stop(Exception):
+        pass
+
+    def progress(done, total):
+        if done > total // 2:
+            raise Stop
+
+    final = tmp_path / "a.h5"
+    pixels = PIXELS.repeat(8, axis=3)
+    with pytest.raises(Stop):
+        galvo.save(pixels, final, block_bytes=1, progress=progress)
+    left = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    refused = []
+    for at in range(0, 300_000, 5000):
+        for path, content in left.items():
+            path.write_bytes(content)
+        damaged = bytearray(left[tmp_path / "a.h5.partial"])
+        damaged[at : at + 4000] = b"\xee" * len(damaged[at : at + 4000])
+        (tmp_path / "a.h5.partial").write_bytes(damaged)
+        try:
+            galvo.save(pixels, final, block_bytes=1, resume=True)
+        except DamagedData as error:
+            refused.append(error)
+            assert error.path.endswith(".partial")
+        else:
+            good = bool((galvo.load(final, squeeze=False) == pixels).all()) if galvo.verify(final).ok else None
+            assert good is not False, f"wrong pixels after damage at {at}"
+            final.unlink()
+    assert refused
+    galvo.save(pixels, final, block_bytes=1, verify=True)

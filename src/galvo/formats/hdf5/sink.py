@@ -22,7 +22,7 @@ from galvo.core.partial import PartialFile
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
-from galvo.errors import GalvoError, OptionError, Unsupported
+from galvo.errors import DamagedData, GalvoError, OptionError, Unsupported
 from galvo.formats.hdf5.frames import create_frames, write_events, write_frames
 from galvo.formats.hdf5.schema import GROUP, create_group, finish_group
 
@@ -123,10 +123,16 @@ class Hdf5Sink:
             # headers
             with h5py.File(self._output, mode, libver=("v108", "v108")) as file:
                 yield file
-        except (OSError, RuntimeError, ValueError, KeyError, GalvoError):
+        except (OSError, RuntimeError, ValueError, KeyError, GalvoError) as error:
             # where HDF5 fails to read back what the disk did not take, the disk's failure is the one to tell
             self._output.check()
-            raise
+            if isinstance(error, GalvoError) or mode == "w":
+                raise
+            raise DamagedData(
+                f"HDF5 cannot go on with the partial output: {error}",
+                path=self._output.path,
+                hint="Start again without resume",
+            ) from error
 
     def _create(self, file: Any) -> None:
         recording = self._plan.recording
