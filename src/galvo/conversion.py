@@ -204,6 +204,7 @@ def _write(
         "pixel_bytes": recording.nbytes,
         "estimated_bytes": estimated,
         "left_out": recording.left_out,
+        "notes": sink.notes,
     }
     if dry_run:
         return ConvertResult(**facts, dry_run=True)

@@ -174,3 +174,15 @@ def test_ctrl_c_while_verifying_keeps_the_output(spawn, raw, out):
     assert result.returncode == 130
     assert f"{out}: complete, not verified" in result.stdout
     assert galvo.verify(out).ok
+
+
+def test_who_else_can_read_it(run, raw, tmp_path):
+    out = tmp_path / "out.h5"
+    dry = run("convert", raw, "-o", out, "--compression", "zstd", "--dry-run")
+    assert "filter 32015" in dry.stdout
+    assert not out.exists()
+    assert "filter 32015" in run("convert", raw, "-o", out, "--compression", "zstd").stdout
+    assert "filter 32015" in run("info", out).stdout
+    again = tmp_path / "again.h5"
+    assert "filter" not in run("convert", out, "-o", again).stdout
+    assert "filter" not in run("info", again).stdout

@@ -48,6 +48,8 @@ class PlainSink:
     def estimate(self, plan):
         return plan.recording.nbytes
 
+    notes = ()
+
     def prepare(self, plan):
         pass
 

@@ -87,6 +87,8 @@ def _title(facts: dict[str, Any]) -> str:
 
 def _rows(facts: dict[str, Any]) -> Iterator[Row]:
     yield Row("format", (" ".join(filter(None, (facts["format"], facts["format_version"]))),))
+    if "stored" in facts["attributes"]:
+        yield Row("stored", (facts["attributes"]["stored"],))
     yield Row("shape", (shape_text(facts["shape"]),))
     yield Row("pixels", (f"{facts['dtype']}, {byte_text(facts['pixel_bytes'])}",))
     if facts["channel_names"]:

@@ -70,6 +70,10 @@ class Sink(Protocol):
     def compresses(self) -> bool:
         """Whether the output may be smaller than estimated."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What users should know of the output before it is written, one line each."""
+
     def t_multiple(self, recording: Recording) -> int:
         """T positions that are stored together: blocks begin at multiples of it."""
 

@@ -152,11 +152,10 @@ def test_every_byte_of_data(tmp_path, options):
 
 
 @pytest.mark.harden
-@pytest.mark.parametrize("first", range(8))
-def test_every_bit(tmp_path, options, first):
+def test_bits_all_over(tmp_path, options):
     path = own(tmp_path / "a.h5", **options)
-    bits = range(first, path.stat().st_size * 8, 8)
-    check_flips(path, bits, content_of(path))
+    # 57 has no factor in common with 8: every position within a byte, and every seventh byte
+    check_flips(path, range(0, path.stat().st_size * 8, 57), content_of(path))
 
 
 def check_damage(path, changed, whole):

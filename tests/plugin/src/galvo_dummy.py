@@ -73,6 +73,8 @@ class DummySink:
     def estimate(self, plan):
         return HEADER.size + plan.recording.nbytes + self._pad
 
+    notes = ()
+
     def prepare(self, plan):
         """Nothing to settle."""
 

@@ -16,6 +16,7 @@ from galvo.core.index import FrameIndex, Int64, ListedPages, PageOrder
 from galvo.errors import Malformed, Truncated
 from galvo.formats.hdf5.access import opened
 from galvo.formats.hdf5.discovery import Movie
+from galvo.formats.hdf5.filters import FILTER_STEPS
 from galvo.limits import Limits
 
 __all__ = ["SkippedFilters", "chunk_index", "written_chunks"]
@@ -25,8 +26,6 @@ _MOST_SPARSE = 4 << 20
 _SUPERBLOCK_BYTES = 48
 _SHUFFLE, _FLETCHER32, _CHECKSUM_BYTES = 2, 3, 4
 _SAME_SIZE = frozenset((_SHUFFLE, _FLETCHER32))
-# registered filter: codec step
-_FILTERS = {1: "zlib", 2: "shuffle", 3: "fletcher32", 32000: "lzf", 32015: "zstd"}
 
 
 class SkippedFilters(Exception):
@@ -197,7 +196,7 @@ def _stored_chunks(dataset: Any, path: str) -> list[Any]:
 
 def _codec(dataset: Any) -> Codec | None:
     plist = dataset.id.get_create_plist()
-    steps = [_FILTERS.get(plist.get_filter(number)[0]) for number in range(plist.get_nfilters())]
+    steps = [FILTER_STEPS.get(plist.get_filter(number)[0]) for number in range(plist.get_nfilters())]
     if any(step is None for step in steps):
         return None
     return Codec(tuple(step for step in steps if step is not None))

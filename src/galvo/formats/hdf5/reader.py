@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import h5py
@@ -21,6 +22,7 @@ from galvo.errors import Malformed
 from galvo.formats.hdf5.access import opened
 from galvo.formats.hdf5.chunks import SkippedFilters, chunk_index
 from galvo.formats.hdf5.discovery import Movie, find_movie
+from galvo.formats.hdf5.filters import who_reads
 from galvo.formats.hdf5.frames import StoredFacts
 from galvo.formats.hdf5.guard import contained
 from galvo.formats.hdf5.library import LibraryReader
@@ -78,6 +80,9 @@ def open_hdf5(
         metadata = read_metadata(file, path, limits) if own else Metadata(format="hdf5")
         library = LibraryReader(path, movie, shape, first.dtype, chunks, limits)
         index = None if allow_external else chunk_index(file, path, movie, shape, limits)
+    stored = who_reads(index.codec.steps if index is not None else ())
+    if stored:
+        metadata = replace(metadata, attributes={**metadata.attributes, "stored": "; ".join(stored)})
     if not own:
         return Recording(_reader(path, index, library), metadata, files=[path])
     if metadata.channel_names and len(metadata.channel_names) != shape[1]:

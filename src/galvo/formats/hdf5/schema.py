@@ -46,7 +46,7 @@ _CHECKSUM = "metadata_crc32c"
 _EXPANSION = 1032
 _MOST_MEMBERS = 4096
 # what reading adds to the attributes
-_ADDED = ("source_format", "source_version", "provenance")
+_ADDED = ("source_format", "source_version", "provenance", "stored")
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
 from galvo.errors import DamagedData, GalvoError, OptionError, Unsupported
+from galvo.formats.hdf5.filters import who_reads
 from galvo.formats.hdf5.frames import create_frames, write_events, write_frames
 from galvo.formats.hdf5.schema import GROUP, create_group, finish_group
 
@@ -71,6 +72,11 @@ class Hdf5Sink:
     def compresses(self) -> bool:
         """Whether the output may be smaller than estimated."""
         return self._compression != "none"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which programs will read the output, where not all do."""
+        return who_reads(self._codec.steps)
 
     def t_multiple(self, recording: Recording) -> int:
         """Frames that share a chunk: one, but more where frames are small."""
