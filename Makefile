@@ -86,8 +86,8 @@ check: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-harden: $(VENV)/.installed ## the long test matrices
-	@$(BIN)/python -m pytest -q -m harden
+harden: $(VENV)/.installed ## the long test matrices, on two processes
+	@$(BIN)/python -m pytest -q -n 2 -m harden
 
 bench-peers: $(BENCH_VENV)/.installed ## bench/.venv with galvo and the libraries that it is compared with
 
