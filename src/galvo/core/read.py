@@ -24,13 +24,14 @@ from galvo.core.selection import Piece, Selection, outer_index, spans, split_by_
 from galvo.core.source import FileSource
 from galvo.errors import DamagedData, GalvoError, Malformed, ReadError, Truncated
 
-__all__ = ["IndexedReader", "Reader", "worker_count"]
+__all__ = ["SMALL_READ_BYTES", "IndexedReader", "Reader", "worker_count"]
 
 _PARALLEL_BYTES = 4 << 20
 _SCRATCH_BYTES = 32 << 20
 _ROW_GAP_BYTES = 8 << 10
 _PROVED_PAGES = 1 << 20
-_HEADER_BYTES = 512
+# what a small read costs, expressed in bytes of a large one
+SMALL_READ_BYTES = 8 << 10
 
 
 class Reader(Protocol):
@@ -385,7 +386,7 @@ class IndexedReader:
             descriptor = np.full(local.shape, descriptors[file], np.int64)
             failed, kind, value = native.read_boxes(
                 descriptor, nothing, nothing, nothing, 1, 1, np.empty(0, np.uint8), 1, 1,
-                worker_count(_HEADER_BYTES * local.size), **header,
+                worker_count(SMALL_READ_BYTES * local.size), **header,
             )  # fmt: skip
         if failed < 0:
             self._proven[file][local] = True

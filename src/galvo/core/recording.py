@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -50,6 +50,14 @@ class FrameFacts(Protocol):
 
     def read(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         """Columns by name, one row per frame; "timestamp_s" (float64, NaN where unknown) feeds `timestamps`."""
+
+
+@runtime_checkable
+class TimedFacts(Protocol):
+    """Frame facts that are quicker at times alone than at all columns."""
+
+    def times(self, t: Int64, c: Int64, z: Int64) -> NDArray[np.float64]:
+        """The column "timestamp_s" alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +223,11 @@ class Recording:
         if self._facts is None or 0 in self.shape[:3]:
             return None
         t = np.asarray(self._selection.t, np.int64)
-        columns = self._facts.read(t, np.full_like(t, self._selection.c[0]), np.full_like(t, self._selection.z[0]))
-        times = columns.get("timestamp_s")
+        first = (t, np.full_like(t, self._selection.c[0]), np.full_like(t, self._selection.z[0]))
+        if isinstance(self._facts, TimedFacts):
+            times: NDArray[Any] | None = self._facts.times(*first)
+        else:
+            times = self._facts.read(*first).get("timestamp_s")
         return None if times is None or bool(np.isnan(times).all()) else times.astype(np.float64, copy=False)
 
     @property

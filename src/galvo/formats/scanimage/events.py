@@ -90,6 +90,10 @@ class ScanImageFacts:
         """Columns of the frames at (t, c, z)."""
         return scan_pages(self._reader, self._reader.index.order.page(t, c, z))
 
+    def times(self, t: Int64, c: Int64, z: Int64) -> NDArray[np.float64]:
+        """Times of the frames at (t, c, z), in s."""
+        return scan_pages(self._reader, self._reader.index.order.page(t, c, z), ("timestamp_s",))["timestamp_s"]
+
     def events(self, t: Int64) -> NDArray[np.void]:
         """Triggers and packets of all frames of the given T, of those too that no plane shows."""
         return _event_table(self._reader, self._cycle, t)

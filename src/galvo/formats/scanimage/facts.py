@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from galvo import native
 from galvo.core.index import Int64
-from galvo.core.read import IndexedReader, worker_count
+from galvo.core.read import SMALL_READ_BYTES, IndexedReader, worker_count
 from galvo.errors import ReadError, Truncated
 
 __all__ = ["TEXT_BYTES", "parse_json", "scan_pages"]
@@ -71,7 +71,7 @@ def scan_pages(reader: IndexedReader, page: Int64, names: tuple[str, ...] = tupl
         with reader.source.lease((file,)) as descriptors:
             descriptor = np.full(local.shape, descriptors[file], np.int64)
             sizes = np.minimum(nbytes, TEXT_BYTES)
-            workers = worker_count(512 * local.size)
+            workers = worker_count(SMALL_READ_BYTES * local.size)
             spelled = _as_spelled(keys, start)
             found, (failed, kind, value) = native.scan_text(descriptor, offset, sizes, spelled, workers)
         if failed >= 0:
