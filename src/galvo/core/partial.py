@@ -30,6 +30,7 @@ from galvo.errors import DamagedData, GalvoError, WriteError
 __all__ = ["PartialFile"]
 
 _PAGE = 4096
+_STARTED_BYTES = 8 << 20
 _ATTEMPTS = 8
 _CLOSED = -1
 
@@ -68,6 +69,7 @@ class PartialFile(io.RawIOBase):
         self._length = 0
         self._committed = 0
         self._kept: dict[int, bytearray] = {}
+        self._started = 0
         # a second Ctrl-C closes the file while the writing thread is at work
         self._guard = threading.RLock()
 
@@ -209,6 +211,7 @@ class PartialFile(io.RawIOBase):
                     self._keep(start, view[:inside])
                     if inside < len(view):
                         disk.write_at(self._descriptor, start + inside, view[inside:])
+                        self._start_writing(stop)
                 except (OSError, MemoryError) as error:
                     self._remember(error)
             if self._failure is not None:
@@ -216,6 +219,12 @@ class PartialFile(io.RawIOBase):
             self._position = stop
             self._length = max(self._length, stop)
         return len(view)
+
+    def _start_writing(self, stop: int) -> None:
+        """Have what was appended written out piece by piece, so that the next commit need not wait for all of it."""
+        if stop - self._started >= _STARTED_BYTES:
+            disk.start_writing(self._descriptor, self._started, stop - self._started)
+            self._started = stop
 
     def _keep(self, start: int, data: memoryview | bytes) -> None:
         """Keep a change aside, page by page."""
