@@ -145,7 +145,7 @@ def test_unknown_write_option_is_named(run, raw, out):
 
 
 def test_too_small_a_disk_is_foreseen(run, raw, out, monkeypatch):
-    monkeypatch.setattr("galvo.cli.convert._free_bytes", lambda path: 10)
+    monkeypatch.setattr("galvo.core.disk.free_bytes", lambda path: 10)
     result = run("convert", raw, "-o", out, "--dry-run")
     assert result.exit_code == 0
     assert "may not fit" in result.stderr

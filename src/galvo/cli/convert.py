@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -84,6 +83,7 @@ def command(
     follow each other in the given order.
     """
     from galvo.conversion import convert
+    from galvo.core.disk import free_bytes
     from galvo.formats.opening import open_recording
 
     write_options = {"compression": compression, "compression_level": compression_level}
@@ -100,7 +100,7 @@ def command(
             **write_options,
         }
         plan = convert(recording, output, dry_run=True, **arguments)
-        free = _free_bytes(plan.path)
+        free = free_bytes(plan.path)
         say("plan", _plan_text(plan, free))
         if free is not None and free < plan.estimated_bytes:
             warning_line(f"{plan.path}: the output may not fit on the disk")
@@ -158,13 +158,6 @@ def _left_out(recording: Recording, plan: ConvertResult, frames: slice | None) -
     for damage in recording.damage:
         place = damage.path if damage.offset is None else f"{damage.path} at byte {damage.offset}"
         yield f"damaged: {place}: {damage.message}"
-
-
-def _free_bytes(path: str) -> int | None:
-    try:
-        return shutil.disk_usage(os.path.dirname(os.path.abspath(path))).free
-    except OSError:
-        return None
 
 
 def _identity(path: str) -> tuple[int, int, int] | None:

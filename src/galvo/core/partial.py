@@ -156,7 +156,7 @@ class PartialFile(io.RawIOBase):
         disk.truncate(self._descriptor, last.length)
         disk.sync(self._descriptor)
         self._journal_length = found.length
-        self._length = self._committed = last.length
+        self._length = self._committed = self._started = last.length
         self.commits = [Commit(one.block, one.checksum, one.length, ()) for one in found.commits]
 
     # ---- failures -----------------------------------------------------------------------------------------------
