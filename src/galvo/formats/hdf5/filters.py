@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["FILTER_STEPS", "who_reads"]
+__all__ = ["FILTER_NUMBERS", "FILTER_STEPS", "who_reads"]
 
 # registered filter: codec step
 FILTER_STEPS = {1: "zlib", 2: "shuffle", 3: "fletcher32", 32000: "lzf", 32015: "zstd"}
+FILTER_NUMBERS = {step: number for number, step in FILTER_STEPS.items()}
 
 _READERS = {
     "lzf": "lzf: galvo and h5py read it, other programs need the LZF filter (HDF5 filter 32000)",

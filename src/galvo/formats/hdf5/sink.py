@@ -23,7 +23,7 @@ from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
 from galvo.errors import DamagedData, GalvoError, OptionError, Unsupported
-from galvo.formats.hdf5.filters import who_reads
+from galvo.formats.hdf5.filters import FILTER_NUMBERS, who_reads
 from galvo.formats.hdf5.frames import create_frames, write_events, write_frames
 from galvo.formats.hdf5.schema import GROUP, create_group, finish_group
 
@@ -31,12 +31,12 @@ __all__ = ["Hdf5Sink"]
 
 _CHUNK_BYTES = 64 << 10
 _MOST_CHUNK_BYTES = 1 << 32
-# compression: codec steps before the checksum, HDF5's number of the filter, level by default
-_COMPRESSIONS: dict[str, tuple[tuple[str, ...], int, int | None]] = {
-    "none": ((), 0, None),
-    "gzip": (("shuffle", "zlib"), h5py.h5z.FILTER_DEFLATE, 4),
-    "lzf": (("shuffle", "lzf"), h5py.h5z.FILTER_LZF, None),
-    "zstd": (("shuffle", "zstd"), 32015, 1),
+# compression: codec steps before the checksum, level by default
+_COMPRESSIONS: dict[str, tuple[tuple[str, ...], int | None]] = {
+    "none": ((), None),
+    "gzip": (("shuffle", "zlib"), 4),
+    "lzf": (("shuffle", "lzf"), None),
+    "zstd": (("shuffle", "zstd"), 1),
 }
 _LEVELS = {"gzip": range(1, 10), "zstd": range(1, 23)}
 
@@ -60,7 +60,7 @@ class Hdf5Sink:
         self._compression = "none" if compression is None else compression
         if self._compression not in _COMPRESSIONS:
             raise OptionError("unknown compression", found=repr(compression), expected=", ".join(_COMPRESSIONS))
-        steps, _, level = _COMPRESSIONS[self._compression]
+        steps, level = _COMPRESSIONS[self._compression]
         levels = _LEVELS.get(self._compression, range(0))
         if compression_level is not None and (type(compression_level) is not int or compression_level not in levels):
             expected = f"{levels[0]} to {levels[-1]}" if levels else f"none, {self._compression} has no levels"
@@ -162,7 +162,7 @@ class Hdf5Sink:
                 plist.set_fletcher32()
             else:
                 values = (self._level,) if self._level is not None else ()
-                plist.set_filter(_COMPRESSIONS[self._compression][1], h5py.h5z.FLAG_OPTIONAL, values)
+                plist.set_filter(FILTER_NUMBERS[step], h5py.h5z.FLAG_OPTIONAL, values)
         kind = h5py.h5t.py_create(self._plan.recording.dtype, logical=True)
         space = h5py.h5s.create_simple(self._lengths)
         return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, plist))
