@@ -10,7 +10,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from galvo.core.atomic import guard_destination
+from galvo.core import disk
+from galvo.core.atomic import journal_path
 from galvo.core.blocks import DEFAULT_BLOCK_BYTES, block_selections
 from galvo.core.metadata import LeftOut
 from galvo.core.recording import Recording
@@ -179,7 +180,7 @@ def _write(
     block_bytes: int,
     options: dict[str, Any],
 ) -> ConvertResult:
-    final = os.path.expanduser(os.fspath(destination))
+    final = os.path.expanduser(os.fspath(destination)).rstrip(os.sep) or os.sep
     entry = REGISTRY.for_writing(final, format)
     unknown = [name for name in options if name not in entry.write_options]
     if unknown or entry.sink is None:
@@ -188,7 +189,9 @@ def _write(
         )
     sink = entry.sink(**options)
     files = tuple(str(path) for path in recording.files)
-    guard_destination(final, files, overwrite)
+    target = sink.target(final, recording)
+    # what is to be resumed may be published in part
+    target.guard(files, overwrite or (resume and os.path.exists(journal_path(final))))
     if recording.size == 0:
         raise OptionError("nothing to write: the selection is empty", found=f"shape {recording.shape}")
     multiple = sink.t_multiple(recording)
@@ -210,7 +213,7 @@ def _write(
         return ConvertResult(**facts, dry_run=True)
     started = time.perf_counter()
     with reporting(progress, "writing") as report:
-        write_recording(plan, sink, final, report, resume)
+        write_recording(plan, sink, target, report, resume, overwrite)
     seconds = time.perf_counter() - started
     verification = None
     if check:
@@ -221,7 +224,8 @@ def _write(
                 path=final,
                 hint="The output is kept; the source is untouched",
             )
-    return ConvertResult(**facts, file_bytes=os.path.getsize(final), seconds=seconds, verification=verification)
+    file_bytes = sum(map(disk.nbytes_of, target.places))
+    return ConvertResult(**facts, file_bytes=file_bytes, seconds=seconds, verification=verification)
 
 
 def _provenance(recording: Recording, format: str, options: dict[str, Any]) -> dict[str, Any]:

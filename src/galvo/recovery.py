@@ -10,7 +10,7 @@ from galvo.conversion import ConvertResult, convert
 from galvo.core import disk
 from galvo.core.atomic import journal_path, partial_path
 from galvo.core.journal import Journal
-from galvo.core.partial import PartialFile
+from galvo.core.output import Output, Target
 from galvo.errors import DamagedData, NotFound
 from galvo.formats.opening import open_recording
 from galvo.progress import ProgressOption
@@ -77,21 +77,23 @@ def recover(
     """
     final = os.fspath(path)
     final = final.removesuffix(partial_path("")).removesuffix(journal_path(""))
-    target = Path(final)
-    beside = target.with_suffix(f".recovered{target.suffix}")
+    beside = Path(final).with_suffix(f".recovered{Path(final).suffix}")
     wanted = os.fspath(beside if destination is None else destination)
     journal = _journal(final)
     whole, announced = _whole_frames(journal)
     # back to the last commit, as resuming would do
-    PartialFile.resume(final, journal.header).close()
+    target = Target.from_json(final, journal.header)
+    Output.resume(target, journal.header).close()
     if whole == 0:
-        raise DamagedData("not one whole frame of all channels and planes was written", path=partial_path(final))
+        raise DamagedData("not one whole frame of all channels and planes was written", path=target.partials[0])
     format = str(journal.header["provenance"]["written_format"])
-    with open_recording(partial_path(final), format=format) as recording:
+    several = len(target.partials) > 1
+    source = target.partials if several else target.partials[0]
+    with open_recording(source, format=format, axis="c" if several else "t") as recording:
         shown = recording.isel(t=slice(0, whole))
         done = convert(shown, wanted, format=format, overwrite=overwrite, progress=progress, verify=True)
     return RecoverResult(
-        path=wanted, partial=partial_path(final), recovered=whole, announced=announced, conversion=done
+        path=wanted, partial=target.partials[0], recovered=whole, announced=announced, conversion=done
     )
 
 
@@ -105,7 +107,8 @@ def _journal(final: str) -> Journal:
             found = Journal.read(descriptor)
         finally:
             disk.close(descriptor)
-    if found is None or not found.commits or not os.path.exists(partial_path(final)):
+    partials = () if found is None else Target.from_json(final, found.header).partials
+    if found is None or not found.commits or not all(map(os.path.exists, partials)):
         raise NotFound(
             "nothing to recover: no partial output with a whole journal",
             path=partial_path(final),

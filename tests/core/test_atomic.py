@@ -119,12 +119,12 @@ def test_other_errors(final):
 
 def test_space_is_asked_for_before(final, monkeypatch):
     monkeypatch.setattr(disk, "free_bytes", lambda path: 1050)
-    require_space(final, 1000)
+    require_space(final, [partial_path(final)], 1000)
     with pytest.raises(NoSpace, match="1050 bytes free") as caught:
-        require_space(final, 1001)
+        require_space(final, [partial_path(final)], 1001)
     assert caught.value.expected == "1051 bytes"
     # an earlier attempt makes room, or is part of what is needed
     put(partial_path(final), bytes(500))
-    require_space(final, 1400)
+    require_space(final, [partial_path(final)], 1400)
     monkeypatch.setattr(disk, "free_bytes", lambda path: None)
-    require_space(final, 1 << 60)
+    require_space(final, [], 1 << 60)

@@ -19,6 +19,7 @@ from galvo.core import disk
 from galvo.core.atomic import journal_path, partial_path
 from galvo.core.blocks import block_selections
 from galvo.core.checksum import block_checksum
+from galvo.core.output import Target
 from galvo.core.sink import WritePlan
 from galvo.core.write import write_recording
 from galvo.errors import DamagedData, NoSpace, WriteError
@@ -53,12 +54,12 @@ class PlainSink:
     def prepare(self, plan):
         pass
 
-    def begin(self, file, plan):
-        self.file = file
+    def begin(self, output):
+        (self.file,) = output.files
         self._step("begin")
 
-    def reopen(self, file, plan):
-        self.file = file
+    def reopen(self, output):
+        (self.file,) = output.files
         self._step("reopen")
 
     def encode(self, index, block):
@@ -75,6 +76,10 @@ class PlainSink:
 
     def abort(self):
         self._step("abort")
+
+
+def write(plan, sink, final, progress, resume=False):
+    write_recording(plan, sink, Target(final=final, files=(final,)), progress, resume, overwrite=True)
 
 
 def plan_of(recording, max_bytes=100):
@@ -104,7 +109,7 @@ def resumed(final, blocks):
     """The rest is written, and nothing twice."""
     sink, steps = PlainSink(), []
     plan = plan_of(Recording.from_array(PIXELS))
-    write_recording(plan, sink, final, lambda done, total: steps.append(done), resume=True)
+    write(plan, sink, final, lambda done, total: steps.append(done), resume=True)
     with open(final, "rb") as stream:
         assert stream.read() == PIXELS.tobytes()
     assert sink.calls == ["reopen" if blocks else "begin"] + ["put"] * (5 - blocks) + ["finish"]
@@ -116,7 +121,7 @@ def resumed(final, blocks):
 def test_all_is_well(final):
     recording = Recording.from_array(PIXELS)
     plan, sink, steps = plan_of(recording), PlainSink(), []
-    write_recording(plan, sink, final, lambda done, total: steps.append((done, total)))
+    write(plan, sink, final, lambda done, total: steps.append((done, total)))
     with open(final, "rb") as stream:
         assert stream.read() == PIXELS.tobytes()
     assert sink.calls == ["begin"] + ["put"] * 5 + ["finish"]
@@ -134,7 +139,7 @@ class Strange(Exception):
 def test_a_sink_that_fails(final, step, at, error):
     sink = PlainSink(step, error, at)
     with pytest.raises(type(error)) as caught:
-        write_recording(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
+        write(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
     assert caught.value is error
     assert sink.calls[-1] == "abort"
     blocks = {"begin": 0, "put": at, "finish": 5}[step]
@@ -147,7 +152,7 @@ def test_a_sink_that_fails(final, step, at, error):
 def test_errors_of_the_system_become_galvos(final, step, number, kind):
     sink = PlainSink(step, OSError(number, os.strerror(number)))
     with pytest.raises(kind) as caught:
-        write_recording(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
+        write(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
     assert caught.value.path == final
     if kind is NoSpace:
         assert caught.value.expected == "480 bytes"
@@ -163,7 +168,7 @@ def test_a_failure_while_letting_go_still_removes_the_partial_file(final):
             raise Strange("abort failed")
 
     with pytest.raises(Strange) as caught:
-        write_recording(plan_of(Recording.from_array(PIXELS)), Stubborn("put", KeyError("first")), final, nothing)
+        write(plan_of(Recording.from_array(PIXELS)), Stubborn("put", KeyError("first")), final, nothing)
     assert isinstance(caught.value.__context__, KeyError)
     unchanged(final)
 
@@ -179,7 +184,7 @@ def test_a_callback_that_fails(final, error, at):
             raise error
 
     with pytest.raises(type(error)):
-        write_recording(plan_of(Recording.from_array(PIXELS)), PlainSink(), final, progress)
+        write(plan_of(Recording.from_array(PIXELS)), PlainSink(), final, progress)
     unchanged(final, kept=at > 0)
     resumed(final, at)
 
@@ -196,25 +201,25 @@ def test_a_recording_that_cannot_be_read_to_its_end(final):
     from galvo import Metadata
 
     with pytest.raises(DamagedData, match="page 7"):
-        write_recording(plan_of(Recording(Damaged(), Metadata(format="x"), files=[final])), PlainSink(), final, nothing)
+        write(plan_of(Recording(Damaged(), Metadata(format="x"), files=[final])), PlainSink(), final, nothing)
     unchanged(final, kept=True)
 
 
 def test_space_is_asked_for_unless_the_output_may_be_small(final, monkeypatch):
     monkeypatch.setattr(disk, "free_bytes", lambda path: 500)
     with pytest.raises(NoSpace, match="not enough space"):
-        write_recording(plan_of(Recording.from_array(PIXELS)), PlainSink(), final, nothing)
+        write(plan_of(Recording.from_array(PIXELS)), PlainSink(), final, nothing)
     unchanged(final)
     sink = PlainSink()
     sink.compresses = True
-    write_recording(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
+    write(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_every_operation_may_fail(final, code):
     """Told at once, also by the last of them; what is kept is gone on with."""
     with Disk() as counted:
-        write_recording(plan_of(Recording.from_array(PIXELS)), PlainSink(), final, nothing)
+        write(plan_of(Recording.from_array(PIXELS)), PlainSink(), final, nothing)
     for number, name in enumerate(counted.names):
         with open(final, "wb") as stream:
             stream.write(b"old")
@@ -223,11 +228,11 @@ def test_every_operation_may_fail(final, code):
         if name == "unlink" and number == counted.count - 1:
             # only the journal of a complete output is left behind
             with fault:
-                write_recording(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
+                write(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
             os.unlink(journal_path(final))
             continue
         with fault, pytest.raises(NoSpace if code == errno.ENOSPC else WriteError) as caught:
-            write_recording(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
+            write(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
         assert caught.value.path == final
         if "rename" in counted.names[:number]:
             continue
@@ -237,7 +242,7 @@ def test_every_operation_may_fail(final, code):
         kept = os.path.exists(partial_path(final))
         unchanged(final, kept)
         assert ("resume=True" in (caught.value.hint or "")) == kept
-        write_recording(plan_of(Recording.from_array(PIXELS)), PlainSink(), final, nothing, resume=True)
+        write(plan_of(Recording.from_array(PIXELS)), PlainSink(), final, nothing, resume=True)
         with open(final, "rb") as stream:
             assert stream.read() == PIXELS.tobytes()
 
@@ -251,7 +256,7 @@ def test_a_sink_runs_beside_the_main_thread(final):
             threads.add((name == "abort", threading.current_thread() is threading.main_thread()))
             super()._step(name)
 
-    write_recording(plan_of(Recording.from_array(PIXELS)), Watching(), final, nothing)
+    write(plan_of(Recording.from_array(PIXELS)), Watching(), final, nothing)
     assert threads == {(False, False)}
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import galvo
-from galvo.core import disk, partial
+from galvo.core import disk, output, partial
+from galvo.core.output import Output
 from galvo.core.partial import PartialFile
 from galvo.testing.disk_faults import Disk, Recorder, ShortWriteAt, power_cuts
 from galvo.testing.trials import Trial
@@ -57,18 +58,22 @@ def cuts_over_anothers(trial):
 
 
 def variant(monkeypatch, **functions):
-    """The disk that `PartialFile` sees, with other functions."""
+    """The disk that an output sees, with other functions."""
     known = {name: getattr(disk, name) for name in disk.__all__}
-    monkeypatch.setattr(partial, "disk", SimpleNamespace(**{**known, **functions}))
+    for module in (output, partial):
+        monkeypatch.setattr(module, "disk", SimpleNamespace(**{**known, **functions}))
 
 
-def without_sync(where, which):
-    """No sync where `PartialFile` asks for it in the function `where` of the descriptor `which`."""
+def without_sync(*where):
+    """No sync where the innermost callers are the functions `where`."""
 
     def plant(monkeypatch):
         def sync(descriptor):
-            frame = sys._getframe(1)
-            if frame.f_code.co_name != where or getattr(frame.f_locals["self"], which) != descriptor:
+            callers, frame = [], sys._getframe(1)
+            for _ in where:
+                callers.append(frame.f_code.co_name)
+                frame = frame.f_back
+            if callers != list(where):
                 disk.sync(descriptor)
 
         variant(monkeypatch, sync=sync)
@@ -79,7 +84,7 @@ def without_sync(where, which):
 def without_folder_sync(where):
     def plant(monkeypatch):
         def sync_folder(path):
-            if sys._getframe(1).f_code.co_name != where:
+            if sys._getframe(2).f_code.co_name != where:
                 disk.sync_folder(path)
 
         variant(monkeypatch, sync_folder=sync_folder)
@@ -104,14 +109,19 @@ def swallowed_sync_error(monkeypatch):
 
 
 def changes_in_place_before_the_journal(monkeypatch):
-    append = PartialFile._append
+    append = Output._append
 
     def early(self, record):
-        for number, page in self._kept.items():
-            disk.write_at(self._descriptor, number * partial._PAGE, bytes(page))
+        for file in self.files:
+            put_in_place(file)
         append(self, record)
 
-    monkeypatch.setattr(PartialFile, "_append", early)
+    monkeypatch.setattr(Output, "_append", early)
+
+
+def put_in_place(file):
+    for number, page in file._kept.items():
+        disk.write_at(file._descriptor, number * partial._PAGE, bytes(page))
 
 
 def nothing_kept_aside(monkeypatch):
@@ -127,27 +137,28 @@ def nothing_kept_aside(monkeypatch):
 
 def errors_shown_to_the_library(monkeypatch):
     """What libhdf5 does not survive: here in a form that only ends the write."""
-    monkeypatch.setattr(PartialFile, "check", lambda self: None)
+    for kind in (Output, PartialFile):
+        monkeypatch.setattr(kind, "check", lambda self: None)
 
 
 def publishes_without_a_commit(monkeypatch):
-    commit = PartialFile.commit
+    commit = Output.commit
 
     def bare(self, block, checksum):
-        if block != partial.COMPLETE:
+        if block != output.COMPLETE:
             return commit(self, block, checksum)
-        for number, page in self._kept.items():
-            disk.write_at(self._descriptor, number * partial._PAGE, bytes(page))
+        for file in self.files:
+            put_in_place(file)
         return None
 
-    monkeypatch.setattr(PartialFile, "commit", bare)
+    monkeypatch.setattr(Output, "commit", bare)
 
 
 PLANTED = {
-    "no sync before the rename": (without_sync("publish", "_descriptor"), cuts),
-    "no sync of the pixels": (without_sync("commit", "_descriptor"), cuts),
-    "no sync of the journal": (without_sync("commit", "_journal"), cuts),
-    "no sync of an old journal's end": (without_sync("_begin", "_journal"), cuts_over_own),
+    "no sync before the rename": (without_sync("sync", "publish"), cuts),
+    "no sync of the pixels": (without_sync("sync", "_sync"), cuts),
+    "no sync of the journal": (without_sync("commit"), cuts),
+    "no sync of an old journal's end": (without_sync("_begin"), cuts_over_own),
     "no sync of the folder before the first record": (without_folder_sync("commit"), cuts_over_anothers),
     "no sync of the folder after the rename": (without_folder_sync("publish"), cuts),
     "swallowed write error": (swallowed_write_error, failures),

@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Sequence
 
 from galvo.core import disk
 from galvo.errors import GalvoError, NoSpace, WriteError
 
-__all__ = ["guard_destination", "journal_path", "partial_path", "require_space", "write_error"]
+__all__ = [
+    "guard_destination",
+    "journal_path",
+    "partial_path",
+    "replaced_path",
+    "require_space",
+    "write_error",
+]
 
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 
@@ -29,8 +37,20 @@ def journal_path(final: str) -> str:
     return final + ".journal"
 
 
-def require_space(final: str, nbytes: int) -> None:
+def replaced_path(final: str) -> str:
+    """Where a folder goes while another takes its name."""
+    return final + ".replaced"
+
+
+def require_space(final: str, partials: Sequence[str], nbytes: int) -> None:
     """Refuse to begin what the disk cannot hold.
+
+    Parameters
+    ----------
+    final : str
+    partials : sequence of str
+        What an earlier attempt may have left, and this one replaces or goes on with.
+    nbytes : int
 
     Raises
     ------
@@ -38,8 +58,8 @@ def require_space(final: str, nbytes: int) -> None:
         Less than `nbytes` and a twentieth are free, counting what an earlier attempt left.
     """
     free = disk.free_bytes(final)
-    if free is not None and os.path.isfile(partial_path(final)):
-        free += os.path.getsize(partial_path(final))
+    if free is not None:
+        free += sum(disk.nbytes_of(path) for path in partials)
     needed = nbytes + nbytes // 20
     if free is not None and free < needed:
         raise NoSpace(
@@ -73,22 +93,48 @@ def _same_file(one: str, other: str) -> bool:
         return os.path.normcase(os.path.realpath(one)) == os.path.normcase(os.path.realpath(other))
 
 
-def guard_destination(final: str, sources: Sequence[str], overwrite: bool) -> None:
+def guard_destination(
+    final: str, sources: Sequence[str], overwrite: bool, members: re.Pattern[str] | None = None
+) -> None:
     """Refuse an output that would destroy something.
+
+    Parameters
+    ----------
+    final : str
+    sources : sequence of str
+        Files of the inputs.
+    overwrite : bool
+    members : re.Pattern, optional
+        The output is a folder of files with such names.
 
     Raises
     ------
     WriteError
-        The output is one of the inputs, exists without `overwrite`, is a folder, or its folder does not exist.
+        The output is one of the inputs or holds one, exists without `overwrite`, is a folder that holds other files
+        than such an output, or its folder does not exist.
     """
     for source in sources:
         for name in (final, partial_path(final), journal_path(final)):
-            if _same_file(name, source):
+            if _same_file(name, source) or (members is not None and _same_file(name, os.path.dirname(source))):
                 raise WriteError("the output is an input", path=final, found=source, hint="Choose another name")
     parent = os.path.dirname(os.path.abspath(final))
-    if os.path.isdir(final):
+    if members is None and os.path.isdir(final):
         raise WriteError("the output is a folder", path=final, hint="Give a file name inside it")
     if not os.path.isdir(parent):
         raise WriteError("the folder of the output does not exist", path=final, hint=f"Create {parent} first")
+    if members is not None and os.path.lexists(final):
+        if os.path.islink(final) or not os.path.isdir(final):
+            raise WriteError("the output would be a folder, and a file has its name", path=final)
+        names = sorted(os.listdir(final))
+        others = [name for name in names if not members.fullmatch(name)]
+        if others:
+            raise WriteError(
+                "the folder holds other files, which galvo would have to remove",
+                path=final,
+                found=", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else ""),
+                hint="Choose another name",
+            )
+        if not names:
+            return
     if os.path.lexists(final) and not overwrite:
         raise WriteError("the output exists", path=final, hint="Use overwrite=True (--overwrite) to replace it")

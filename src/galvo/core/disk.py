@@ -16,12 +16,16 @@ else:
 __all__ = [
     "close",
     "create",
+    "create_folder",
     "free_bytes",
+    "identity",
     "is_only_name",
     "is_regular",
     "lock",
+    "nbytes_of",
     "read_at",
     "remove",
+    "remove_folder",
     "rename",
     "reopen",
     "size",
@@ -93,6 +97,23 @@ def lock(descriptor: int) -> bool:
 def size(descriptor: int) -> int:
     """Bytes of an open file."""
     return os.fstat(descriptor).st_size
+
+
+def identity(path: str) -> int:
+    """What the system knows a file or folder by, whatever its name; 0 where there is none."""
+    try:
+        return os.lstat(path).st_ino
+    except OSError:
+        return 0
+
+
+def nbytes_of(path: str) -> int:
+    """Bytes of a file, or of the files in a folder; 0 where there is none."""
+    with suppress(OSError):
+        if os.path.isdir(path):
+            return sum(entry.stat().st_size for entry in os.scandir(path))
+        return os.path.getsize(path)
+    return 0
 
 
 def write_at(descriptor: int, offset: int, data: bytes | memoryview) -> None:
@@ -180,6 +201,19 @@ def remove(descriptor: int, path: str) -> None:
         unlink(path)
     finally:
         os.close(descriptor)
+
+
+def create_folder(path: str) -> None:
+    """Make a folder that does not exist."""
+    os.mkdir(path)
+
+
+def remove_folder(path: str) -> None:
+    """Remove a folder with the files in it, if it is there."""
+    with suppress(FileNotFoundError):
+        for name in sorted(os.listdir(path)):
+            os.unlink(os.path.join(path, name))
+        os.rmdir(path)
 
 
 def close(descriptor: int) -> None:

@@ -2,12 +2,13 @@ r"""The journal beside a partial output: which blocks are on the disk, and how t
 
 Layout, little endian::
 
-    0   8 bytes b"galvoJ1\n"
+    0   8 bytes b"galvoJ2\n"
     8   records: u32 size of the body, u32 CRC-32C of the body, body
 
     the first body is the header: JSON, what is being written, from what
-    every other is a commit: i64 block (-1: laid out; 2^63 - 1: complete), u32 CRC-32C of its pixels,
-        u64 length of the output, u32 number of patches, then for each patch u64 offset, u32 size, bytes
+    every other is a commit: i64 block (-1: laid out; 2^63 - 1: complete), u32 CRC-32C of its pixels, u32 number of
+        files, then for each file u64 length, u64 identity, u32 number of patches, then for each patch u64 offset,
+        u32 size, bytes
 
 A record that is cut off or does not match its checksum, and everything behind it, never happened.
 """
@@ -23,15 +24,35 @@ from typing import Any
 from galvo import native
 from galvo.core import disk
 
-__all__ = ["COMPLETE", "LAID_OUT", "Commit", "Journal", "encode_commit", "encode_header"]
+__all__ = ["COMPLETE", "LAID_OUT", "Commit", "FileState", "Journal", "encode_commit", "encode_header"]
 
 LAID_OUT = -1
 COMPLETE = (1 << 63) - 1
 
-_MAGIC = b"galvoJ1\n"
+_MAGIC = b"galvoJ2\n"
 _RECORD = struct.Struct("<II")
-_COMMIT = struct.Struct("<qIQI")
+_COMMIT = struct.Struct("<qII")
+_FILE = struct.Struct("<QQI")
 _PATCH = struct.Struct("<QI")
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """A state of one file of the output.
+
+    Attributes
+    ----------
+    length : int
+        Bytes.
+    identity : int
+        By which the system knows the file, whatever its name.
+    patches : tuple of (int, bytes)
+        Offset and content of what changed below the length of the commit before.
+    """
+
+    length: int
+    identity: int = 0
+    patches: tuple[tuple[int, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +65,12 @@ class Commit:
         The last block that is whole; `LAID_OUT`: none yet; `COMPLETE`: all, and what comes behind them.
     checksum : int
         CRC-32C of that block's pixels.
-    length : int
-        Bytes of the output.
-    patches : tuple of (int, bytes)
-        Offset and content of what changed below the length of the commit before.
+    files : tuple of FileState
     """
 
     block: int
     checksum: int
-    length: int
-    patches: tuple[tuple[int, bytes], ...]
+    files: tuple[FileState, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +117,20 @@ def _bodies(data: bytes) -> Iterator[bytes]:
 
 
 def _decode(body: bytes) -> Commit:
-    block, checksum, length, count = _COMMIT.unpack_from(body)
+    block, checksum, count = _COMMIT.unpack_from(body)
     at = _COMMIT.size
-    patches = []
+    files = []
     for _ in range(count):
-        offset, nbytes = _PATCH.unpack_from(body, at)
-        at += _PATCH.size
-        patches.append((offset, body[at : at + nbytes]))
-        at += nbytes
-    return Commit(block, checksum, length, tuple(patches))
+        length, identity, patch_count = _FILE.unpack_from(body, at)
+        at += _FILE.size
+        patches = []
+        for _ in range(patch_count):
+            offset, nbytes = _PATCH.unpack_from(body, at)
+            at += _PATCH.size
+            patches.append((offset, body[at : at + nbytes]))
+            at += nbytes
+        files.append(FileState(length, identity, tuple(patches)))
+    return Commit(block, checksum, tuple(files))
 
 
 def _record(body: bytes) -> bytes:
@@ -122,7 +144,9 @@ def encode_header(header: dict[str, Any]) -> bytes:
 
 def encode_commit(commit: Commit) -> bytes:
     """The record of a commit."""
-    parts = [_COMMIT.pack(commit.block, commit.checksum, commit.length, len(commit.patches))]
-    for offset, content in commit.patches:
-        parts += (_PATCH.pack(offset, len(content)), content)
+    parts = [_COMMIT.pack(commit.block, commit.checksum, len(commit.files))]
+    for file in commit.files:
+        parts.append(_FILE.pack(file.length, file.identity, len(file.patches)))
+        for offset, content in file.patches:
+            parts += (_PATCH.pack(offset, len(content)), content)
     return _record(b"".join(parts))

@@ -1,17 +1,14 @@
-"""An output in the making: a file that can always go back to its last whole block.
+"""A file in the making: one that can always go back to its last commit.
 
 The library that writes it is free to rewrite what it wrote before; libhdf5 does so all the time. So between two
-commits, bytes beyond the committed length go straight to ``<name>.partial``, while changes to committed bytes are kept
-aside. A commit syncs the file, appends a record with what was kept aside to ``<name>.journal``, syncs that, and only
-then puts the kept bytes in place. Whatever moment a crash chooses, applying the journal's last record and cutting the
-file at its length gives the state of that commit, bit for bit: what earlier records hold was synced before it.
-
-The journal is the lock, too: who has it locked is the only one to touch the partial file, until that has its final
-name.
+commits, bytes beyond the committed length go straight to the file, while changes to committed bytes are kept aside.
+`Output` brings the file to the disk, journals what was kept aside, and only then has it put in place. Whatever moment a
+crash chooses, applying the journal's last record and cutting the file at its length gives the state of that commit, bit
+for bit: what earlier records hold was synced before it.
 
 A write that fails is remembered, and from then on the file is continued in memory: libhdf5 crashes the process when it
-sees an error in the middle of its own bookkeeping, or reads back something else than it wrote. `check` and `commit`
-raise what was remembered.
+sees an error in the middle of its own bookkeeping, or reads back something else than it wrote. `check` raises what was
+remembered.
 """
 
 from __future__ import annotations
@@ -23,152 +20,80 @@ from contextlib import suppress
 from typing import Any
 
 from galvo.core import disk
-from galvo.core.atomic import journal_path, partial_path, write_error
-from galvo.core.journal import COMPLETE, Commit, Journal, encode_commit, encode_header
-from galvo.errors import DamagedData, GalvoError, WriteError
+from galvo.core.atomic import partial_path
+from galvo.core.journal import FileState
+from galvo.errors import DamagedData
 
 __all__ = ["PartialFile"]
 
 _PAGE = 4096
 _STARTED_BYTES = 8 << 20
-_ATTEMPTS = 8
 _CLOSED = -1
 
 
 class PartialFile(io.RawIOBase):
-    """A seekable file that becomes `final` when it is published.
-
-    Make one with `create` or `resume`.
+    """A seekable file of an `Output`.
 
     Parameters
     ----------
     final : str
-    needed : int, optional
-        Bytes that the output takes, to be told when the disk is full.
-
-    Attributes
-    ----------
-    path : str
-        Of the partial file.
-    commits : list of Commit
-        Without their patches, oldest first.
+        The name that it will have; until then it is ``<final>.partial``.
+    guard : RLock
+        Held while it changes: a second Ctrl-C closes the output while the writing thread is at work.
     """
 
-    def __init__(self, final: str, needed: int | None = None) -> None:
+    def __init__(self, final: str, guard: threading.RLock) -> None:
         super().__init__()
+        self.final = final
         self.path = partial_path(final)
-        self.commits: list[Commit] = []
-        self._final = final
-        self._needed = needed
+        self._guard = guard
         self._descriptor = _CLOSED
-        self._journal = _CLOSED
-        self._journal_length = 0
-        self._published = False
         self._failure: Exception | None = None
         self._position = 0
         self._length = 0
         self._committed = 0
         self._kept: dict[int, bytearray] = {}
         self._started = 0
-        # a second Ctrl-C closes the file while the writing thread is at work
-        self._guard = threading.RLock()
 
-    @classmethod
-    def create(cls, final: str, header: dict[str, Any], needed: int | None = None) -> PartialFile:
-        """A new output; what an earlier attempt left is replaced.
-
-        Raises
-        ------
-        WriteError
-            Another process writes this output, or the files cannot be made.
-        """
-        file = cls(final, needed)
-        try:
-            file._journal = _own_journal(final)
-            file._begin(header)
-        except BaseException as error:
-            file.leave()
-            if isinstance(error, OSError) and not isinstance(error, GalvoError):
-                raise write_error(error, final, needed) from error
-            raise
-        return file
-
-    def _begin(self, header: dict[str, Any]) -> None:
-        if disk.size(self._journal):
-            # on the disk before the partial file changes: no power cut may join an old journal with a new file
-            disk.truncate(self._journal, 0)
-            disk.sync(self._journal)
+    def create(self) -> None:
+        """Begin with nothing; what an earlier attempt left is replaced."""
         disk.unlink(self.path)
         self._descriptor = disk.create(self.path)
-        self._append(encode_header(header))
 
-    @classmethod
-    def resume(cls, final: str, header: dict[str, Any], needed: int | None = None) -> PartialFile:
-        """The output that an earlier attempt left, at its last commit; a new one where it left nothing that is whole.
+    def restore(self, state: FileState) -> None:
+        """Go back to a state that was committed.
 
         Raises
         ------
-        WriteError
-            It is another output's, another process writes it, or it cannot be written.
+        OSError
         DamagedData
             The file is not what its journal says.
         """
-        file = cls(final, needed)
-        try:
-            file._journal = _lock_journal(final)
-            found = Journal.read(file._journal)
-            if found is None or not found.commits:
-                raise FileNotFoundError
-            if found.header != header:
-                raise WriteError(
-                    "the partial output was begun from another source or with other options",
-                    path=final,
-                    hint="Start again without resume",
-                )
-            file._descriptor = disk.reopen(file.path)
-            file._restore(found)
-        except BaseException as error:
-            file.close()
-            if isinstance(error, FileNotFoundError):
-                return cls.create(final, header, needed)
-            if isinstance(error, OSError) and not isinstance(error, GalvoError):
-                raise write_error(error, final, needed) from error
-            raise
-        return file
-
-    def _restore(self, found: Journal) -> None:
-        """Go back to the last commit."""
-        last = found.commits[-1]
+        self._descriptor = disk.reopen(self.path)
         nbytes = disk.size(self._descriptor)
-        if nbytes < last.length:
+        if nbytes < state.length:
             raise DamagedData(
                 "the partial output is shorter than its journal says",
                 path=self.path,
                 found=f"{nbytes} bytes",
-                expected=f"{last.length} bytes",
+                expected=f"{state.length} bytes",
                 hint="Start again without resume",
             )
-        # a process that was killed may have left the last record unsynced; what it changes must not come before it
-        disk.truncate(self._journal, found.length)
-        disk.sync(self._journal)
-        for offset, content in last.patches:
+        for offset, content in state.patches:
             disk.write_at(self._descriptor, offset, content)
-        disk.truncate(self._descriptor, last.length)
+        disk.truncate(self._descriptor, state.length)
         disk.sync(self._descriptor)
-        self._journal_length = found.length
-        self._length = self._committed = self._started = last.length
-        self.commits = [Commit(one.block, one.checksum, one.length, ()) for one in found.commits]
+        self._length = self._committed = self._started = state.length
 
     # ---- failures -----------------------------------------------------------------------------------------------
 
     def check(self) -> None:
         """Raise the first failure, if there was one."""
-        if isinstance(self._failure, OSError):
-            raise write_error(self._failure, self._final, self._needed) from self._failure
         if self._failure is not None:
             raise self._failure
 
-    def _remember(self, error: Exception) -> None:
+    def remember(self, error: Exception) -> None:
+        """Take note of a failure, if it is the first."""
         if self._failure is None:
             # the frames hold on to memory of the library that writes
             self._failure = error.with_traceback(None)
@@ -213,7 +138,7 @@ class PartialFile(io.RawIOBase):
                         disk.write_at(self._descriptor, start + inside, view[inside:])
                         self._start_writing(stop)
                 except (OSError, MemoryError) as error:
-                    self._remember(error)
+                    self.remember(error)
             if self._failure is not None:
                 self._keep(start, view)
             self._position = stop
@@ -245,7 +170,7 @@ class PartialFile(io.RawIOBase):
         try:
             data = disk.read_at(self._descriptor, offset, nbytes)
         except OSError as error:
-            self._remember(error)
+            self.remember(error)
         return data + bytes(nbytes - len(data))
 
     def readinto(self, buffer: Any) -> int:
@@ -278,172 +203,44 @@ class PartialFile(io.RawIOBase):
                 try:
                     disk.truncate(self._descriptor, max(size, self._committed))
                 except OSError as error:
-                    self._remember(error)
+                    self.remember(error)
             self._length = size
         return size
 
     # ---- states that can be returned to -------------------------------------------------------------------------
 
-    def commit(self, block: int, checksum: int) -> None:
-        """Make the present content the state to return to.
+    def state(self) -> FileState:
+        """What a commit has to record."""
+        patches = tuple(
+            (number * _PAGE, bytes(page[: self._length - number * _PAGE]))
+            for number, page in sorted(self._kept.items())
+            if number * _PAGE < self._length
+        )
+        return FileState(self._length, disk.identity(self.path), patches)
 
-        Parameters
-        ----------
-        block : int
-            The last block that is whole, or `journal.LAID_OUT`.
-        checksum : int
-            CRC-32C of its pixels.
+    def sync(self) -> None:
+        """Bring what went to the file to the disk."""
+        disk.sync(self._descriptor)
 
-        Raises
-        ------
-        WriteError
-            Something did not reach the disk.
-        """
-        with self._guard:
-            self.check()
-            patches = tuple(
-                (number * _PAGE, bytes(page[: self._length - number * _PAGE]))
-                for number, page in sorted(self._kept.items())
-                if number * _PAGE < self._length
-            )
-            made = Commit(block, checksum, self._length, patches)
-            try:
-                disk.sync(self._descriptor)
-                if not self.commits:
-                    # before the first record: it must not meet an older file of that name
-                    disk.sync_folder(self._final)
-                self._append(encode_commit(made))
-                disk.sync(self._journal)
-                self.commits.append(Commit(block, checksum, self._length, ()))
-                self._put_in_place(made)
-            except (OSError, MemoryError) as error:
-                self._remember(error)
-            self.check()
-
-    def _append(self, record: bytes) -> None:
-        disk.write_at(self._journal, self._journal_length, record)
-        self._journal_length += len(record)
-
-    def _put_in_place(self, commit: Commit) -> None:
-        for offset, content in commit.patches:
+    def put_in_place(self, state: FileState) -> None:
+        """Make the changes of a state that is recorded."""
+        for offset, content in state.patches:
             disk.write_at(self._descriptor, offset, content)
-        if commit.length < self._committed:
-            disk.truncate(self._descriptor, commit.length)
-        self._committed = commit.length
+        if state.length < self._committed:
+            disk.truncate(self._descriptor, state.length)
+        self._committed = state.length
         self._kept.clear()
 
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left but to publish it."""
-        return bool(self.commits) and self.commits[-1].block == COMPLETE
-
-    def publish(self) -> None:
-        """Take the final name, durably, and close.
-
-        Raises
-        ------
-        WriteError
-            Something did not reach the disk, or the final name cannot be had.
-        """
-        with self._guard:
-            if not self.complete:
-                # committed like a block: what it changes in place could not be undone otherwise
-                self.commit(COMPLETE, 0)
-            self.check()
-            try:
-                disk.sync(self._descriptor)
-                # Windows renames no open file
-                self._close_partial()
-                disk.rename(self.path, self._final)
-                self._published = True
-                disk.sync_folder(self._final)
-            except OSError as error:
-                raise write_error(error, self._final, self._needed) from error
-            self.leave()
-
-    def _close_partial(self) -> None:
+    def release(self) -> None:
+        """Let go of the file on the disk."""
         descriptor, self._descriptor = self._descriptor, _CLOSED
         if descriptor != _CLOSED:
             disk.close(descriptor)
 
     def close(self) -> None:
-        """Close the partial file and its journal; they stay where they are."""
+        """Close; what is on the disk stays."""
         with self._guard:
             with suppress(OSError):
-                self._close_partial()
-            journal, self._journal = self._journal, _CLOSED
-            if journal != _CLOSED:
-                with suppress(OSError):
-                    disk.close(journal)
+                self.release()
             self._kept.clear()
             super().close()
-
-    def leave(self) -> bool:
-        """Close; whether there is something to resume. Without a single whole block both files are removed."""
-        with self._guard:
-            keep = not self._published and bool(self.commits) and self.commits[-1].block >= 0
-            if not keep and self._journal != _CLOSED:
-                with suppress(OSError):
-                    self._close_partial()
-                if not self._published:
-                    with suppress(OSError):
-                        disk.unlink(self.path)
-                journal, self._journal = self._journal, _CLOSED
-                with suppress(OSError):
-                    disk.remove(journal, journal_path(self._final))
-            self.close()
-        return keep
-
-
-def _own_journal(final: str) -> int:
-    """Descriptor of the journal, locked; made where there is none."""
-    path = journal_path(final)
-    for _ in range(_ATTEMPTS):
-        try:
-            return _locked(disk.create(path), final)
-        except FileExistsError:
-            pass
-        except FileNotFoundError:
-            if not os.path.isdir(os.path.dirname(os.path.abspath(final))):
-                raise
-            continue
-        with suppress(FileNotFoundError):
-            return _lock_journal(final)
-    raise _busy(final)
-
-
-def _lock_journal(final: str) -> int:
-    """Descriptor of the journal, locked; FileNotFoundError where there is none, or where it went meanwhile."""
-    path = journal_path(final)
-    try:
-        descriptor = disk.reopen(path)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        if disk.is_regular(path):
-            raise
-        # a link or a pipe: never written through
-        disk.unlink(path)
-        raise FileNotFoundError from None
-    return _locked(descriptor, final)
-
-
-def _locked(descriptor: int, final: str) -> int:
-    path = journal_path(final)
-    try:
-        if not disk.lock(descriptor):
-            raise _busy(final)
-        if not disk.is_only_name(descriptor, path):
-            if os.fstat(descriptor).st_nlink > 1:
-                disk.unlink(path)
-            raise FileNotFoundError
-    except BaseException:
-        disk.close(descriptor)
-        raise
-    return descriptor
-
-
-def _busy(final: str) -> WriteError:
-    return WriteError(
-        "another process is writing this output", path=final, hint="Wait for it to end, or choose another name"
-    )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from galvo.core.blocks import BlockIndex
 from galvo.core.checksum import block_checksum
-from galvo.core.partial import PartialFile
+from galvo.core.output import Output, Target
 from galvo.core.recording import Recording
 
 __all__ = ["Sink", "WritePlan"]
@@ -62,7 +62,7 @@ class WritePlan:
 class Sink(Protocol):
     """A format's writer. One sink writes one output.
 
-    `begin` and `put` leave the file whole and nothing of it in memory: what they wrote is then committed, and a later
+    `begin` and `put` leave the output whole and nothing of it in memory: what they wrote is then committed, and a later
     attempt goes on from there with `reopen`.
     """
 
@@ -74,6 +74,9 @@ class Sink(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What users should know of the output before it is written, one line each."""
 
+    def target(self, final: str, recording: Recording) -> Target:
+        """The files that the output will be, given what the user calls it; refuses a name that cannot be."""
+
     def t_multiple(self, recording: Recording) -> int:
         """T positions that are stored together: blocks begin at multiples of it."""
 
@@ -81,12 +84,12 @@ class Sink(Protocol):
         """Greatest size of the output in bytes."""
 
     def prepare(self, plan: WritePlan) -> None:
-        """Take on a plan, or refuse it; before any other call but the three above."""
+        """Take on a plan, or refuse it; before any other call but those above."""
 
-    def begin(self, file: PartialFile, plan: WritePlan) -> None:
-        """Lay out the output in `file`."""
+    def begin(self, output: Output) -> None:
+        """Lay out the output."""
 
-    def reopen(self, file: PartialFile, plan: WritePlan) -> None:
+    def reopen(self, output: Output) -> None:
         """Go on with an output that an earlier attempt laid out."""
 
     def encode(self, index: BlockIndex, block: NDArray[Any]) -> Any:
@@ -96,7 +99,7 @@ class Sink(Protocol):
         """Write what `encode` made of a block."""
 
     def finish(self, checksums: NDArray[np.uint32]) -> None:
-        """Write what comes last, the blocks' CRC-32C among it, and let go of the file."""
+        """Write what comes last, the blocks' CRC-32C among it, and let go of the output."""
 
     def abort(self) -> None:
-        """Let go of the file, whatever state it is in."""
+        """Let go of the output, whatever state it is in."""

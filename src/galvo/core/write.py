@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from galvo.core.atomic import partial_path, require_space, write_error
+from galvo.core.atomic import require_space, write_error
 from galvo.core.checksum import block_checksum
 from galvo.core.journal import LAID_OUT
-from galvo.core.partial import PartialFile
+from galvo.core.output import Output, Target
 from galvo.core.sink import Sink, WritePlan
 from galvo.errors import GalvoError
 
@@ -26,19 +26,23 @@ __all__ = ["Progress", "write_recording"]
 Progress = Callable[[int, int], Any]
 
 
-def write_recording(plan: WritePlan, sink: Sink, final: str, progress: Progress, resume: bool = False) -> None:
-    """Write `plan` through `sink` and publish it as `final`.
+def write_recording(
+    plan: WritePlan, sink: Sink, target: Target, progress: Progress, resume: bool = False, overwrite: bool = False
+) -> None:
+    """Write `plan` through `sink` and publish it as `target`.
 
     Parameters
     ----------
     plan : WritePlan
     sink : Sink
-    final : str
-        Already guarded (`atomic.guard_destination`).
+    target : Target
+        Already guarded (`Target.guard`).
     progress : callable
         Called with (bytes done, bytes in all) before the first block and after each; what is done can be resumed.
     resume : bool
         Go on behind the last block that an earlier attempt brought to the disk; begin where there is none.
+    overwrite : bool
+        Replace what has the final name.
 
     Raises
     ------
@@ -50,53 +54,53 @@ def write_recording(plan: WritePlan, sink: Sink, final: str, progress: Progress,
     sink.prepare(plan)
     needed = sink.estimate(plan)
     if not sink.compresses:
-        require_space(final, needed)
-    make = PartialFile.resume if resume else PartialFile.create
-    file = make(final, plan.fingerprint(), needed)
+        require_space(target.final, target.partials, needed)
+    make = Output.resume if resume else Output.create
+    output = make(target, {**plan.fingerprint(), **target.to_json()}, overwrite, needed)
     try:
         with ThreadPoolExecutor(1, thread_name_prefix="galvo writer") as writer:
-            _write_blocks(plan, sink, file, progress, writer)
+            _write_blocks(plan, sink, output, progress, writer)
     except BaseException as error:
         try:
             sink.abort()
         finally:
-            kept = file.leave()
+            kept = output.leave()
         told = error
         if isinstance(error, OSError) and not isinstance(error, GalvoError):
-            told = write_error(error, final, needed)
+            told = write_error(error, target.final, needed)
         if isinstance(told, GalvoError) and kept:
-            told.hint = f"{partial_path(final)} is kept: go on with resume=True (--resume)"
+            told.hint = f"{target.partials[0]} is kept: go on with resume=True (--resume)"
         if told is error:
             raise
         raise told from error
 
 
 def _write_blocks(
-    plan: WritePlan, sink: Sink, file: PartialFile, progress: Progress, writer: ThreadPoolExecutor
+    plan: WritePlan, sink: Sink, output: Output, progress: Progress, writer: ThreadPoolExecutor
 ) -> None:
     """Everything up to the final name, behind what is committed already."""
     total = plan.recording.nbytes
     checksums = np.zeros(len(plan.blocks), np.uint32)
-    blocks = [commit for commit in file.commits if 0 <= commit.block < len(plan.blocks)]
+    blocks = [commit for commit in output.commits if 0 <= commit.block < len(plan.blocks)]
     for commit in blocks:
         checksums[commit.block] = commit.checksum
     done = sum(plan.block_nbytes(commit.block) for commit in blocks)
 
     def begin() -> None:
-        if file.commits:
-            sink.reopen(file, plan)
+        if output.commits:
+            sink.reopen(output)
         else:
-            sink.begin(file, plan)
-            file.commit(LAID_OUT, 0)
+            sink.begin(output)
+            output.commit(LAID_OUT, 0)
 
     def put(number: int, encoded: Any) -> None:
         sink.put(plan.blocks[number], encoded)
-        file.commit(number, int(checksums[number]))
+        output.commit(number, int(checksums[number]))
 
     def end() -> None:
-        if not file.complete:
+        if not output.complete:
             sink.finish(checksums)
-        file.publish()
+        output.publish()
 
     running = writer.submit(begin)
     progress(done, total)

@@ -43,7 +43,7 @@ class Disk:
     count : int
         Operations so far.
     names : list of str
-        What they were: open, lock, write, truncate, sync, sync folder, rename, unlink.
+        What they were: open, lock, write, truncate, sync, sync folder, rename, unlink, mkdir, rmdir.
     """
 
     def __init__(self) -> None:
@@ -84,6 +84,8 @@ class Disk:
                 "ftruncate": known("truncate", os.ftruncate),
                 "replace": known("rename", os.replace),
                 "unlink": known("unlink", os.unlink),
+                "mkdir": known("mkdir", os.mkdir),
+                "rmdir": known("rmdir", os.rmdir),
             }
         }
         if hasattr(disk, "fcntl"):

@@ -22,7 +22,7 @@ from typing import Any
 from galvo.core import disk
 from galvo.core.atomic import journal_path, partial_path
 from galvo.core.journal import COMPLETE, Journal
-from galvo.core.partial import PartialFile
+from galvo.core.output import Output, Target
 from galvo.core.write import Progress
 from galvo.errors import NoSpace, WriteError
 from galvo.testing.disk_faults import Disk, FailAt, KillAt, PowerCut, Recorder, power_cuts
@@ -256,9 +256,10 @@ class Trial:
 
     def _leave_anothers(self) -> None:
         nbytes = 2 * len(self.expected)
-        other = PartialFile.create(str(self.path), {"another": "recording"})
+        target = Target(final=str(self.path), files=(str(self.path),))
+        other = Output.create(target, {"another": "recording"})
         for block in range(3):
-            other.write(bytes([170 + block]) * (nbytes // 3))
+            other.files[0].write(bytes([170 + block]) * (nbytes // 3))
             other.commit(block, 0)
         other.leave()
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from galvo.core.blocks import BlockIndex
 from galvo.core.codec import Codec
-from galvo.core.partial import PartialFile
+from galvo.core.output import Output, Target
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
@@ -78,6 +78,10 @@ class Hdf5Sink:
         """Which programs will read the output, where not all do."""
         return who_reads(self._codec.steps)
 
+    def target(self, final: str, recording: Recording) -> Target:
+        """One file."""
+        return Target(final=final, files=(final,))
+
     def t_multiple(self, recording: Recording) -> int:
         """Frames that share a chunk: one, but more where frames are small."""
         frame_nbytes = recording.shape[3] * recording.shape[4] * recording.dtype.itemsize
@@ -93,15 +97,15 @@ class Hdf5Sink:
         texts = sum(4 * len(text) for text in recording.metadata.texts.values())
         return chunks * chunk_nbytes + t * c * z * 128 + texts + (1 << 16)
 
-    def begin(self, file: PartialFile, plan: WritePlan) -> None:
+    def begin(self, output: Output) -> None:
         """Create the datasets."""
-        self._output = file
+        self._output = output
         with self._open("w") as made:
             self._create(made)
 
-    def reopen(self, file: PartialFile, plan: WritePlan) -> None:
+    def reopen(self, output: Output) -> None:
         """Go on with the datasets that are there."""
-        self._output = file
+        self._output = output
 
     def prepare(self, plan: WritePlan) -> None:
         """Settle the geometry of the chunks."""
@@ -127,7 +131,7 @@ class Hdf5Sink:
         try:
             # version 1.8 of the format: read by every HDF5 of the last decade, MATLAB's too, with checksums on its
             # headers
-            with h5py.File(self._output, mode, libver=("v108", "v108")) as file:
+            with h5py.File(self._output.files[0], mode, libver=("v108", "v108")) as file:
                 yield file
         except (OSError, RuntimeError, ValueError, KeyError, GalvoError) as error:
             # where HDF5 fails to read back what the disk did not take, the disk's failure is the one to tell
@@ -136,7 +140,7 @@ class Hdf5Sink:
                 raise
             raise DamagedData(
                 f"HDF5 cannot go on with the partial output: {error}",
-                path=self._output.path,
+                path=self._output.files[0].path,
                 hint="Start again without resume",
             ) from error
 

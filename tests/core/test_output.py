@@ -16,7 +16,7 @@ import pytest
 from galvo.core import disk, partial
 from galvo.core.atomic import journal_path, partial_path
 from galvo.core.journal import COMPLETE, LAID_OUT
-from galvo.core.partial import PartialFile
+from galvo.core.output import Output, Target
 from galvo.errors import DamagedData, NoSpace, WriteError
 from galvo.testing.disk_faults import Disk, FailAt
 
@@ -26,6 +26,25 @@ posix = pytest.mark.skipif(os.name == "nt", reason="POSIX")
 @pytest.fixture
 def final(tmp_path):
     return str(tmp_path / "out.bin")
+
+
+class OneFile:
+    """An output of one file, and that file, as one."""
+
+    def __init__(self, output):
+        self.output = output
+        (self.file,) = output.files
+
+    def __getattr__(self, name):
+        return getattr(self.output if name == "commits" or hasattr(Output, name) else self.file, name)
+
+
+def create(final, header, needed=None):
+    return OneFile(Output.create(Target(final=final, files=(final,)), header, True, needed))
+
+
+def resume(final, header, needed=None):
+    return OneFile(Output.resume(Target(final=final, files=(final,)), header, True, needed))
 
 
 def content(path):
@@ -44,7 +63,7 @@ def names(final):
 
 def test_appears_only_when_published(final):
     put(final)
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     file.write(b"new data")
     assert content(final) == b"old"
     assert content(partial_path(final)) == b"new data"
@@ -55,7 +74,7 @@ def test_appears_only_when_published(final):
 
 def test_order_of_the_steps(final):
     """The data are on the disk before the name, and the name before success is told."""
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     file.write(b"x")
     with Disk() as counted:
         file.publish()
@@ -65,7 +84,7 @@ def test_order_of_the_steps(final):
 
 
 def test_as_a_file(final):
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     assert file.readable()
     assert file.writable()
     assert file.seekable()
@@ -115,7 +134,7 @@ def test_against_a_model(tmp_path_factory, steps, seed):
     """A file that, when reopened, is as it was at its last commit."""
     final = str(tmp_path_factory.mktemp("model") / "out.bin")
     rng = np.random.default_rng(seed)
-    file, now, committed, blocks = PartialFile.create(final, {"a": 1}), bytearray(), b"", 0
+    file, now, committed, blocks = create(final, {"a": 1}), bytearray(), b"", 0
     for what, at, length in steps:
         if what == "write":
             data = rng.bytes(length)
@@ -134,7 +153,7 @@ def test_against_a_model(tmp_path_factory, steps, seed):
             assert file.read(length) == now[at : at + length]
         else:
             file.close()
-            file = PartialFile.resume(final, {"a": 1})
+            file = resume(final, {"a": 1})
             now = bytearray(committed)
             assert [(one.block, one.checksum) for one in file.commits] == [(n, 3 * n) for n in range(blocks)]
             assert content(partial_path(final)) == committed
@@ -146,23 +165,23 @@ def test_against_a_model(tmp_path_factory, steps, seed):
 
 
 def test_leaving(final):
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     file.write(b"x")
     file.commit(LAID_OUT, 0)
     assert not file.leave()
     assert names(final) == []
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     file.commit(LAID_OUT, 0)
     file.commit(0, 0)
     assert file.leave()
     assert file.leave()
     assert names(final) == ["out.bin.journal", "out.bin.partial"]
-    assert not PartialFile.create(final, {}).leave()
+    assert not create(final, {}).leave()
     assert names(final) == []
 
 
 def test_a_complete_output_only_lacks_its_name(final, monkeypatch):
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     file.write(b"abc")
     file.commit(0, 0)
     file.seek(1)
@@ -177,7 +196,7 @@ def test_a_complete_output_only_lacks_its_name(final, monkeypatch):
             file.publish()
     assert file.leave()
     assert names(final) == ["out.bin.journal", "out.bin.partial"]
-    file = PartialFile.resume(final, {})
+    file = resume(final, {})
     assert file.complete
     assert file.commits[-1].block == COMPLETE
     file.publish()
@@ -194,7 +213,7 @@ def test_resuming_what_is_not_there(final):
     ):
         for kind, data in left.items():
             put(f"{final}.{kind}", data)
-        file = PartialFile.resume(final, {})
+        file = resume(final, {})
         assert file.commits == []
         file.write(b"new")
         file.publish()
@@ -203,25 +222,25 @@ def test_resuming_what_is_not_there(final):
 
 
 def test_resuming_something_else(final):
-    file = PartialFile.create(final, {"a": 1})
+    file = create(final, {"a": 1})
     file.write(b"abc")
     file.commit(0, 0)
     file.close()
     with pytest.raises(WriteError, match="another source"):
-        PartialFile.resume(final, {"a": 2})
+        resume(final, {"a": 2})
     os.truncate(partial_path(final), 2)
     with pytest.raises(DamagedData, match="shorter") as caught:
-        PartialFile.resume(final, {"a": 1})
+        resume(final, {"a": 1})
     assert (caught.value.found, caught.value.expected) == ("2 bytes", "3 bytes")
     os.unlink(partial_path(final))
-    file = PartialFile.resume(final, {"a": 1})
+    file = resume(final, {"a": 1})
     assert file.commits == []
     file.leave()
 
 
 def test_a_file_that_shrinks_and_grows(final):
     """What an old commit changed must not come back over what was written there later."""
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     file.write(b"a" * 10_000)
     file.commit(0, 0)
     file.seek(9000)
@@ -233,7 +252,7 @@ def test_a_file_that_shrinks_and_grows(final):
     file.write(b"c" * 10_000)
     file.commit(3, 0)
     file.close()
-    file = PartialFile.resume(final, {})
+    file = resume(final, {})
     file.publish()
     assert content(final) == b"a" * 5000 + b"c" * 10_000
 
@@ -244,7 +263,7 @@ def test_a_file_that_shrinks_and_grows(final):
 def test_what_is_left_is_replaced(final):
     put(partial_path(final), b"left from before" * 100)
     put(journal_path(final), b"too")
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     file.write(b"new")
     file.publish()
     assert content(final) == b"new"
@@ -252,12 +271,12 @@ def test_what_is_left_is_replaced(final):
 
 
 def test_an_old_journal_is_void_before_the_partial_file_changes(final):
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     file.write(b"abc")
     file.commit(0, 0)
     file.close()
     with Disk() as counted:
-        file = PartialFile.create(final, {})
+        file = create(final, {})
     file.leave()
     if os.name != "nt":
         assert counted.names == ["open", "open", "lock", "truncate", "sync", "unlink", "open", "write"]
@@ -268,7 +287,7 @@ def test_an_old_journal_is_void_before_the_partial_file_changes(final):
 def test_links_are_not_followed(final, tmp_path, name):
     put(tmp_path / "precious")
     for make in (os.symlink, os.link):
-        for begin in (PartialFile.create, PartialFile.resume):
+        for begin in (create, resume):
             make(tmp_path / "precious", name(final))
             file = begin(final, {})
             file.write(b"new")
@@ -278,14 +297,14 @@ def test_links_are_not_followed(final, tmp_path, name):
             assert not os.path.islink(final)
     make(tmp_path / "precious", final + "2")
     os.mkfifo(name(final))
-    PartialFile.create(final, {}).leave()
+    create(final, {}).leave()
 
 
 @posix
 def test_a_link_is_replaced_not_followed(final, tmp_path):
     put(tmp_path / "precious")
     os.symlink(tmp_path / "precious", final)
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     file.write(b"new")
     file.publish()
     assert content(tmp_path / "precious") == b"old"
@@ -294,7 +313,7 @@ def test_a_link_is_replaced_not_followed(final, tmp_path):
 
 
 @pytest.mark.parametrize("name", [partial_path, journal_path])
-@pytest.mark.parametrize("begin", [PartialFile.create, PartialFile.resume])
+@pytest.mark.parametrize("begin", [create, resume])
 def test_folders(final, tmp_path, name, begin):
     with pytest.raises(WriteError):
         begin(str(tmp_path / "none" / "out.bin"), {})
@@ -309,17 +328,17 @@ def test_folders(final, tmp_path, name, begin):
 def test_a_folder_without_permission(tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
     with pytest.raises(WriteError):
-        PartialFile.create(str(tmp_path / "locked" / "out.bin"), {})
+        create(str(tmp_path / "locked" / "out.bin"), {})
 
 
 # ---- two writers ----------------------------------------------------------------------------------------------------
 
 
 def test_twice_in_one_process(final):
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     file.write(b"first")
     file.commit(0, 0)
-    for begin in (PartialFile.create, PartialFile.resume):
+    for begin in (create, resume):
         with pytest.raises(WriteError, match="another process is writing"):
             begin(final, {})
     file.publish()
@@ -328,10 +347,10 @@ def test_twice_in_one_process(final):
 
 HOLDING = """
 import sys
-from galvo.core.partial import PartialFile
-file = PartialFile.create(sys.argv[1], {})
-file.write(b"x" * 1000)
-file.commit(0, 0)
+from galvo.core.output import Output, Target
+output = Output.create(Target(final=sys.argv[1], files=(sys.argv[1],)), {})
+output.files[0].write(b"x" * 1000)
+output.commit(0, 0)
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -341,27 +360,27 @@ def test_another_process(final):
     command = [sys.executable, "-c", HOLDING, final]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as process:
         assert process.stdout.readline().strip() == b"ready"
-        for begin in (PartialFile.create, PartialFile.resume):
+        for begin in (create, resume):
             with pytest.raises(WriteError, match="another process is writing"):
                 begin(final, {})
         process.kill()
-    file = PartialFile.resume(final, {})
+    file = resume(final, {})
     assert [one.block for one in file.commits] == [0]
     file.leave()
-    PartialFile.create(final, {}).leave()
+    create(final, {}).leave()
 
 
 @posix
 def test_the_lock_is_held_until_the_name_is_taken(final, monkeypatch):
     """Whoever begins in between would empty what is about to be published."""
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     file.write(b"first")
     real, refused = disk.rename, []
 
     def rename(old, new):
         for moment in ("before", "after"):
             with pytest.raises(WriteError, match="another process is writing"):
-                PartialFile.create(final, {})
+                create(final, {})
             refused.append(moment)
             if moment == "before":
                 real(old, new)
@@ -375,7 +394,7 @@ def test_the_lock_is_held_until_the_name_is_taken(final, monkeypatch):
 @posix
 def test_a_journal_whose_writer_ends_meanwhile(final, monkeypatch):
     """Who waits for the lock of an output that is then published does not touch it."""
-    first = PartialFile.create(final, {})
+    first = create(final, {})
     first.write(b"first")
     first.commit(0, 0)
     real, published = disk.lock, []
@@ -387,7 +406,7 @@ def test_a_journal_whose_writer_ends_meanwhile(final, monkeypatch):
         return real(descriptor)
 
     monkeypatch.setattr(disk, "lock", lock)
-    second = PartialFile.resume(final, {})
+    second = resume(final, {})
     assert second.commits == []
     assert content(final) == b"first"
     second.write(b"second")
@@ -400,7 +419,7 @@ def test_a_journal_whose_writer_ends_meanwhile(final, monkeypatch):
 
 def test_a_full_disk(final):
     put(final)
-    file = PartialFile.create(final, {}, 12345)
+    file = create(final, {}, 12345)
     file.write(b"12345678")
     file.commit(0, 0)
     with FailAt(0, errno.ENOSPC, lasting=True):
@@ -425,7 +444,7 @@ def test_a_full_disk(final):
     assert caught.value.expected == "12345 bytes"
     assert file.leave()
     assert content(final) == b"old"
-    again = PartialFile.resume(final, {})
+    again = resume(final, {})
     again.seek(0, os.SEEK_END)
     again.write(b"now there is room")
     again.publish()
@@ -433,7 +452,7 @@ def test_a_full_disk(final):
 
 
 def test_the_first_failure_is_the_one_told(final):
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     with FailAt(0, errno.ENOSPC):
         file.write(b"a")
     with FailAt(0, errno.EIO):
@@ -445,7 +464,7 @@ def test_the_first_failure_is_the_one_told(final):
 
 
 def test_memory_that_ends(final, monkeypatch):
-    file = PartialFile.create(final, {})
+    file = create(final, {})
 
     def write_at(descriptor, offset, data):
         raise MemoryError
@@ -459,7 +478,7 @@ def test_memory_that_ends(final, monkeypatch):
 
 
 def test_reading_back_may_fail_too(final, monkeypatch):
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     file.write(b"abc")
 
     def read_at(descriptor, offset, nbytes):
@@ -487,11 +506,11 @@ def test_every_step_of_beginning(final, leftovers):
 
     prepare()
     with Disk() as counted:
-        PartialFile.create(final, {}).close()
+        create(final, {}).close()
     for number, step in enumerate(counted.names):
         prepare()
         with FailAt(number, errno.EIO), pytest.raises(WriteError, match="Input/output"):
-            PartialFile.create(final, {})
+            create(final, {})
         # without the lock it may be somebody else's
         unlocked = number <= counted.names.index("lock")
         assert names(final) == [] or unlocked, step
@@ -499,7 +518,7 @@ def test_every_step_of_beginning(final, leftovers):
 
 def test_closed_while_another_thread_writes(final):
     """A second Ctrl-C: nothing reaches a descriptor that may be somebody else's by now."""
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     stop = threading.Event()
 
     def write():
@@ -523,7 +542,7 @@ def test_closed_while_another_thread_writes(final):
 
 def test_forgotten(final):
     """An output that nobody closes gives back its descriptors, and no others."""
-    file = PartialFile.create(final, {})
+    file = create(final, {})
     descriptor = file._descriptor
     file.close()
     taken = os.open(os.devnull, os.O_RDONLY)
