@@ -217,7 +217,7 @@ def _write(
     seconds = time.perf_counter() - started
     verification = None
     if check:
-        verification = compare(recording, final, progress)
+        verification = compare(recording, target.places[0], progress)
         if not verification.ok:
             raise DamagedData(
                 f"the output differs from its source: {'; '.join(verification.differences)}",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 
 import hypothesis
 import hypothesis.strategies as st
@@ -550,3 +553,182 @@ def test_forgotten(final):
     del file
     os.fstat(taken)
     os.close(taken)
+
+
+# ---- several files, and folders -------------------------------------------------------------------------------------
+
+MEMBERS = re.compile(r"frame\d+\.bin|about\.json")
+
+
+def several(tmp_path):
+    return Target(final=str(tmp_path / "out.bin"), files=tuple(str(tmp_path / f"out_ch{n}.bin") for n in (1, 2, 3)))
+
+
+def folder_of(tmp_path):
+    return Target(final=str(tmp_path / "out"), members=MEMBERS)
+
+
+def test_several_files_share_a_journal(tmp_path):
+    target = several(tmp_path)
+    output = Output.create(target, {"a": 1})
+    for number, file in enumerate(output.files):
+        file.write(bytes([number]) * 5000)
+    output.commit(0, 7)
+    for file in output.files:
+        file.seek(0)
+        file.write(b"changed, and never committed")
+        file.seek(0, os.SEEK_END)
+        file.write(b"more")
+    assert output.leave()
+    assert sorted(os.listdir(tmp_path)) == ["out.bin.journal"] + [f"out_ch{n}.bin.partial" for n in (1, 2, 3)]
+    output = Output.resume(target, {"a": 1})
+    output.files[1].seek(5)
+    output.files[1].write(b"x")
+    output.publish()
+    expected = [bytes([number]) * 5000 for number in range(3)]
+    expected[1] = expected[1][:5] + b"x" + expected[1][6:]
+    assert [content(path) for path in target.files] == expected
+    assert sorted(os.listdir(tmp_path)) == [f"out_ch{n}.bin" for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_killed_between_the_names_of_several_files(tmp_path, monkeypatch, at):
+    """Resuming renames the rest, and nothing is written again."""
+    target = several(tmp_path)
+    for path in target.files:
+        put(path)
+    output = Output.create(target, {}, overwrite=True)
+    for file in output.files:
+        file.write(b"new")
+    output.commit(0, 0)
+    renamed = []
+
+    def rename(old, new):
+        if len(renamed) == at:
+            raise KeyboardInterrupt
+        renamed.append(new)
+        os.replace(old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "rename", rename)
+        with pytest.raises(KeyboardInterrupt):
+            output.publish()
+    output.close()
+    assert [content(path) for path in target.files] == [b"new"] * at + [b"old"] * (3 - at)
+    output = Output.resume(target, {}, overwrite=True)
+    assert output.complete
+    output.publish()
+    assert [content(path) for path in target.files] == [b"new"] * 3
+    assert sorted(os.listdir(tmp_path)) == [f"out_ch{n}.bin" for n in (1, 2, 3)]
+
+
+def test_a_published_file_that_was_replaced_meanwhile(tmp_path, monkeypatch):
+    """Another file of that name and size is not taken for it."""
+    target = several(tmp_path)
+    output = Output.create(target, {})
+    for file in output.files:
+        file.write(b"new")
+
+    def rename(old, new):
+        os.replace(old, new)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "rename", rename)
+        with pytest.raises(KeyboardInterrupt):
+            output.publish()
+    output.close()
+    put(str(tmp_path / "other"), b"own")
+    os.replace(tmp_path / "other", target.files[0])
+    output = Output.resume(target, {})
+    assert not output.complete
+    assert not output.commits
+    output.leave()
+    assert content(target.files[0]) == b"own"
+
+
+def test_a_folder(tmp_path):
+    target = folder_of(tmp_path)
+    output = Output.create(target, {})
+    for number in range(3):
+        output.add(f"frame{number}.bin", bytes([number]) * 100)
+        output.commit(number, 0)
+    output.add("frame1.bin", b"torn")
+    assert output.leave()
+    assert sorted(os.listdir(tmp_path)) == ["out.journal", "out.partial"]
+    output = Output.resume(target, {})
+    assert [one.block for one in output.commits] == [0, 1, 2]
+    output.add("frame1.bin", b"again")
+    output.publish()
+    assert os.listdir(tmp_path) == ["out"]
+    found = [content(os.path.join(target.final, f"frame{n}.bin")) for n in range(3)]
+    assert found == [bytes(100), b"again", b"\2" * 100]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_folder_that_replaces_another(tmp_path, monkeypatch, at, resumed):
+    """Wherever it is killed between its names, the old folder or the new one is there and comes back."""
+    target = folder_of(tmp_path)
+    os.mkdir(target.final)
+    put(os.path.join(target.final, "frame7.bin"))
+    output = Output.create(target, {}, overwrite=True)
+    output.add("frame0.bin", b"new")
+    output.commit(0, 0)
+    calls = []
+
+    def rename(old, new):
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        calls.append(new)
+        os.replace(old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "rename", rename)
+        if at < 2:
+            with pytest.raises(KeyboardInterrupt):
+                output.publish()
+        else:
+            patch.setattr(disk, "remove_folder", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                output.publish()
+    output.close()
+    assert (tmp_path / "out").exists() == (at != 1)
+    if resumed:
+        output = Output.resume(target, {}, overwrite=True)
+        assert output.complete
+    else:
+        output = Output.create(target, {}, overwrite=True)
+        assert os.listdir(target.final) == (["frame0.bin"] if at == 2 else ["frame7.bin"])
+        output.add("frame0.bin", b"new")
+    output.publish()
+    assert os.listdir(tmp_path) == ["out"]
+    assert os.listdir(target.final) == ["frame0.bin"]
+
+
+@pytest.mark.parametrize("where", ["out", "out.partial", "out.replaced"])
+def test_folders_of_others_are_never_removed(tmp_path, where):
+    target = folder_of(tmp_path)
+    (tmp_path / "out").mkdir(exist_ok=True)
+    (tmp_path / where).mkdir(exist_ok=True)
+    (tmp_path / where / "thesis.docx").write_bytes(b"years")
+
+    def write():
+        output = Output.create(target, {}, overwrite=True)
+        try:
+            output.add("frame0.bin", b"new")
+            output.publish()
+        finally:
+            output.leave()
+
+    for _ in range(2):
+        with pytest.raises(WriteError, match="holds other files"):
+            write()
+    with pytest.raises(WriteError, match="holds other files") if where == "out" else nullcontext():
+        target.guard([], True)
+    assert (tmp_path / where / "thesis.docx").read_bytes() == b"years"
+
+
+def test_a_target_in_a_journal(tmp_path):
+    for target in (several(tmp_path), folder_of(tmp_path)):
+        assert Target.from_json(target.final, json.loads(json.dumps(target.to_json()))) == target

@@ -109,7 +109,13 @@ class TestScanImage(FormatConformance):
 
 class TestHdf5(FormatConformance):
     format_name = "hdf5"
-    write_options = ({}, {"compression": "gzip"}, {"fletcher32": False})
+    write_options = (
+        {},
+        {"compression": "gzip"},
+        {"compression": "lzf"},
+        {"compression": "zstd"},
+        {"fletcher32": False},
+    )
 
     def cases(self, tmp_path):
         pixels = movie((9, 2, 1, 7, 6), "<u2")

@@ -13,7 +13,7 @@ import pytest
 
 import galvo
 from galvo.core import disk, output, partial
-from galvo.core.output import Output
+from galvo.core.output import Output, Target
 from galvo.core.partial import PartialFile
 from galvo.testing.disk_faults import Disk, Recorder, ShortWriteAt, power_cuts
 from galvo.testing.trials import Trial
@@ -29,7 +29,8 @@ def save(path, resume, progress):
 
 @pytest.fixture
 def trial(tmp_path):
-    return Trial(tmp_path / "trial", "out.h5", save, b"old")
+    final = str(tmp_path / "trial" / "out.h5")
+    return Trial(tmp_path / "trial", Target(final=final, files=(final,)), save, {"out.h5": b"old"})
 
 
 def kills(trial):

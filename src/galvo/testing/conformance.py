@@ -56,7 +56,8 @@ from galvo.testing.case import (
     same_value,
     strange_frame,
 )
-from galvo.testing.conformance_writing import WritingConformance, movie, suffix
+from galvo.testing.conformance_writing import WritingConformance, movie
+from galvo.testing.disk_faults import place_snapshot, snapshot
 from galvo.testing.faults import cuts, mutations
 
 __all__ = ["Case", "FormatConformance"]
@@ -309,20 +310,20 @@ class FormatConformance(WritingConformance):
         self._round_trip(tmp_path, movie((4, 2, 3, 7, 12), "<i2")[::-1, ..., ::2])
 
     def _round_trip(self, tmp_path: Path, pixels: NDArray[Any]) -> None:
-        path = tmp_path / f"out{suffix(self.format_name)}"
         for options in self.write_options:
+            target = self._target(tmp_path, pixels, options)
+            path = target.places[0]
             for block_bytes in (1, 1 << 20):
-                result = galvo.save(
-                    Recording.from_array(pixels), path, overwrite=True, verify=True, block_bytes=block_bytes, **options
-                )
+                result = self._save(pixels, target, overwrite=True, verify=True, block_bytes=block_bytes, **options)
+                nbytes = sum(map(len, snapshot(str(tmp_path)).values()))
                 assert result.format == self.format_name
-                assert result.file_bytes == path.stat().st_size <= result.estimated_bytes
+                assert result.file_bytes == nbytes <= result.estimated_bytes
                 same_pixels(galvo.load(path, squeeze=False), pixels)
                 assert galvo.verify(path).ok
+            place_snapshot(str(tmp_path), {})
 
     def test_metadata_is_kept(self, tmp_path: Path) -> None:
         """What is known of a recording is known of its copy; what is unknown stays unknown."""
-        path = tmp_path / f"out{suffix(self.format_name)}"
         pixels = movie((6, 2, 3, 5, 4), "<u2")
         known = Metadata(
             format="array",
@@ -333,56 +334,65 @@ class FormatConformance(WritingConformance):
             start_time="2026-01-02T03:04:05.678",
         )
         for options in self.write_options:
+            target = self._target(tmp_path, pixels, options)
             for metadata, facts in ((known, _Times()), (Metadata(format="array"), None)):
                 recording = Recording(ArrayReader(pixels), metadata, facts=facts)
-                galvo.save(recording, path, overwrite=True, **options)
-                with galvo.open(path) as copy:
+                self._save(recording, target, overwrite=True, **options)
+                with galvo.open(target.places[0]) as copy:
                     for name in self.kept_metadata:
                         same_value(name, fact(copy, name), fact(recording, name))
 
     def test_outputs_that_are_refused(self, tmp_path: Path) -> None:
         """An existing output, an output that is its own input, a folder; nothing changes on the disk."""
-        path = tmp_path / f"out{suffix(self.format_name)}"
-        pixels = movie((3, 1, 1, 4, 4), "<i2")
-        galvo.save(pixels, path)
-        content = path.read_bytes()
+        pixels, options = movie((3, 1, 1, 4, 4), "<i2"), self.write_options[0]
+        target = self._target(tmp_path, pixels, options)
+        self._save(pixels, target, **options)
+        path, final = Path(target.places[0]), Path(target.final)
         (tmp_path / "folder").mkdir()
-        link = tmp_path / f"link{path.suffix}"
-        os.link(path, link)
-        for source, output, overwrite in (
-            (pixels, path, False),
-            (path, path, True),
-            (path, tmp_path / "folder" / ".." / path.name, True),
-            (path, link, True),
+        (tmp_path / "folder" / "something else").write_bytes(b"")
+        wrong = [
+            (pixels, final, False),
+            (path, final, True),
+            (path, tmp_path / "folder" / ".." / final.name, True),
             (path, tmp_path / "folder", True),
-            (path, tmp_path / "none" / path.name, True),
-        ):
+            (path, tmp_path / "none" / final.name, True),
+        ]
+        if target.files == (target.final,):
+            link = tmp_path / f"link{path.suffix}"
+            os.link(path, link)
+            wrong.append((path, link, True))
+        content = snapshot(str(tmp_path))
+        for source, output, overwrite in wrong:
             with pytest.raises(WriteError):
-                galvo.convert(source, output, format=self.format_name, overwrite=overwrite)
-        assert path.read_bytes() == content
-        galvo.convert(path, tmp_path / f"dry{path.suffix}", dry_run=True)
-        assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(["folder", link.name, path.name])
+                galvo.convert(source, output, format=self.format_name, overwrite=overwrite, **options)
+        galvo.convert(path, tmp_path / f"dry{final.suffix}", format=self.format_name, dry_run=True, **options)
+        assert snapshot(str(tmp_path)) == content
 
     def test_verify_finds_changed_pixels(self, tmp_path: Path) -> None:
         """No flipped bit changes pixels unnoticed."""
-        path = tmp_path / f"out{suffix(self.format_name)}"
         if not self.stores_checksums:
             pytest.skip(f"{self.format_name} stores no checksums")
         pixels = movie((12, 2, 1, 24, 24), "<i2")
         for options in self.write_options:
-            galvo.save(pixels, path, overwrite=True, **options)
-            content = path.read_bytes()
+            target = self._target(tmp_path, pixels, options)
+            path = target.places[0]
+            self._save(pixels, target, overwrite=True, **options)
+            content = snapshot(str(tmp_path))
             rng = np.random.default_rng(1)
+            names = sorted(content)
+            weights = np.array([len(content[name]) for name in names], float)
             changed = 0
-            for bit in rng.integers(0, len(content) * 8, 150).tolist():
-                damaged = bytearray(content)
+            for name in rng.choice(names, 150, p=weights / weights.sum()):
+                damaged = bytearray(content[name])
+                bit = int(rng.integers(0, len(damaged) * 8))
                 damaged[bit // 8] ^= 1 << bit % 8
-                path.write_bytes(damaged)
+                place_snapshot(str(tmp_path), {**content, name: bytes(damaged)})
                 try:
                     same = galvo.load(path, squeeze=False, limits=LIMITS).tobytes() == pixels.tobytes()
                     found = not galvo.verify(path, limits=LIMITS).ok
                 except GalvoError:
                     found, same = True, False
                 changed += found
-                assert found or same, f"bit {bit} changed pixels and verify did not notice ({options})"
+                assert found or same, f"bit {bit} of {name} changed pixels and verify did not notice ({options})"
             assert changed, "no flipped bit met anything that matters"
+            place_snapshot(str(tmp_path), {})

@@ -17,15 +17,16 @@ import pytest
 from numpy.typing import NDArray
 
 import galvo
-from galvo.core.atomic import journal_path, partial_path
+from galvo.core.atomic import journal_path
+from galvo.core.output import Target
 from galvo.core.write import Progress
 from galvo.errors import WriteError
 from galvo.formats import REGISTRY
 from galvo.testing.case import same_pixels
-from galvo.testing.disk_faults import ShortWriteAt
+from galvo.testing.disk_faults import ShortWriteAt, place_snapshot, snapshot
 from galvo.testing.trials import Trial
 
-__all__ = ["WritingConformance", "movie", "suffix"]
+__all__ = ["WritingConformance", "movie"]
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
@@ -47,12 +48,15 @@ class WritingConformance:
     format_name : str
     write_options : sequence of mapping
         Sets of options to write with.
+    output_name : str
+        What an output is called in the tests; by default ``out`` with the format's first suffix.
     power_cut_count : int
         States per set of options under the marker `harden`.
     """
 
     format_name: ClassVar[str]
     write_options: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
+    output_name: ClassVar[str] = ""
     power_cut_count: ClassVar[int] = 700
 
     # ---- stopped by the caller --------------------------------------------------------------------------------------
@@ -60,13 +64,15 @@ class WritingConformance:
     @pytest.mark.parametrize("error", [_CallbackError("the caller's own"), KeyboardInterrupt()], ids=repr)
     def test_stopped_by_its_caller(self, tmp_path: Path, error: BaseException) -> None:
         """The old file stays, whole blocks are kept, and resuming or beginning again gives what was to be."""
-        path = tmp_path / f"out{suffix(self.format_name)}"
         pixels, old = movie(_SMALL, "<i2"), movie((3, 1, 1, 4, 4), "<i2")
         for options in self.write_options:
-            galvo.save(pixels, path, overwrite=True, block_bytes=1, **options)
-            expected = path.read_bytes()
-            galvo.save(old, path, overwrite=True, **options)
-            content = path.read_bytes()
+            target, folder = self._target(tmp_path, pixels, options), str(tmp_path)
+            self._save(pixels, target, overwrite=True, block_bytes=1, **options)
+            expected = snapshot(folder)
+            self._save(old, target, overwrite=True, **options)
+            content = snapshot(folder)
+            outputs = set(map(os.path.basename, target.places))
+            kept = outputs | set(map(os.path.basename, (journal_path(target.final), *target.partials)))
             for part, resume in ((0.0, True), (0.3, True), (0.7, False), (0.7, True), (1.0, False), (1.0, True)):
 
                 def progress(done: int, total: int, part: float = part) -> None:
@@ -74,50 +80,86 @@ class WritingConformance:
                         raise error
 
                 with pytest.raises(type(error)):
-                    galvo.save(pixels, path, overwrite=True, progress=progress, block_bytes=1, **options)
-                assert path.read_bytes() == content
-                names = [str(path)] if part == 0 else [str(path), journal_path(str(path)), partial_path(str(path))]
-                assert sorted(str(entry) for entry in tmp_path.iterdir()) == sorted(names)
-                galvo.save(pixels, path, overwrite=True, resume=resume, block_bytes=1, **options)
-                assert path.read_bytes() == expected
-                assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
-                path.write_bytes(content)
+                    self._save(pixels, target, overwrite=True, progress=progress, block_bytes=1, **options)
+                assert content.items() <= snapshot(folder).items()
+                assert set(os.listdir(folder)) == (kept if part else outputs)
+                self._save(pixels, target, overwrite=True, resume=resume, block_bytes=1, **options)
+                assert snapshot(folder) == expected
+                place_snapshot(folder, content)
+            place_snapshot(folder, {})
+
+    def _target(self, folder: Path, pixels: NDArray[Any], options: Mapping[str, Any]) -> Target:
+        """What the format makes of a name; skips the test where galvo does not write it."""
+        entry = REGISTRY.get(self.format_name)
+        if entry.sink is None:
+            pytest.skip(f"galvo does not write {self.format_name}")
+        name = self.output_name or f"out{entry.suffixes[0]}"
+        return entry.sink(**options).target(str(folder / name), galvo.Recording.from_array(pixels))
+
+    def _save(self, pixels: Any, target: Target, **options: Any) -> Any:
+        return galvo.save(pixels, target.final, format=self.format_name, **options)
 
     def test_resumed_with_something_else(self, tmp_path: Path) -> None:
         """Another source or another block size is refused; what was kept can still be resumed."""
-        path = tmp_path / f"out{suffix(self.format_name)}"
-        pixels = movie(_SMALL, "<i2")
+        pixels, options = movie(_SMALL, "<i2"), self.write_options[0]
+        target = self._target(tmp_path, pixels, options)
 
         def progress(done: int, total: int) -> None:
             if done:
                 raise _CallbackError
 
         with pytest.raises(_CallbackError):
-            galvo.save(pixels, path, progress=progress, block_bytes=1)
+            self._save(pixels, target, progress=progress, block_bytes=1, **options)
         for other, block_bytes in ((pixels + 1, 1), (pixels[:2], 1), (pixels, 1 << 30)):
             with pytest.raises(WriteError, match="another source or with other options"):
-                galvo.save(other, path, resume=True, block_bytes=block_bytes)
-        galvo.save(pixels, path, resume=True, block_bytes=1, verify=True)
-        same_pixels(galvo.load(path, squeeze=False), pixels)
+                self._save(other, target, resume=True, block_bytes=block_bytes, **options)
+        self._save(pixels, target, resume=True, block_bytes=1, verify=True, **options)
+        same_pixels(galvo.load(target.final, squeeze=False), pixels)
 
     def test_written_by_two(self, tmp_path: Path) -> None:
         """The second writer of an output is refused, and the first does not notice."""
-        path = tmp_path / f"out{suffix(self.format_name)}"
-        pixels = movie(_SMALL, "<i2")
+        pixels, options = movie(_SMALL, "<i2"), self.write_options[0]
+        target = self._target(tmp_path, pixels, options)
 
         def progress(done: int, total: int) -> None:
             for resume in (False, True):
                 with pytest.raises(WriteError, match="another process is writing"):
-                    galvo.save(pixels + 1, path, resume=resume, block_bytes=1)
+                    self._save(pixels + 1, target, resume=resume, block_bytes=1, **options)
 
-        galvo.save(pixels, path, progress=progress, block_bytes=1)
-        same_pixels(galvo.load(path, squeeze=False), pixels)
-        assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+        self._save(pixels, target, progress=progress, block_bytes=1, **options)
+        same_pixels(galvo.load(target.final, squeeze=False), pixels)
+        assert sorted(os.listdir(tmp_path)) == sorted(map(os.path.basename, target.places))
+
+    def test_written_by_another_meanwhile(self, tmp_path: Path) -> None:
+        """An output that was not there when the writing began is not replaced, but what was written is kept."""
+        pixels, options = movie(_SMALL, "<i2"), self.write_options[0]
+        target = self._target(tmp_path, pixels, options)
+        elsewhere = self._target(tmp_path / "other", pixels, options)
+        (tmp_path / "other").mkdir()
+        self._save(pixels + 1, elsewhere, **options)
+
+        def progress(done: int, total: int) -> None:
+            if not any(map(os.path.lexists, target.places)):
+                for place, made in zip(target.places, elsewhere.places, strict=True):
+                    os.rename(made, place)
+
+        with pytest.raises(WriteError, match="exists"):
+            self._save(pixels, target, progress=progress, block_bytes=1, **options)
+        same_pixels(galvo.load(target.final, squeeze=False), pixels + 1)
+        self._save(pixels, target, resume=True, overwrite=True, block_bytes=1, **options)
+        same_pixels(galvo.load(target.final, squeeze=False), pixels)
 
     # ---- every operation --------------------------------------------------------------------------------------------
 
-    def _trial(self, tmp_path: Path, shape: tuple[int, ...], options: Mapping[str, Any], old: bytes | None) -> Trial:
+    def _trial(self, tmp_path: Path, shape: tuple[int, ...], options: Mapping[str, Any], old: bool = True) -> Trial:
         pixels = movie(shape, "<i2")
+        target = self._target(tmp_path / "trial", pixels, options)
+        before: dict[str, bytes] = {}
+        if old:
+            (tmp_path / "old").mkdir(exist_ok=True)
+            self._save(movie((1, shape[1], 1, 4, 4), "<i2"), self._target(tmp_path / "old", pixels, options), **options)
+            before = snapshot(str(tmp_path / "old"))
+            place_snapshot(str(tmp_path / "old"), {})
 
         def write(path: Path, resume: bool, progress: Progress) -> None:
             galvo.save(
@@ -131,12 +173,12 @@ class WritingConformance:
                 **options,
             )
 
-        return Trial(tmp_path / "trial", f"out{suffix(self.format_name)}", write, old)
+        return Trial(tmp_path / "trial", target, write, before)
 
     @needs_fork
     def test_killed_at_every_operation(self, tmp_path: Path) -> None:
         """Old or complete, and what was committed is resumed to the same bytes."""
-        trial = self._trial(tmp_path, _SMALLEST, self.write_options[0], b"old")
+        trial = self._trial(tmp_path, _SMALLEST, self.write_options[0])
         _all(trial.kill_at, range(len(trial.operations) + 1))
 
     @needs_fork
@@ -146,25 +188,25 @@ class WritingConformance:
 
     def test_failing_at_every_operation(self, tmp_path: Path) -> None:
         """A full disk and a broken one are told, nothing leaks, and the next attempt succeeds."""
-        trial = self._trial(tmp_path, _SMALLEST, self.write_options[0], b"old")
+        trial = self._trial(tmp_path, _SMALLEST, self.write_options[0])
         for code, lasting in ((errno.ENOSPC, True), (errno.EIO, False)):
             _all(lambda number: trial.fail_at(number, code, lasting), range(len(trial.operations)))  # noqa: B023
 
     def test_short_writes(self, tmp_path: Path) -> None:
         """A write that takes only half of its bytes is not an error."""
-        trial = self._trial(tmp_path, _SMALLEST, self.write_options[0], None)
+        trial = self._trial(tmp_path, _SMALLEST, self.write_options[0], old=False)
         _all(lambda number: _harmless(trial, number), range(0, len(trial.operations), 4))
 
     def test_power_cuts(self, tmp_path: Path) -> None:
         """What a power cut leaves is old or complete, and resumable from the last commit."""
-        self._trial(tmp_path, _SMALLEST, self.write_options[0], b"old").cut_power(150)
+        self._trial(tmp_path, _SMALLEST, self.write_options[0]).cut_power(150)
 
     @needs_fork
     @pytest.mark.harden
     def test_killed_at_every_operation_of_more(self, tmp_path: Path) -> None:
         """As above, with all options, more blocks, torn writes, and beginning again over what was left."""
         for number, options in enumerate(self.write_options):
-            trial = self._trial(tmp_path, _SMALL, options, None if number % 2 else b"old")
+            trial = self._trial(tmp_path, _SMALL, options, old=number % 2 == 0)
             _all(lambda place: trial.kill_at(place), range(len(trial.operations) + 1))  # noqa: B023
             _all(lambda place: trial.kill_at(place, True, place % 2 == 0), range(len(trial.operations)))  # noqa: B023
             trial.close()
@@ -179,7 +221,7 @@ class WritingConformance:
     def test_failing_at_every_operation_of_more(self, tmp_path: Path) -> None:
         """As above, with more errors and all options."""
         for options in self.write_options:
-            trial = self._trial(tmp_path, _SMALLEST, options, b"old")
+            trial = self._trial(tmp_path, _SMALLEST, options)
             everywhere = range(len(trial.operations))
             for code, lasting in (
                 (errno.ENOSPC, True),
@@ -197,7 +239,7 @@ class WritingConformance:
     def test_power_cuts_of_more(self, tmp_path: Path) -> None:
         """As above, with all options, more blocks, more states, and over what an earlier attempt left."""
         for number, options in enumerate(self.write_options):
-            trial = self._trial(tmp_path, _SMALL, options, None if number % 2 else b"old")
+            trial = self._trial(tmp_path, _SMALL, options, old=number % 2 == 0)
             trial.cut_power(self.power_cut_count, seed=number)
             for leftovers in ("own", "another's"):
                 trial.cut_power(self.power_cut_count // 4, seed=number, leftovers=leftovers)
@@ -205,7 +247,7 @@ class WritingConformance:
 
     def _kill_at_random(self, tmp_path: Path, count: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        trial = self._trial(tmp_path, _BIGGER, self.write_options[0], b"old")
+        trial = self._trial(tmp_path, _BIGGER, self.write_options[0])
         seconds = 0.05
         while trial.kill_after(seconds):
             seconds *= 1.5
@@ -228,14 +270,6 @@ def _all(check: Callable[[int], Any], numbers: Sequence[int]) -> None:
         except AssertionError as error:
             failures.append(str(error))
     assert not failures, f"{len(failures)} of {len(numbers)}:\n" + "\n".join(failures[:20])
-
-
-def suffix(format_name: str) -> str:
-    """What names of a format's files end with; skips the test where galvo does not write it."""
-    entry = REGISTRY.get(format_name)
-    if entry.sink is None:
-        pytest.skip(f"galvo does not write {format_name}")
-    return entry.suffixes[0]
 
 
 def movie(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:

@@ -14,18 +14,27 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from galvo.core import disk
-from galvo.core.atomic import journal_path, partial_path
+from galvo.core.atomic import journal_path, replaced_path
 from galvo.core.journal import COMPLETE, Journal
 from galvo.core.output import Output, Target
 from galvo.core.write import Progress
 from galvo.errors import NoSpace, WriteError
-from galvo.testing.disk_faults import Disk, FailAt, KillAt, PowerCut, Recorder, power_cuts
+from galvo.testing.disk_faults import (
+    Disk,
+    FailAt,
+    KillAt,
+    PowerCut,
+    Recorder,
+    place_snapshot,
+    power_cuts,
+    snapshot,
+)
 
 __all__ = ["Trial"]
 
@@ -47,19 +56,19 @@ class Trial:
     ----------
     folder : Path
         Empty; left so.
-    name : str
-        Of the output.
+    target : Target
+        What is written, in that folder.
     write : callable
         Given a destination, whether to resume and a progress callback, writes it, replacing what is there.
-    old : bytes or None
-        What has the final name before.
+    old : dict of str to bytes
+        What has the final names before (`disk_faults.snapshot`).
     """
 
     folder: Path
-    name: str
+    target: Target
     write: Callable[[Path, bool, Progress], Any]
-    old: bytes | None = None
-    expected: bytes = field(init=False)
+    old: Mapping[str, bytes] = field(default_factory=dict)
+    expected: dict[str, bytes] = field(init=False)
     operations: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,31 +76,44 @@ class Trial:
         self._prepare()
         with Disk() as counted:
             self.write(self.path, False, _silent)
-        self.expected = self.path.read_bytes()
+        self.expected = self._content()
         self.operations = counted.names
-        assert os.listdir(self.folder) == [self.name], f"left behind: {os.listdir(self.folder)}"
+        names = sorted(map(os.path.basename, self.target.places))
+        assert sorted(os.listdir(self.folder)) == names, f"left behind: {os.listdir(self.folder)}"
         self._prepare()
 
     @property
     def path(self) -> Path:
         """The final path."""
-        return self.folder / self.name
+        return Path(self.target.final)
+
+    @property
+    def _leftovers(self) -> set[str]:
+        """Names of what may be kept."""
+        return {os.path.basename(name) for name in (*self.target.partials, journal_path(self.target.final))}
 
     def _prepare(self) -> None:
-        for entry in self.folder.iterdir():
-            entry.unlink()
-        if self.old is not None:
-            self.path.write_bytes(self.old)
+        place_snapshot(str(self.folder), self.old)
+
+    def _content(self) -> dict[str, bytes]:
+        return snapshot(str(self.folder))
 
     # ---- what must hold ---------------------------------------------------------------------------------------------
 
     def _is_complete(self, where: str) -> bool:
-        """Whether the final path is the new file; it must be that or as before."""
-        content = self.path.read_bytes() if self.path.exists() else None
-        if content == self.expected:
-            return True
-        assert content == self.old, f"{where}: the final path is neither old nor complete"
-        return False
+        """Whether the final paths are the new files; each must be that or as before, a replaced folder aside."""
+        content = self._content()
+        for place in self.target.places:
+            name = os.path.basename(place)
+            found, new, old = (_below(files, name) for files in (content, self.expected, self.old))
+            if not found:
+                found = _below(content, os.path.basename(replaced_path(place)))
+            assert found in (new, old), f"{where}: {name} is neither old nor complete"
+        return self._has(content, self.expected)
+
+    def _has(self, content: Mapping[str, bytes], wanted: Mapping[str, bytes]) -> bool:
+        names = map(os.path.basename, self.target.places)
+        return all(_below(content, name) == _below(wanted, name) for name in names)
 
     def _is_resumed(self, where: str, committed: int, others: bool) -> None:
         """The leftovers give the same bytes, and none of the blocks that were committed is repeated."""
@@ -104,15 +126,17 @@ class Trial:
                 self._is_written_anew(where)
                 return
             raise AssertionError(f"{where}: cannot be resumed: {error!r}") from error
-        assert self.path.read_bytes() == self.expected, f"{where}: another result when resumed"
-        assert os.listdir(self.folder) == [self.name], f"{where}: left behind: {os.listdir(self.folder)}"
+        content = self._content()
+        assert self._has(content, self.expected), f"{where}: another result when resumed"
+        assert content == self.expected, f"{where}: left behind: {os.listdir(self.folder)}"
         assert seen[0] >= committed, f"{where}: {committed} bytes were committed, {seen[0]} were not repeated"
 
     def _is_written_anew(self, where: str) -> None:
         with _Unsynced():
             self.write(self.path, False, _silent)
-        assert self.path.read_bytes() == self.expected, f"{where}: another result over what was left"
-        assert os.listdir(self.folder) == [self.name], f"{where}: left behind: {os.listdir(self.folder)}"
+        content = self._content()
+        assert self._has(content, self.expected), f"{where}: another result over what was left"
+        assert content == self.expected, f"{where}: left behind: {os.listdir(self.folder)}"
 
     def _goes_on(self, where: str, committed: int, anew: bool, others: bool = False) -> None:
         if self._is_complete(where):
@@ -204,19 +228,20 @@ class Trial:
         if _descriptors() != before:
             gc.collect()
         assert _descriptors() == before, f"{where}: descriptors are left"
-        leftovers = {entry.name for entry in self.folder.iterdir()} - {self.name}
-        pair = {os.path.basename(name(str(self.path))) for name in (partial_path, journal_path)}
+        leftovers = {entry.name for entry in self.folder.iterdir()} - set(map(os.path.basename, self.target.places))
         if told and not self._is_complete(where):
             if seen[-1]:
-                assert leftovers == pair, f"{where}: {leftovers} are kept of {seen[-1]} bytes"
+                kept = leftovers - {os.path.basename(replaced_path(self.target.final))}
+                assert kept == self._leftovers, f"{where}: {leftovers} are kept of {seen[-1]} bytes"
             elif leftovers:
                 # removing them may be what failed; a record may be whole although its sync failed
-                assert leftovers <= pair, f"{where}: left behind: {leftovers}"
-        elsewhere = self.folder.with_name(f"{self.folder.name}.elsewhere{Path(self.name).suffix}")
+                assert leftovers <= self._leftovers, f"{where}: left behind: {leftovers}"
+        elsewhere = self.folder.with_name(f"{self.folder.name}.elsewhere")
+        elsewhere.mkdir()
         with _Unsynced():
-            self.write(elsewhere, False, _silent)
-        assert elsewhere.read_bytes() == self.expected, f"{where}: the process is not usable afterwards"
-        elsewhere.unlink()
+            self.write(elsewhere / self.path.name, False, _silent)
+        assert snapshot(str(elsewhere)) == self.expected, f"{where}: the process is not usable afterwards"
+        shutil.rmtree(elsewhere)
         self._goes_on(where, seen[-1], anew=False)
         return told
 
@@ -241,13 +266,13 @@ class Trial:
         for cut in power_cuts(recorder, count, seed):
             states += 1
             where = f"power cut after operation {cut.operation}, on the disk: {cut.what}"
-            cut.place(str(self.folder))
+            place_snapshot(str(self.folder), cut.files)
             # those of before are given up at some moment
             committed = self._committed(cut) if leftovers == "none" else 0
             self._goes_on(where, committed, anew=states % 7 == 3, others=leftovers == "another's")
             if cut.operation == len(recorder.operations):
                 # success was told
-                assert cut.files.get(self.name) == self.expected, f"{where}: the output is lost"
+                assert self._has(cut.files, self.expected), f"{where}: the output is lost"
         return states
 
     def _write_until(self, number: int) -> None:
@@ -255,18 +280,22 @@ class Trial:
             self.write(self.path, False, _silent)
 
     def _leave_anothers(self) -> None:
-        nbytes = 2 * len(self.expected)
-        target = Target(final=str(self.path), files=(str(self.path),))
-        other = Output.create(target, {"another": "recording"})
+        nbytes = 2 * sum(map(len, self.expected.values()))
+        other = Output.create(self.target, {"another": "recording"}, overwrite=True)
         for block in range(3):
-            other.files[0].write(bytes([170 + block]) * (nbytes // 3))
+            for file in other.files:
+                file.write(bytes([170 + block]) * (nbytes // 3))
+            for number, name in enumerate([] if other.files else self.expected):
+                if number % 3 == block:
+                    other.add(os.path.basename(name), bytes([170 + block]) * (nbytes // len(self.expected)))
             other.commit(block, 0)
         other.leave()
 
     def _committed(self, cut: PowerCut) -> int:
         """Bytes of blocks that are on the disk for certain."""
-        journal = cut.safe.get(os.path.basename(journal_path(self.name)))
-        if journal is None or os.path.basename(partial_path(self.name)) not in cut.safe:
+        journal = cut.safe.get(os.path.basename(journal_path(self.target.final)))
+        partials = [os.path.basename(path) for path in self.target.partials]
+        if journal is None or not all(_below(cut.safe, name) for name in partials):
             return 0
         scratch = self.folder.with_name(f"{self.folder.name}.journal")
         scratch.write_bytes(journal)
@@ -292,6 +321,12 @@ class Trial:
         shutil.rmtree(self.folder, ignore_errors=True)
         for name in ("done", "journal"):
             self.folder.with_name(f"{self.folder.name}.{name}").unlink(missing_ok=True)
+
+
+def _below(content: Mapping[str, bytes], name: str) -> dict[str, bytes]:
+    """A file or a folder of a snapshot, by paths relative to it."""
+    inside = {path[len(name) :]: data for path, data in content.items() if path.startswith(f"{name}/")}
+    return {"": content[name]} if name in content else inside
 
 
 def _silent(done: int, total: int) -> None:

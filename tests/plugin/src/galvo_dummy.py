@@ -19,6 +19,7 @@ import numpy as np
 from galvo.core.detect import Probe
 from galvo.core.index import EvenPages, FrameIndex, PageOrder
 from galvo.core.metadata import Metadata
+from galvo.core.output import Target
 from galvo.core.read import IndexedReader
 from galvo.core.recording import Recording
 from galvo.core.registry import Format
@@ -75,16 +76,18 @@ class DummySink:
 
     notes = ()
 
+    def target(self, final, recording):
+        return Target(final=final, files=(final,))
+
     def prepare(self, plan):
-        """Nothing to settle."""
+        self._shape, self._dtype = plan.recording.shape, plan.recording.dtype
 
-    def begin(self, file, plan):
-        self.reopen(file, plan)
-        dtype = plan.recording.dtype
-        file.write(HEADER.pack(MAGIC, *self._shape, dtype.str.lstrip("|").ljust(4).encode()))
+    def begin(self, output):
+        self.reopen(output)
+        self._file.write(HEADER.pack(MAGIC, *self._shape, self._dtype.str.lstrip("|").ljust(4).encode()))
 
-    def reopen(self, file, plan):
-        self._file, self._shape = file, plan.recording.shape
+    def reopen(self, output):
+        (self._file,) = output.files
 
     def encode(self, index, block):
         return block
