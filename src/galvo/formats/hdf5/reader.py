@@ -23,16 +23,16 @@ from galvo.formats.hdf5.access import opened
 from galvo.formats.hdf5.chunks import SkippedFilters, chunk_index
 from galvo.formats.hdf5.discovery import Movie, find_movie
 from galvo.formats.hdf5.filters import who_reads
-from galvo.formats.hdf5.frames import StoredFacts
+from galvo.formats.hdf5.frames import stored_facts
 from galvo.formats.hdf5.guard import contained
 from galvo.formats.hdf5.library import LibraryReader
 from galvo.formats.hdf5.schema import (
     GROUP,
     StoredFrameChecksums,
-    read_left_out,
     read_metadata,
     read_shape,
 )
+from galvo.formats.kept import kept_left_out
 from galvo.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["open_hdf5"]
@@ -85,16 +85,12 @@ def open_hdf5(
         metadata = replace(metadata, attributes={**metadata.attributes, "stored": "; ".join(stored)})
     if not own:
         return Recording(_reader(path, index, library), metadata, files=[path])
-    if metadata.channel_names and len(metadata.channel_names) != shape[1]:
-        raise Malformed(f"/{GROUP}/channel_names does not fit the {shape[1]} channels", path=path)
-    if metadata.z_um is not None and len(metadata.z_um) != shape[2]:
-        raise Malformed(f"/{GROUP}/z_um does not fit the {shape[2]} planes", path=path)
     return Recording(
         _reader(path, index, library),
         metadata,
         files=[path],
-        facts=StoredFacts(path, shape[:3], limits),
-        left_out=read_left_out(metadata),
+        facts=stored_facts(path, shape[:3], limits),
+        left_out=kept_left_out(metadata),
         checksums=StoredFrameChecksums(path, shape, limits),
     )
 

@@ -7,8 +7,6 @@ and bytes, in the order of their names.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from typing import Any
 
 import h5py
@@ -18,12 +16,12 @@ from numpy.typing import NDArray
 from galvo import native
 from galvo.core.axes import Shape
 from galvo.core.blocks import BlockIndex
-from galvo.core.metadata import LeftOut, Metadata
+from galvo.core.metadata import Metadata
 from galvo.core.sink import WritePlan
 from galvo.errors import LimitExceeded, Malformed, Unsupported
-from galvo.formats import REGISTRY
 from galvo.formats.hdf5.access import opened
 from galvo.formats.hdf5.guard import contained
+from galvo.formats.kept import checked_blocks, kept_facts, kept_metadata, plain, require_schema
 from galvo.limits import Limits
 
 __all__ = [
@@ -34,19 +32,15 @@ __all__ = [
     "finish_group",
     "member_names",
     "read_array",
-    "read_left_out",
     "read_metadata",
     "read_shape",
 ]
 
 GROUP = "galvo"
-SCHEMA_VERSION = 1
 _CHECKSUM = "metadata_crc32c"
 # deflate's greatest expansion (RFC 1951), the one compression that occurs in the group
 _EXPANSION = 1032
 _MOST_MEMBERS = 4096
-# what reading adds to the attributes
-_ADDED = ("source_format", "source_version", "provenance", "stored")
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------
@@ -55,22 +49,18 @@ _ADDED = ("source_format", "source_version", "provenance", "stored")
 def create_group(file: h5py.Group, plan: WritePlan, axes: str) -> None:
     """Write what is known before the pixels."""
     group = create_subgroup(file, GROUP)
-    recording, metadata = plan.recording, plan.recording.metadata
-    group["schema_version"] = np.array([SCHEMA_VERSION], np.int64)
+    facts = kept_facts(plan)
     group["axes"] = _utf8(axes)
-    group["shape"] = np.array(recording.shape, np.int64)
-    group["channel_names"] = _json_text(list(metadata.channel_names))
-    group["frame_rate_hz"] = _known(metadata.frame_rate_hz)
-    group["pixel_size_um"] = _known(metadata.pixel_size_um)
-    group["z_um"] = _known(metadata.z_um)
-    group["start_time"] = _utf8(metadata.start_time or "")
-    group["source_format"] = _utf8(str(metadata.attributes.get("source_format", metadata.format)))
-    group["source_version"] = _utf8(str(metadata.attributes.get("source_version", metadata.version) or ""))
-    before = metadata.attributes.get("provenance")
-    group["provenance"] = _json_text({**plan.provenance, **({"before": before} if before else {})})
-    group["attributes"] = _json_text({name: v for name, v in metadata.attributes.items() if name not in _ADDED})
+    for name in ("schema_version", "shape"):
+        group[name] = np.atleast_1d(np.array(facts[name], np.int64))
+    for name in ("frame_rate_hz", "pixel_size_um", "z_um"):
+        group[name] = _known(facts[name])
+    for name in ("start_time", "source_format", "source_version"):
+        group[name] = _utf8(facts[name] or "")
+    for name in ("channel_names", "provenance", "attributes"):
+        group[name] = _utf8(json.dumps(facts[name], default=plain))
     create_subgroup(group, "texts")
-    for name, text in metadata.texts.items():
+    for name, text in facts["texts"].items():
         if "/" in name or name in ("", "."):
             raise Unsupported("HDF5 has no such name for a text", found=repr(name))
         group[f"texts/{name}"] = _utf8(text)
@@ -86,17 +76,6 @@ def create_subgroup(parent: h5py.Group, name: str) -> h5py.Group:
 def _utf8(text: str) -> NDArray[np.uint8]:
     # lone surrogates stand for bytes that were no text
     return np.frombuffer(text.encode(errors="backslashreplace"), np.uint8)
-
-
-def _json_text(value: Any) -> NDArray[np.uint8]:
-    return _utf8(json.dumps(value, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has for a value that it does not know."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def _known(value: float | tuple[float, ...] | None) -> NDArray[np.float64]:
@@ -201,63 +180,27 @@ def read_metadata(file: h5py.Group, path: str, limits: Limits) -> Metadata:
         Parts are missing or of another kind.
     """
     group = file[GROUP]
-    version = read_array(group, "schema_version", "i", path, limits)
-    if version.size != 1 or version[0] != SCHEMA_VERSION:
-        raise Unsupported(
-            "written by another galvo",
-            path=path,
-            found=f"schema {version.tolist()}",
-            expected=f"schema {SCHEMA_VERSION}",
-        )
-    names = _json(group, "channel_names", path, limits)
-    attributes = _json(group, "attributes", path, limits)
-    if not isinstance(names, list) or not isinstance(attributes, dict):
-        raise Malformed(f"/{GROUP}/channel_names or attributes is no list and mapping", path=path)
-    texts = {
-        name[6:]: _text(group, name, path, limits) for name in member_names(group, path) if name.startswith("texts/")
-    }
-    source_format = _text(group, "source_format", path, limits)
-    rate = read_array(group, "frame_rate_hz", "f", path, limits)
-    size = read_array(group, "pixel_size_um", "f", path, limits)
-    depths = read_array(group, "z_um", "f", path, limits)
-    if rate.size > 1 or size.size not in (0, 2):
-        raise Malformed(f"/{GROUP}/frame_rate_hz or pixel_size_um has another length", path=path)
-    attributes |= {
-        "source_format": source_format,
-        "source_version": _text(group, "source_version", path, limits) or None,
-        "provenance": _json(group, "provenance", path, limits),
-    }
-    return Metadata(
-        format="hdf5",
-        version=f"galvo schema {SCHEMA_VERSION}",
-        channel_names=tuple(str(name) for name in names),
-        frame_rate_hz=float(rate[0]) if rate.size else None,
-        pixel_size_um=(float(size[0]), float(size[1])) if size.size == 2 else None,
-        z_um=tuple(depths.tolist()) if depths.size else None,
-        start_time=_text(group, "start_time", path, limits) or None,
-        header=_header(source_format, texts),
-        texts=texts,
-        attributes=attributes,
+    version = read_array(group, "schema_version", "i", path, limits).tolist()
+    require_schema(version[0] if len(version) == 1 else version, path)
+    rate, size, depths = (
+        read_array(group, name, "f", path, limits).tolist() for name in ("frame_rate_hz", "pixel_size_um", "z_um")
     )
-
-
-def _header(source_format: str, texts: Mapping[str, str]) -> Mapping[str, Any]:
-    """The vendor's header, by the parser of the format that it came from."""
-    entry = REGISTRY.all().get(source_format)
-    if entry is None or entry.parse_header is None or "header" not in texts:
-        return {}
-    return entry.parse_header(texts["header"])
-
-
-def read_left_out(metadata: Metadata) -> list[LeftOut]:
-    """What the conversion had left out, as the file remembers it."""
-    provenance = metadata.attributes.get("provenance")
-    entries = provenance.get("left_out") if isinstance(provenance, dict) else None
-    return [
-        LeftOut(str(entry.get("what")), entry["page_count"], str(entry.get("reason")))
-        for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(entry, dict) and isinstance(entry.get("page_count"), int)
-    ]
+    if len(rate) > 1:
+        raise Malformed(f"/{GROUP}/frame_rate_hz has another length", path=path)
+    facts: dict[str, Any] = {
+        "shape": read_shape(file, path, limits),
+        "frame_rate_hz": rate[0] if rate else None,
+        "pixel_size_um": size or None,
+        "z_um": depths or None,
+        "texts": {
+            name[6:]: _text(group, name, path, limits)
+            for name in member_names(group, path)
+            if name.startswith("texts/")
+        },
+    }
+    facts |= {name: _text(group, name, path, limits) for name in ("start_time", "source_format", "source_version")}
+    facts |= {name: _json(group, name, path, limits) for name in ("channel_names", "provenance", "attributes")}
+    return kept_metadata(facts, "hdf5", path)
 
 
 class StoredFrameChecksums:
@@ -281,16 +224,7 @@ class StoredFrameChecksums:
             group = file[GROUP]
             bounds = read_array(group, "block_bounds", "i", self._path, self._limits)
             crcs = read_array(group, "block_crc32c", "u", self._path, self._limits)
-        if bounds.size != crcs.size * 10:
-            raise Malformed(f"/{GROUP}/block_bounds does not fit block_crc32c", path=self._path)
-        pairs = bounds.reshape(-1, 5, 2)
-        start, stop = pairs[..., 0], pairs[..., 1]
-        inside = bool(((start >= 0) & (start < stop) & (stop <= self._shape)).all())
-        # blocks that leave frames out would let them pass as verified
-        if not inside or sum(math.prod(lengths) for lengths in (stop - start).tolist()) != math.prod(self._shape):
-            raise Malformed(f"/{GROUP}/block_bounds does not cover the recording", path=self._path)
-        slices = [tuple(slice(*pair) for pair in one) for one in pairs.tolist()]
-        return list(zip(slices, crcs.tolist(), strict=True))
+        return checked_blocks(bounds, crcs, self._shape, self._path)
 
     def metadata_damage(self) -> list[str]:
         """One line when the metadata does not match its checksum."""
