@@ -197,6 +197,7 @@ def _write(
     multiple = sink.t_multiple(recording)
     blocks = tuple(block_selections(recording.shape, recording.dtype.itemsize, block_bytes, multiple))
     plan = WritePlan(recording=recording, blocks=blocks, provenance=_provenance(recording, entry.name, options))
+    sink.prepare(plan)
     estimated = sink.estimate(plan)
     facts: dict[str, Any] = {
         "path": final,
@@ -217,7 +218,7 @@ def _write(
     seconds = time.perf_counter() - started
     verification = None
     if check:
-        verification = compare(recording, target.places[0], progress)
+        verification = compare(recording, target.places[0], progress, shown=sink.shown)
         if not verification.ok:
             raise DamagedData(
                 f"the output differs from its source: {'; '.join(verification.differences)}",

@@ -126,7 +126,11 @@ def _check(recording: Recording, progress: ProgressOption, block_bytes: int) -> 
 
 
 def compare(
-    recording: Recording, other: Any, progress: ProgressOption = False, block_bytes: int = DEFAULT_BLOCK_BYTES
+    recording: Recording,
+    other: Any,
+    progress: ProgressOption = False,
+    block_bytes: int = DEFAULT_BLOCK_BYTES,
+    shown: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
 ) -> VerifyResult:
     """Check that two recordings are equal in pixels and metadata.
 
@@ -136,6 +140,8 @@ def compare(
     other : anything that `galvo.open` takes
     progress : bool or callable
     block_bytes : int
+    shown : callable, optional
+        What `other` has to show for a block of `recording`, where it was written with loss.
 
     Returns
     -------
@@ -154,7 +160,8 @@ def compare(
             done = 0
             with reporting(progress, "comparing") as report:
                 for index, pixels in recording.blocks(block_bytes):
-                    differences += _pixel_differences(index, pixels, second[index])
+                    expected = pixels if shown is None else shown(pixels)
+                    differences += _pixel_differences(index, expected, second[index])
                     done += pixels.nbytes
                     report(done, recording.nbytes)
         return VerifyResult(

@@ -51,6 +51,9 @@ class PlainSink:
 
     notes = ()
 
+    def shown(self, block):
+        return block
+
     def prepare(self, plan):
         pass
 
@@ -79,6 +82,7 @@ class PlainSink:
 
 
 def write(plan, sink, final, progress, resume=False):
+    sink.prepare(plan)
     write_recording(plan, sink, Target(final=final, files=(final,)), progress, resume, overwrite=True)
 
 

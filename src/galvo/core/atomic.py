@@ -126,7 +126,7 @@ def guard_destination(
         if os.path.islink(final) or not os.path.isdir(final):
             raise WriteError("the output would be a folder, and a file has its name", path=final)
         names = sorted(os.listdir(final))
-        others = [name for name in names if not members.fullmatch(name)]
+        others = [name for name in names if not members.fullmatch(name.removesuffix(".new"))]
         if others:
             raise WriteError(
                 "the folder holds other files, which galvo would have to remove",

@@ -27,6 +27,7 @@ from galvo.errors import DamagedData, GalvoError, WriteError
 __all__ = ["Output", "Target"]
 
 _ATTEMPTS = 8
+_MADE = ".new"
 _CLOSED = -1
 
 
@@ -227,15 +228,22 @@ class Output:
     # ---- states that can be returned to -------------------------------------------------------------------------
 
     def add(self, name: str, data: bytes | memoryview) -> None:
-        """Write a whole file of a folder; one of that name is replaced."""
+        """Write a whole file of a folder; one of that name is replaced in one step."""
         path = os.path.join(self._folder or "", name)
-        disk.unlink(path)
-        descriptor = disk.create(path)
+        replaces = os.path.lexists(path)
+        made = path + _MADE if replaces else path
+        disk.unlink(made)
+        descriptor = disk.create(made)
         try:
             disk.write_at(descriptor, 0, data)
+            if replaces:
+                # what it replaces may be committed
+                disk.sync(descriptor)
             disk.start_writing(descriptor, 0, len(data))
         finally:
             disk.close(descriptor)
+        if replaces:
+            disk.rename(made, path)
         self._added.append(path)
 
     def commit(self, block: int, checksum: int) -> None:

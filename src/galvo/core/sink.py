@@ -74,6 +74,9 @@ class Sink(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What users should know of the output before it is written, one line each."""
 
+    def shown(self, block: NDArray[Any]) -> NDArray[Any]:
+        """What the output will show for a block (T, C, Z, Y, X): the block itself, unless the format is lossy."""
+
     def target(self, final: str, recording: Recording) -> Target:
         """The files that the output will be, given what the user calls it; refuses a name that cannot be."""
 
@@ -84,7 +87,7 @@ class Sink(Protocol):
         """Greatest size of the output in bytes."""
 
     def prepare(self, plan: WritePlan) -> None:
-        """Take on a plan, or refuse it; before any other call but those above."""
+        """Take on a plan, or refuse it; before any other call but `target` and `t_multiple`."""
 
     def begin(self, output: Output) -> None:
         """Lay out the output."""

@@ -35,6 +35,7 @@ def write_recording(
     ----------
     plan : WritePlan
     sink : Sink
+        Prepared for `plan`.
     target : Target
         Already guarded (`Target.guard`).
     progress : callable
@@ -51,7 +52,6 @@ def write_recording(
     GalvoError
         The recording could not be read.
     """
-    sink.prepare(plan)
     needed = sink.estimate(plan)
     if not sink.compresses:
         require_space(target.final, target.partials, needed)
@@ -107,7 +107,7 @@ def _write_blocks(
     coming = 0
     for number in range(len(blocks), len(plan.blocks)):
         block = plan.recording[plan.blocks[number]]
-        checksums[number] = block_checksum(block)
+        checksums[number] = block_checksum(sink.shown(block))
         encoded, nbytes = sink.encode(plan.blocks[number], block), block.nbytes
         del block
         running.result()

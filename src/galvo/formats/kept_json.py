@@ -72,7 +72,7 @@ def kept_json(plan: WritePlan, checksums: NDArray[np.uint32], **more: Any) -> di
         **kept_facts(plan),
         **more,
         "frames": {name: _packed(column) for name, column in frame_columns(plan.recording).items()},
-        "events": events and {name: _packed(column) for name, column in events.items()},
+        "events": None if events is None else {name: _packed(column) for name, column in events.items()},
         "block_bounds": _packed(np.array(bounds, np.int64).reshape(-1)),
         "block_crc32c": _packed(checksums),
     }

@@ -76,6 +76,9 @@ class DummySink:
 
     notes = ()
 
+    def shown(self, block):
+        return block
+
     def target(self, final, recording):
         return Target(final=final, files=(final,))
 

@@ -78,6 +78,10 @@ class Hdf5Sink:
         """Which programs will read the output, where not all do."""
         return who_reads(self._codec.steps)
 
+    def shown(self, block: NDArray[Any]) -> NDArray[Any]:
+        """The block itself."""
+        return block
+
     def target(self, final: str, recording: Recording) -> Target:
         """One file."""
         return Target(final=final, files=(final,))
