@@ -1,6 +1,6 @@
 """One frame as PZF bytes, and back: `loads` and `dumps`.
 
-Sources: PZF wire format, sections 2 to 5 and 8; `header` has the bytes of the header, `chunks` those of HUFFCODE_CHUNKS.
+Sources: PZF wire format, sections 2 to 5 and 8; `header` and `chunks` have the bytes.
 """
 
 from __future__ import annotations
@@ -152,8 +152,7 @@ def dumps(
     frame_timestamp : int
         In whatever whole unit the sequence uses; 64 bits, not negative.
     compression : {"huffman", "raw", "chunks"}
-        One Huffman stream, plain pixels, or two Huffman streams. The original can neither write nor
-        read the last today.
+        One Huffman stream, plain pixels, or two Huffman streams, which the original can neither write nor read today.
     quantize : {"sqrt"}, optional
         uint16 only: one byte per pixel, the square root of the counts above `quantize_offset` in steps of
         `quantize_scale`. Lossy. Values beyond the last code, ``(255.5 * scale)**2 + offset``, are stored as code 255,
@@ -170,7 +169,7 @@ def dumps(
     -------
     bytes
         Header of 64 bytes and payload. Equal to what the original writes for "raw" and "huffman", and for "sqrt" as
-        long as no value is beyond the last code.
+        its scalar build writes it, as long as no value is beyond the last code.
 
     Raises
     ------
@@ -227,14 +226,10 @@ def dumps(
         )
     )
     # a view of what is contiguous either way
-    flat = pixels.reshape(-1, order="F") if fortran else np.ascontiguousarray(pixels).reshape(-1)
+    flat: NDArray[Any] = pixels.reshape(-1, order="F") if fortran else np.ascontiguousarray(pixels).reshape(-1)
     data = flat if levels else flat.view(np.uint8)
     if compression == "raw":
-        codes = data
-        if levels:
-            codes = np.empty(data.size, np.uint8)
-            native.sqrt_quantize(data, *levels, codes)
-        return b"".join((header, codes))
+        return b"".join((header, (_quantized(data, levels) if levels else data).data))
     if compression == "huffman":
         return header + _encode(data, levels, threads)
     half = -(-data.size // _CHUNK_COUNT)
@@ -275,6 +270,12 @@ def decode_chunks(payload: Blob, threads: int = 1) -> NDArray[np.uint8]:
     out = np.empty(sum(chunk.decoded_nbytes for chunk in chunks), np.uint8)
     _fill(out, chunks, None, threads, None)
     return out
+
+
+def _quantized(pixels: NDArray[Any], levels: tuple[float, float]) -> NDArray[np.uint8]:
+    codes = np.empty(pixels.size, np.uint8)
+    native.sqrt_quantize(pixels, *levels, codes)
+    return codes
 
 
 def _encode(data: NDArray[Any], levels: tuple[float, float] | None, threads: int) -> bytes:

@@ -20,7 +20,7 @@ offset  size  type   field                 since  values
 
 Little endian. The payload runs to the end of the blob; neither its length nor a checksum is stored. RAW is the pixels;
 HUFFCODE one stream (tree, then codes, of the pixels' bytes or of one byte per quantised pixel); HUFFCODE_CHUNKS several
-(section 4; `chunks`). SQRT: code ``round(sqrt(x - offset) / scale)`` in a byte, value ``(code * scale)**2 + offset`` truncated to
+(`chunks`). SQRT: code ``round(sqrt(x - offset) / scale)`` in a byte, value ``(code * scale)**2 + offset`` truncated to
 DataFormat; galvo saturates both ways.
 
 Axes are never exchanged. The original calls the array's first axis X, hence the field names; an image (Y, X) in NumPy's
@@ -43,7 +43,18 @@ from numpy.typing import NDArray
 
 from galvo.errors import Malformed, OptionError, Truncated, Unsupported
 
-__all__ = ["COMPRESSIONS", "DTYPES", "LEVELS_OFFSET", "Blob", "Path", "PzfHeader", "as_bytes", "load_header", "pack_header", "parse_header"]
+__all__ = [
+    "COMPRESSIONS",
+    "DTYPES",
+    "LEVELS_OFFSET",
+    "Blob",
+    "Path",
+    "PzfHeader",
+    "as_bytes",
+    "load_header",
+    "pack_header",
+    "parse_header",
+]
 
 Blob: TypeAlias = bytes | bytearray | memoryview | NDArray[np.uint8]
 Path: TypeAlias = str | PathLike[str] | None
@@ -163,6 +174,7 @@ def pack_header(header: PzfHeader) -> bytes:
 
 
 def parse_header(data: memoryview, path: Path) -> PzfHeader:
+    """`load_header` of what is known to be bytes."""
     size = len(data)
     if bytes(data[:2]) != _MAGIC[:size]:
         raise Malformed("not a PZF frame", path=path, offset=0, found=bytes(data[:2]), expected=_MAGIC)
@@ -218,8 +230,15 @@ def parse_header(data: memoryview, path: Path) -> PzfHeader:
 
 
 def as_bytes(blob: Blob) -> memoryview:
+    """`blob` as 1-D bytes, without a copy.
+
+    Raises
+    ------
+    OptionError
+        Not bytes-like, not bytes, or not contiguous.
+    """
     try:
-        view = memoryview(blob)
+        view = memoryview(blob)  # type: ignore[arg-type]
     except TypeError:
         raise OptionError("not bytes", found=type(blob).__name__, expected="bytes, or an array of uint8") from None
     if view.format not in ("B", "b", "c") or not view.c_contiguous:
