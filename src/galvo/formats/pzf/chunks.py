@@ -93,7 +93,7 @@ def split_chunks(payload: memoryview, *, path: str | PathLike[str] | None = None
     def need(position: int, nbytes: int, what: str) -> None:
         if nbytes > size - position:
             raise Truncated(
-                f"{what} is cut off",
+                f"the payload ends inside {what}",
                 path=path,
                 offset=offset_bytes + position,
                 found=f"{size - position} bytes",
