@@ -34,10 +34,10 @@ ERRORS = {
 }
 
 
-def test_every_vector_decodes_exactly(golden):
-    for name, vector in golden.vectors.items():
-        expected = golden.array(vector["expected"])
-        pixels, header = pzf.loads(golden.read(vector["file"]))
+def test_every_vector_decodes_exactly(golden_pzf):
+    for name, vector in golden_pzf.vectors.items():
+        expected = golden_pzf.array(vector["expected"])
+        pixels, header = pzf.loads(golden_pzf.read(vector["file"]))
         assert header.shape == expected.shape == tuple(vector["shape"]), name
         assert pixels.dtype == expected.dtype == header.dtype, name
         assert pixels.shape == (expected.shape[:2] if expected.shape[2] == 1 else expected.shape), name
@@ -45,12 +45,12 @@ def test_every_vector_decodes_exactly(golden):
         assert pixels.tobytes() == expected.tobytes(), name
         contiguous = pixels.flags.f_contiguous if vector["order"] == "F" else pixels.flags.c_contiguous
         assert contiguous, name
-    assert len(golden.vectors) == 51
+    assert len(golden_pzf.vectors) == 51
 
 
-def test_headers(golden):
-    for name, vector in golden.vectors.items():
-        told, header = vector["header"], pzf.load_header(golden.read(vector["file"]))
+def test_headers(golden_pzf):
+    for name, vector in golden_pzf.vectors.items():
+        told, header = vector["header"], pzf.load_header(golden_pzf.read(vector["file"]))
         assert header.version == told["Version"], name
         assert COMPRESSIONS[told["DataCompression"]] == header.compression, name
         assert ("sqrt" if told["DataQuantization"] else None) == header.quantize, name
@@ -61,13 +61,13 @@ def test_headers(golden):
         assert told.get("DataOffset", 48) == header.data_offset_bytes, name
 
 
-def test_what_the_original_wrote_is_written_again(golden):
+def test_what_the_original_wrote_is_written_again(golden_pzf):
     count = 0
-    for name, vector in golden.vectors.items():
+    for name, vector in golden_pzf.vectors.items():
         if not vector["origin"].startswith("PYME.dumps") or name in WRITTEN_OTHERWISE:
             continue
         header, options = vector["header"], vector["dumps_kwargs"]
-        array = golden.array(vector.get("input", vector["expected"]))
+        array = golden_pzf.array(vector.get("input", vector["expected"]))
         array = np.asfortranarray(array) if vector["order"] == "F" else np.ascontiguousarray(array)
         for threads in (1, 2):
             written = pzf.dumps(
@@ -81,16 +81,16 @@ def test_what_the_original_wrote_is_written_again(golden):
                 quantize_scale=options.get("quantizationScale", 1),
                 threads=threads,
             )
-            assert written == golden.read(vector["file"]), name
+            assert written == golden_pzf.read(vector["file"]), name
         count += 1
     assert count == 34
 
 
 @pytest.mark.parametrize("name", ["chunks_u2", "chunks_u1_odd", "chunks_quant_u2", "chunks_u2_F"])
-def test_chunks_as_the_original_cut_them(golden, name):
-    vector = golden.vectors[name]
+def test_chunks_as_the_original_cut_them(golden_pzf, name):
+    vector = golden_pzf.vectors[name]
     told = vector["header"]
-    pixels = golden.array(vector["expected"])
+    pixels = golden_pzf.array(vector["expected"])
     quantize = "sqrt" if told["DataQuantization"] else None
     levels = {"quantize_offset": told["QuantOffset"], "quantize_scale": told["QuantScale"]} if quantize else {}
     array = np.asfortranarray(pixels) if vector["order"] == "F" else np.ascontiguousarray(pixels)
@@ -100,13 +100,13 @@ def test_chunks_as_the_original_cut_them(golden, name):
     if quantize:
         # quantising what was quantised is exact
         assert pzf.loads(written)[0].tobytes() == pixels.tobytes()
-    assert written == golden.read(vector["file"])
+    assert written == golden_pzf.read(vector["file"])
 
 
-def test_codes_saturate_where_the_original_wraps(golden):
-    vector = golden.vectors["quant_u2_ramp_wrap"]
-    ramp = golden.array(vector["input"])
-    theirs, _ = pzf.loads(golden.read(vector["file"]))
+def test_codes_saturate_where_the_original_wraps(golden_pzf):
+    vector = golden_pzf.vectors["quant_u2_ramp_wrap"]
+    ramp = golden_pzf.array(vector["input"])
+    theirs, _ = pzf.loads(golden_pzf.read(vector["file"]))
     ours, _ = pzf.loads(pzf.dumps(ramp, quantize="sqrt"))
     theirs, ours, ramp = theirs.ravel(), ours.ravel(), ramp.ravel()
     beyond = ramp >= 65281
@@ -116,29 +116,29 @@ def test_codes_saturate_where_the_original_wraps(golden):
     assert np.array_equal(ours[~beyond], theirs[~beyond])
 
 
-def test_pixels_saturate_where_the_original_wraps(golden):
-    vector = golden.vectors["quant_u2_dequant_overflow"]
-    pixels, _ = pzf.loads(golden.read(vector["file"]))
-    wrapped = golden.array("quant_u2_dequant_overflow.peer.npy")
+def test_pixels_saturate_where_the_original_wraps(golden_pzf):
+    vector = golden_pzf.vectors["quant_u2_dequant_overflow"]
+    pixels, _ = pzf.loads(golden_pzf.read(vector["file"]))
+    wrapped = golden_pzf.array("quant_u2_dequant_overflow.peer.npy")
     different = pixels.ravel() != wrapped.ravel()
     assert different.any()
     assert (pixels.ravel()[different] == 65535).all()
 
 
-def test_plain_pixels_under_the_flag(golden):
-    blob = golden.read("v3_rawquant_unquantised.pzf")
+def test_plain_pixels_under_the_flag(golden_pzf):
+    blob = golden_pzf.read("v3_rawquant_unquantised.pzf")
     assert pzf.load_header(blob).quantize == "sqrt"
     pixels, header = pzf.loads(blob)
     assert header.quantize is None
     assert not pixels.flags.owndata
 
 
-def test_every_malformed_one_raises(golden):
-    assert sorted(golden.malformed) == sorted(ERRORS)
-    for name in golden.malformed:
+def test_every_malformed_one_raises(golden_pzf):
+    assert sorted(golden_pzf.malformed) == sorted(ERRORS)
+    for name in golden_pzf.malformed:
         kind, message = ERRORS[name]
         with pytest.raises(kind, match=f"^{name} at {message}") as caught:
-            pzf.loads(golden.read(name), path=name)
+            pzf.loads(golden_pzf.read(name), path=name)
         assert type(caught.value) is kind, name
         assert caught.value.path == name
         assert isinstance(caught.value.offset, int)
