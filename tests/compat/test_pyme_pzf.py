@@ -349,6 +349,8 @@ def test_chunks_quantised():
     assert PZFFormat.ChunkedHuffmanDecompress(payload).tolist() == codes.ravel().tolist()
     with pytest.raises(RuntimeError, match="only uint16"):
         PZFFormat.ChunkedHuffmanCompress(IMAGE.astype("u1"), quantization=(0, 1))
+    with pytest.raises(ValueError, match="scale"):
+        PZFFormat.ChunkedHuffmanCompress(IMAGE, quantization=(0, 0))
 
 
 def test_chunks_of_a_blob(golden_pzf):

@@ -155,3 +155,16 @@ def test_the_largest_numbers():
 def test_an_axis_that_no_header_holds():
     with pytest.raises(OptionError, match="the length of an axis does not fit; found 4294967296"):
         pzf.dumps(np.broadcast_to(np.uint8(0), (1 << 32, 0)))
+
+
+@pytest.mark.parametrize("options", [{}, {"quantize": "sqrt"}, {"compression": "chunks"}])
+def test_pixels_that_change_meanwhile(options, monkeypatch):
+    """The native module notices between its two passes, when it happens to; here it always does."""
+
+    def noticed(*_):
+        raise RuntimeError("the data changed meanwhile")
+
+    monkeypatch.setattr("galvo.native.huffman_encode", noticed)
+    monkeypatch.setattr("galvo.native.sqrt_encode", noticed)
+    with pytest.raises(OptionError, match=r"the data changed meanwhile\. Keep other threads"):
+        pzf.dumps(IMAGE, **options)

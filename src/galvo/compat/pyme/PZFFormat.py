@@ -231,6 +231,8 @@ def ChunkedHuffmanCompress(data: NDArray[Any], quantization: tuple[float, float]
         Quantisation of anything but native uint16.
     TypeError
         No axes.
+    ValueError
+        An offset or a scale that float32 does not hold, or a scale that is not above 0.
     """
     length = -(-len(data) // NUM_COMP_THREADS)
     parts = [np.ascontiguousarray(data[i * length : (i + 1) * length]).reshape(-1) for i in range(NUM_COMP_THREADS)]

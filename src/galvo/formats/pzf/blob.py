@@ -10,6 +10,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import replace
 from operator import index
+from os import PathLike
 from typing import Any, Literal, SupportsIndex
 
 import numpy as np
@@ -23,7 +24,6 @@ from galvo.formats.pzf.header import (
     DTYPES,
     LEVELS_OFFSET,
     Blob,
-    Path,
     PzfHeader,
     as_bytes,
     pack_header,
@@ -39,7 +39,7 @@ _MAX_THREADS = 1 << 16
 _USABLE = "numbers that float32 holds, the scale above 0"
 
 
-def loads(blob: Blob, *, threads: int = 1, path: Path = None) -> tuple[NDArray[Any], PzfHeader]:
+def loads(blob: Blob, *, threads: int = 1, path: str | PathLike[str] | None = None) -> tuple[NDArray[Any], PzfHeader]:
     """The pixels of a blob, and its header.
 
     Parameters
@@ -252,6 +252,8 @@ def encode_chunks(pieces: Sequence[NDArray[Any]], levels: tuple[float, float] | 
     ------
     OptionError
         A piece of 4 GiB or more.
+    ValueError
+        `levels` that float32 does not hold, or a scale that is not above 0.
     """
     return join_chunks([Chunk(_encode(piece, levels, threads), piece.size) for piece in pieces])
 
@@ -279,18 +281,21 @@ def _quantized(pixels: NDArray[Any], levels: tuple[float, float]) -> NDArray[np.
 
 
 def _encode(data: NDArray[Any], levels: tuple[float, float] | None, threads: int) -> bytes:
-    if levels:
-        return native.sqrt_encode(data, *levels, threads)
-    return native.huffman_encode(data, threads)
+    try:
+        return native.sqrt_encode(data, *levels, threads) if levels else native.huffman_encode(data, threads)
+    except RuntimeError as error:
+        raise OptionError(
+            f"the pixels cannot be encoded: {error}",
+            hint="Keep other threads from writing to the array, or pass a copy",
+        ) from error
 
 
-def _decode(chunks: Sequence[Chunk], header: PzfHeader, threads: int, path: Path) -> NDArray[Any]:
+def _decode(chunks: Sequence[Chunk], header: PzfHeader, threads: int, path: str | PathLike[str] | None) -> NDArray[Any]:
     """Pixels in stored order, 1-D."""
     if not header.quantize:
         pixels = np.empty(header.pixel_count, header.dtype)
         _fill(pixels.view(np.uint8), chunks, None, threads, path)
         return pixels
-    pixels = np.empty(header.pixel_count, header.dtype.newbyteorder("="))
     levels = header.quantize_offset, header.quantize_scale
     if not _usable(*levels):
         raise Malformed(
@@ -300,6 +305,8 @@ def _decode(chunks: Sequence[Chunk], header: PzfHeader, threads: int, path: Path
             found=f"offset {levels[0]}, scale {levels[1]}",
             expected=_USABLE,
         )
+    # the native module computes in the machine's own byte order
+    pixels = np.empty(header.pixel_count, header.dtype.newbyteorder("="))
     if header.compression == "raw":
         # np.frombuffer takes no empty buffer
         codes: NDArray[np.uint8] = np.ndarray(pixels.shape, np.uint8, buffer=chunks[0].stream)
@@ -310,7 +317,11 @@ def _decode(chunks: Sequence[Chunk], header: PzfHeader, threads: int, path: Path
 
 
 def _fill(
-    out: NDArray[Any], chunks: Sequence[Chunk], levels: tuple[float, float] | None, threads: int, path: Path
+    out: NDArray[Any],
+    chunks: Sequence[Chunk],
+    levels: tuple[float, float] | None,
+    threads: int,
+    path: str | PathLike[str] | None,
 ) -> None:
     start = 0
     for stream, size, offset_bytes in chunks:

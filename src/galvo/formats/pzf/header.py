@@ -48,7 +48,6 @@ __all__ = [
     "DTYPES",
     "LEVELS_OFFSET",
     "Blob",
-    "Path",
     "PzfHeader",
     "as_bytes",
     "load_header",
@@ -57,7 +56,6 @@ __all__ = [
 ]
 
 Blob: TypeAlias = bytes | bytearray | memoryview | NDArray[np.uint8]
-Path: TypeAlias = str | PathLike[str] | None
 
 COMPRESSIONS = ("raw", "huffman", "chunks")
 DTYPES = (np.dtype("u1"), np.dtype("<u2"), np.dtype("<f4"))
@@ -130,7 +128,7 @@ class PzfHeader:
         return self.pixel_count * self.dtype.itemsize
 
 
-def load_header(blob: Blob, *, path: Path = None) -> PzfHeader:
+def load_header(blob: Blob, *, path: str | PathLike[str] | None = None) -> PzfHeader:
     """The header of a blob; its payload is not looked at and need not be there.
 
     Parameters
@@ -173,7 +171,7 @@ def pack_header(header: PzfHeader) -> bytes:
     )
 
 
-def parse_header(data: memoryview, path: Path) -> PzfHeader:
+def parse_header(data: memoryview, path: str | PathLike[str] | None) -> PzfHeader:
     """`load_header` of what is known to be bytes."""
     size = len(data)
     if bytes(data[:2]) != _MAGIC[:size]:
