@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import hypothesis
+import numpy as np
 import psutil
 import pytest
 
@@ -42,6 +45,21 @@ def sample_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no genuine recordings: GALVO_SAMPLE_DATA does not name a folder, and the default one is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def golden_pzf(sample_data):
+    """What the original of PZF encoded: `vectors` and `malformed` of the manifest, `read(file)` and `array(file)`."""
+    folder = sample_data.parent / "golden" / "pzf"
+    if not folder.is_dir():
+        pytest.skip("no frames of the original: golden/pzf beside the genuine recordings is absent")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    return SimpleNamespace(
+        vectors={vector["name"]: vector for vector in manifest["vectors"]},
+        malformed=[entry["file"] for entry in manifest["malformed"]],
+        read=lambda name: (folder / name).read_bytes(),
+        array=lambda name: np.load(folder / name),
+    )
 
 
 def _descriptor_count(process: psutil.Process) -> int:

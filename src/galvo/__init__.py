@@ -39,6 +39,8 @@ _HOMES = {
     "Limits": "galvo.limits:Limits",
 }
 
+_MODULES = ("compat", "errors")
+
 __all__ = [
     "ConvertResult",
     "Damage",
@@ -48,6 +50,7 @@ __all__ = [
     "Recording",
     "RecoverResult",
     "VerifyResult",
+    "compat",
     "convert",
     "errors",
     "load",
@@ -59,8 +62,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module("galvo.errors")
+    if name in _MODULES:
+        return import_module(f"galvo.{name}")
     try:
         module, _, attribute = _HOMES[name].partition(":")
     except KeyError:

@@ -99,7 +99,7 @@ class GalvoError(Exception):
         place = "" if self.path is None else _printable(self.path)
         if self.offset is not None:
             place += f" at byte {self.offset}"
-        text = f"{place}: {self.message}" if place else self.message
+        text = f"{place.lstrip()}: {self.message}" if place else self.message
         if self.found is not None:
             text += f"; found {_printable(str(self.found))}"
         if self.expected is not None:

@@ -1,4 +1,4 @@
-"""Native kernels: positioned reads, checksums, TIFF chains and number scans.
+"""Native kernels: positioned reads, checksums, TIFF chains, number scans and Huffman streams.
 
 Everything here releases the GIL while it works, shares file descriptors among any number of threads and repeats reads
 that a signal interrupts. Integer columns are C-contiguous 1-D int64 arrays; nothing is converted silently, another
@@ -230,4 +230,126 @@ def tiff_walk(
     Notes
     -----
     TIFF 6.0 section 2 (IFD, types BYTE, SHORT, LONG), Adobe's IFD type 13, BigTIFF's LONG8 and IFD8 (16, 18).
+    """
+
+def huffman_encode(data: Buffer, threads: int = 1) -> bytes:
+    """Huffman stream of `data`, bit for bit that of the Basic Compression Library; empty for no bytes.
+
+    Parameters
+    ----------
+    data
+        Contiguous bytes; must not change meanwhile.
+    threads
+        At most this many, the caller's included; the stream is the same for any number.
+
+    Raises
+    ------
+    RuntimeError
+        `data` changed meanwhile.
+
+    Notes
+    -----
+    One static tree over bytes, most significant bit first. Pre-order: an inner node is a 0, its 0-branch, its 1-branch;
+    a leaf is a 1 and 8 bits of symbol. The codes follow without a gap, zeros fill the last byte; neither a count nor an
+    end is stored. The two lightest nodes are joined until one is left, the lightest becoming the 0-branch; among equal
+    weights the highest number is taken, leaves being numbered by symbol and inner nodes after them as they are made. A
+    lone symbol has a leaf for a tree and one 0 per occurrence.
+    """
+
+def huffman_decode(stream: Buffer, out: NDArray[np.uint8], threads: int = 1) -> int:
+    """Fill `out` from a Huffman stream; the number of bytes of `stream` that were used, what follows is not looked at.
+
+    Parameters
+    ----------
+    stream
+        Contiguous bytes: what `huffman_encode` gives.
+    out
+        Writable, C-contiguous, 1-D; its content is undefined after an error.
+    threads
+        At most this many, the caller's included.
+
+    Raises
+    ------
+    ValueError
+        The tree has more than 511 nodes or a symbol twice, or the stream ends inside the tree or after fewer than
+        ``out.size`` symbols.
+    """
+
+def sqrt_quantize(pixels: NDArray[np.uint16], offset: float, scale: float, out: NDArray[np.uint8]) -> None:
+    """Fill `out` with the codes ``round(sqrt(pixel - offset) / scale)`` of `pixels`.
+
+    Parameters
+    ----------
+    pixels, out
+        C-contiguous, 1-D, of equal length; `out` writable.
+    offset
+        In counts; pixels below it get code 0.
+    scale
+        Width of a code in square roots of counts.
+
+    Raises
+    ------
+    ValueError
+        `offset` or `scale` is not finite as float32, `scale` or its inverse not above 0, or the lengths differ.
+
+    Notes
+    -----
+    PZF's arithmetic, all of it float32: ``float32(1 / scale) * sqrt(float32(pixel) - float32(offset))``, halves rounded
+    away from 0. Codes above 255 become 255.
+    """
+
+def sqrt_dequantize(
+    codes: NDArray[np.uint8],
+    offset: float,
+    scale: float,
+    out: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32],
+) -> None:
+    """Fill `out` with the pixels ``(code * scale)**2 + offset`` of `codes`.
+
+    Parameters
+    ----------
+    codes, out
+        C-contiguous, 1-D, of equal length; `out` writable.
+    offset, scale
+        As given to `sqrt_quantize`.
+
+    Raises
+    ------
+    ValueError
+        As for `sqrt_quantize`.
+
+    Notes
+    -----
+    All arithmetic is float32. Integers are cut off below the point, and saturate at the ends of their type.
+    """
+
+def sqrt_encode(pixels: NDArray[np.uint16], offset: float, scale: float, threads: int = 1) -> bytes:
+    """`huffman_encode` of what `sqrt_quantize` makes of `pixels`, in one go.
+
+    Raises
+    ------
+    ValueError
+        As for `sqrt_quantize`.
+    RuntimeError
+        `pixels` changed meanwhile.
+    """
+
+def sqrt_decode(
+    stream: Buffer,
+    offset: float,
+    scale: float,
+    out: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32],
+    threads: int = 1,
+) -> int:
+    """`sqrt_dequantize` of ``out.size`` codes that `huffman_decode` reads from `stream`, in one go.
+
+    Returns
+    -------
+    int
+        The number of bytes of `stream` that were used.
+
+    Raises
+    ------
+    ValueError
+        As for `huffman_decode` and `sqrt_quantize`.
     """

@@ -1,0 +1,81 @@
+"""Existing scripts over galvo: modules that answer to the import names of other programs.
+
+>>> import galvo
+>>> galvo.compat.install("pyme")                          # doctest: +SKIP
+>>> from PYME.IO import PZFFormat                         # doctest: +SKIP
+
+Nothing is registered before `install` is called. To add a facade: a package here whose modules have the names, the
+signatures and the errors of the originals' and an `__all__`, a row below, a section in docs/compat.md.
+"""
+
+from __future__ import annotations
+
+from galvo.compat.substitution import Facade, Substitution
+from galvo.errors import OptionError
+
+__all__ = ["install", "uninstall"]
+
+_SUBSTITUTION = Substitution()
+
+# import name: galvo's module for it, or None for a package that only holds others
+_FACADES = {
+    "pyme": Facade(
+        modules={
+            "PYME": None,
+            "PYME.IO": None,
+            "PYME.IO.PZFFormat": "galvo.compat.pyme.PZFFormat",
+        },
+    ),
+}
+
+
+def install(name: str, *, force: bool = False) -> None:
+    """Let the import names of another program lead to galvo, in this process, until `uninstall`.
+
+    Where the original is not installed, galvo's modules are registered under its import names. Where it is installed,
+    only what galvo has is replaced, inside the original's own modules, and one warning says so; names that a script
+    has already imported from them (``from x import y``) stay the original's. Calling it again changes nothing.
+
+    Parameters
+    ----------
+    name : str
+        "pyme".
+    force : bool
+        Replace an installed original as a whole: what galvo does not have cannot be imported then.
+
+    Warns
+    -----
+    GalvoWarning
+        The original is installed, and `force` is False.
+
+    Raises
+    ------
+    OptionError
+        No such facade.
+    """
+    _SUBSTITUTION.install(name, _facade(name), force=force)
+
+
+def uninstall(name: str | None = None) -> None:
+    """Put back what `install` replaced.
+
+    Parameters
+    ----------
+    name : str, optional
+        As given to `install`; all by default. Nothing happens where it is not installed.
+
+    Raises
+    ------
+    OptionError
+        No such facade.
+    """
+    if name is not None:
+        _facade(name)
+    _SUBSTITUTION.uninstall(name)
+
+
+def _facade(name: str) -> Facade:
+    try:
+        return _FACADES[name]
+    except (KeyError, TypeError):
+        raise OptionError("no such facade", found=repr(name), expected=", ".join(map(repr, _FACADES))) from None

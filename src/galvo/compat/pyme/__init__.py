@@ -1,0 +1,1 @@
+"""PYME's modules: `PZFFormat` stands for PYME.IO.PZFFormat."""
