@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from galvo.core import disk
 from galvo.core.atomic import journal_path
+from galvo.core.axes import AXES
 from galvo.core.blocks import DEFAULT_BLOCK_BYTES, block_selections
+from galvo.core.cast import Scale
 from galvo.core.metadata import LeftOut
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
@@ -74,6 +76,9 @@ def convert(
     format: str | None = None,
     channels: Any = None,
     frames: slice | Sequence[int] | None = None,
+    axes: str | None = None,
+    dtype: DTypeLike | None = None,
+    scale: Scale = None,
     overwrite: bool = False,
     resume: bool = False,
     verify: bool = False,
@@ -97,6 +102,13 @@ def convert(
         Channels to write; all by default.
     frames : slice or list of int, optional
         T positions to write.
+    axes : str, optional
+        Letters of T C Z Y X that the output is to have: an axis left out must have length 1, but planes and channels
+        go into T where Z or C is left out (`Recording.fold`).
+    dtype : dtype, optional
+        Type of the pixels to write.
+    scale : optional
+        How pixels become `dtype`, as in `Recording.astype`; by default they must fit.
     overwrite : bool
         Replace an existing output.
     resume : bool
@@ -130,7 +142,11 @@ def convert(
     """
     recording = open_recording(source, **(open_options or {}))
     try:
-        shown = recording.isel(t=frames, c=channels)
+        shown = _with_axes(recording.isel(t=frames, c=channels), axes)
+        if dtype is not None:
+            shown = shown.astype(dtype, scale)
+        elif scale is not None:
+            raise OptionError("scale says how pixels become another type", hint="Name the type with dtype= (--dtype)")
         return _write(
             shown, destination, format, overwrite, resume, verify, dry_run, progress, block_bytes, write_options
         )
@@ -168,6 +184,21 @@ def load(source: Any, *, squeeze: bool = True, **options: Any) -> NDArray[Any]:
     return pixels.squeeze() if squeeze else pixels
 
 
+def _with_axes(recording: Recording, axes: str | None) -> Recording:
+    """The recording with no axes but those."""
+    if axes is None:
+        return recording
+    letters = axes.upper()
+    if set(letters) - set(AXES) or len(set(letters)) < len(letters) or not {"Y", "X"} <= set(letters):
+        raise OptionError("no such axes", found=repr(axes), expected="letters of T C Z Y X, Y and X among them")
+    lengths = {"C": recording.shape[1], "Z": recording.shape[2]}
+    folded = "".join(letter for letter, length in lengths.items() if letter not in letters and length > 1)
+    shown = recording.fold(folded) if folded else recording
+    if "T" not in letters and shown.shape[0] > 1:
+        raise OptionError("there is more than one T", found=f"shape {recording.shape}", expected=f"axes {letters}")
+    return shown
+
+
 def _write(
     recording: Recording,
     destination: str | os.PathLike[str],
@@ -195,7 +226,7 @@ def _write(
     if recording.size == 0:
         raise OptionError("nothing to write: the selection is empty", found=f"shape {recording.shape}")
     multiple = sink.t_multiple(recording)
-    blocks = tuple(block_selections(recording.shape, recording.dtype.itemsize, block_bytes, multiple))
+    blocks = tuple(block_selections(recording.shape, recording.dtype.itemsize, block_bytes, multiple, sink.block_order))
     plan = WritePlan(recording=recording, blocks=blocks, provenance=_provenance(recording, entry.name, options))
     sink.prepare(plan)
     estimated = sink.estimate(plan)

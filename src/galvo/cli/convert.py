@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from galvo.cli.ending import debug_option
-from galvo.cli.options import channel_positions, frame_range, open_options, settings, source_options
+from galvo.cli.options import (
+    channel_positions,
+    frame_range,
+    open_options,
+    pixel_type,
+    scale_value,
+    settings,
+    source_options,
+)
 from galvo.cli.screen import has_progress, say, shown_warnings, warning_line
 from galvo.cli.text import byte_text, count_text, sizes_text
 
@@ -46,6 +54,16 @@ The output appears under its name only when it is complete and on the disk. Ctrl
     callback=frame_range,
     help="Frames or volumes to write, counted from 0, b left out; -100: is the end.",
 )
+@click.option(
+    "--axes", metavar="LETTERS", help="Axes of the output; without Z or C, planes or channels follow each other in T."
+)
+@click.option("--dtype", metavar="NAME", help="Type of the pixels, such as uint16; by default every value must fit it.")
+@click.option(
+    "--scale",
+    metavar="clip|wrap|minmax|percentile|LOW:HIGH",
+    callback=scale_value,
+    help="What to make of pixels that do not fit --dtype.",
+)
 @click.option("--compression", metavar="NAME", help="Compression of the output: none, gzip, lzf, zstd.")
 @click.option("--compression-level", type=int, metavar="N", help="How hard to compress.")
 @click.option(
@@ -68,6 +86,9 @@ def command(
     to_format: str | None,
     channels: tuple[str, ...],
     frames: slice | None,
+    axes: str | None,
+    dtype: str | None,
+    scale: Any,
     compression: str | None,
     compression_level: int | None,
     write_settings: tuple[tuple[str, Any], ...],
@@ -95,6 +116,9 @@ def command(
             "format": to_format,
             "channels": channel_positions(channels, recording.channel_names, recording.shape[1]),
             "frames": frames,
+            "axes": axes,
+            "dtype": pixel_type(dtype),
+            "scale": scale,
             "overwrite": overwrite,
             "resume": resume,
             **write_options,

@@ -9,7 +9,16 @@ import click
 
 from galvo.errors import OptionError
 
-__all__ = ["channel_positions", "frame_range", "open_options", "quoted", "settings", "source_options"]
+__all__ = [
+    "channel_positions",
+    "frame_range",
+    "open_options",
+    "pixel_type",
+    "quoted",
+    "scale_value",
+    "settings",
+    "source_options",
+]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -27,6 +36,27 @@ def frame_range(_: click.Context, __: click.Parameter, value: str | None) -> sli
     if not 2 <= len(numbers) <= 3 or numbers[2:] == [0]:
         raise click.BadParameter(f"{value!r} is no range of frames: a:b or a:b:step, counted from 0, b left out")
     return slice(*numbers)
+
+
+def scale_value(_: click.Context, __: click.Parameter, value: str | None) -> str | tuple[float, float] | None:
+    """Option callback: a word, or ``low:high``."""
+    if value is None or ":" not in value:
+        return value
+    low, high = value.split(":", 1)
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no pair of numbers: low:high") from None
+
+
+def pixel_type(name: str | None) -> Any:
+    """The NumPy type that a user named."""
+    import numpy as np
+
+    try:
+        return None if name is None else np.dtype(name)
+    except TypeError:
+        raise OptionError("no such type", found=repr(name), expected="uint8, int16, uint16, float32, ...") from None
 
 
 def settings(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[tuple[str, Any], ...]:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from galvo.core.axes import AXES, Shape
 from galvo.core.events import event_dtype
+from galvo.core.facts import FrameFacts
 from galvo.core.index import Int64
 from galvo.core.metadata import Metadata
-from galvo.core.recording import FrameFacts, Recording
+from galvo.core.recording import Recording
 from galvo.core.selection import Selection, compact
 from galvo.errors import FormatError, OptionError
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -16,15 +16,17 @@ from galvo import native
 from galvo.core.array import ArrayReader
 from galvo.core.axes import AXES, Shape, array_axes
 from galvo.core.blocks import DEFAULT_BLOCK_BYTES, BlockIndex, block_selections
+from galvo.core.cast import Cast, CastReader, Scale, settled_scale
 from galvo.core.checksum import StoredChecksums
 from galvo.core.events import EventFacts, event_dtype
-from galvo.core.index import Int64
+from galvo.core.facts import FrameFacts, TimedFacts
+from galvo.core.fold import FoldedFacts, FoldedReader, folded_metadata
 from galvo.core.metadata import LeftOut, Metadata
 from galvo.core.read import IndexedReader, Reader
 from galvo.core.selection import Indices, Selection, is_whole, parse_axis, parse_key
 from galvo.errors import OptionError, ReadError
 
-__all__ = ["Damage", "FrameFacts", "Origin", "Recording"]
+__all__ = ["Damage", "Origin", "Recording"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +45,6 @@ class Damage:
     path: str
     offset: int | None
     message: str
-
-
-class FrameFacts(Protocol):
-    """What a format knows of single frames besides their pixels."""
-
-    def read(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
-        """Columns by name, one row per frame; "timestamp_s" (float64, NaN where unknown) feeds `timestamps`."""
-
-
-@runtime_checkable
-class TimedFacts(Protocol):
-    """Frame facts that are quicker at times alone than at all columns."""
-
-    def times(self, t: Int64, c: Int64, z: Int64) -> NDArray[np.float64]:
-        """The column "timestamp_s" alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,6 +375,61 @@ class Recording:
             selection=self._selection.take(wanted),
         )
 
+    def astype(self, dtype: DTypeLike, scale: Scale = None) -> Recording:
+        """The recording with pixels of another type, as lazy as it.
+
+        Parameters
+        ----------
+        dtype : dtype
+            Integers or floats.
+        scale : None, "clip", "wrap", "minmax", "percentile" or (low, high)
+            None: every value must fit `dtype`, and be a whole number where that holds integers; floats are rounded to
+            its precision. "clip": rounded, and what does not fit becomes the least or greatest value. "wrap": integers
+            modulo their range. (low, high): these become the least and greatest value of an integer type, 0 and 1 of a
+            float type, and what is outside is clipped. "minmax" takes them from the whole recording, reading it once;
+            "percentile" from 0.1 and 99.9 % of the pixels of up to 64 frames spread over it.
+
+        Returns
+        -------
+        Recording
+
+        Raises
+        ------
+        OptionError
+            A type that holds no pixels, or a scale that does not fit it. Reading raises it where values do not fit.
+        """
+        wanted = np.dtype(dtype)
+        if wanted.newbyteorder("=") == self.dtype and scale is None:
+            return self
+        cast = Cast(wanted.newbyteorder("=").str, settled_scale(self, wanted, scale))
+        return self._wrapped(_reopen_cast, cast)
+
+    def fold(self, axes: str) -> Recording:
+        """The recording with its planes, channels or both one after another in T, as lazy as it.
+
+        Parameters
+        ----------
+        axes : "Z", "C" or "CZ"
+            What goes into T. Channels count fastest, then planes.
+
+        Returns
+        -------
+        Recording
+            Without a frame rate, since frames of one volume do not follow each other like volumes do; the times of
+            frames are kept.
+        """
+        letters = "".join(sorted(axes.upper()))
+        if letters not in ("C", "Z", "CZ"):
+            raise OptionError("only Z and C can go into T", found=repr(axes), expected="Z, C or CZ")
+        return self._wrapped(_reopen_folded, letters)
+
+    def _wrapped(self, reopen: Callable[[Recording, Any], Recording], how: Any) -> Recording:
+        """What `reopen` makes of this recording, here and in other processes."""
+        made = reopen(self, how)
+        if self._origin is not None:
+            made._origin = Origin(_rewrapped, self, {"reopen": reopen, "how": how})
+        return made
+
     def blocks(
         self, max_bytes: int = DEFAULT_BLOCK_BYTES
     ) -> Iterator[tuple[BlockIndex, NDArray[Any]]]:
@@ -473,6 +515,34 @@ class Recording:
 
 def _reopen_array(array: NDArray[Any], *, axes: str, metadata: Metadata | None) -> Recording:
     return Recording.from_array(array, axes, metadata=metadata)
+
+
+def _rewrapped(whole: Recording, *, reopen: Callable[[Recording, Any], Recording], how: Any) -> Recording:
+    return reopen(whole, how)
+
+
+def _reopen_cast(whole: Recording, cast: Cast) -> Recording:
+    attributes = {**whole._whole_metadata.attributes, "converted": str(cast)}
+    return Recording(
+        CastReader(whole._reader, cast),
+        replace(whole._whole_metadata, attributes=attributes),
+        files=whole._files,
+        facts=whole._facts,
+        left_out=whole._left_out,
+        damage=whole._damage,
+        selection=whole._selection,
+    )
+
+
+def _reopen_folded(whole: Recording, axes: str) -> Recording:
+    return Recording(
+        FoldedReader(whole._reader, whole._selection, axes),
+        folded_metadata(whole.metadata, axes),
+        files=whole._files,
+        facts=None if whole._facts is None else FoldedFacts(whole._facts, whole._selection, axes),
+        left_out=whole._left_out,
+        damage=whole._damage,
+    )
 
 
 def _restore(origin: Origin, selection: Selection, shape: Shape, dtype: str) -> Recording:

@@ -86,6 +86,11 @@ class Hdf5Sink:
         """One file."""
         return Target(final=final, files=(final,))
 
+    @property
+    def block_order(self) -> str:
+        """Any would do."""
+        return "TCZ"
+
     def t_multiple(self, recording: Recording) -> int:
         """Frames that share a chunk: one, but more where frames are small."""
         frame_nbytes = recording.shape[3] * recording.shape[4] * recording.dtype.itemsize
