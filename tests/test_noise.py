@@ -118,6 +118,17 @@ def test_sigma_is_within_2_percent_of_the_truth(case):
     assert model.correlation_x == pytest.approx(simulation.shared, abs=0.04)
 
 
+def test_a_third_of_the_frames_in_violent_motion_is_left_out():
+    simulation = Simulation(peak=200, gain=15, offset=200, read=20)
+    frames = simulation.frames()
+    for t in range(64, 96):
+        frames[t] = np.roll(frames[t], (5 * (t % 2), 3 * (t % 3)), axis=(0, 1))
+    model = estimate_noise(frames)
+    levels = simulation.levels()
+    assert model.expected_sigma(levels) == pytest.approx(simulation.true_sigma(levels), rel=0.02)
+    assert model.fits
+
+
 def test_sigma_of_stored_values_has_the_noise_of_a_photon_that_did_not_come(bright):
     _, model = bright
     truth = Simulation()
@@ -223,6 +234,15 @@ def test_few_pixels_are_told_from_a_misfit():
     assert "few_samples" in model.flags
     assert "residual" not in model.flags
     assert not model.fits
+
+
+def test_a_gain_that_chance_could_hide_is_not_called_darkness():
+    # the slope is there, 10 frames of 20 x 20 cannot show it
+    simulation = Simulation(shape=(10, 20, 20), peak=3, gain=10, spread=0, read=40)
+    found = [estimate_noise(dataclasses.replace(simulation, seed=seed).frames()) for seed in range(12)]
+    dark = [model for model in found if "no_light" in model.flags]
+    assert not any(model.fits for model in dark)
+    assert dark
 
 
 @pytest.mark.parametrize(

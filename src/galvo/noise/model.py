@@ -20,7 +20,7 @@ _VERSION = 1
 
 FLAGS = {
     "residual": "the variance is not a straight line over intensity",
-    "few_samples": "so few pixels were compared that chance alone explains the misfit",
+    "few_samples": "so few pixels were compared that chance alone explains a misfit, or hides a gain",
     "few_frames": "three frames are too few to tell noise from change",
     "row_correlation": "neighbouring rows change together: strong motion makes sigma too large, "
     "interpolated, filtered or mixed frames make it too small",
