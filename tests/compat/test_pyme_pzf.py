@@ -136,6 +136,7 @@ def test_three_axes_come_back(shape, dtype, compression, order):
     assert pixels.tobytes() == array.tobytes()
     assert pixels.dtype == dtype
     assert pixels.flags.writeable == (compression != 0)
+    assert pixels.flags[f"{header['DimOrder'][0].decode()}_CONTIGUOUS"]
     fields = header[["SequenceID", "FrameNum", "FrameTimestamp", "DataCompression", "QuantScale"]]
     assert fields.tolist() == [(5, 6, 7, compression, 0)]
     assert header[["Width", "Height", "Depth"]].tolist() == [(*shape, 1)[:3]]

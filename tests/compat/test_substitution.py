@@ -265,8 +265,10 @@ def test_in_place_of_the_original(run, original):
 def test_more_force_later(run, original):
     run("""
         assert len(warned("pyme")) == 1
+        import PYME.recipes
         assert warned("pyme", force=True) == []
         assert sorted(modules()) == ["PYME", "PYME.IO", "PYME.IO.PZFFormat"]
+        assert sys.modules["PYME.IO.PZFFormat"] is sys.modules["galvo.compat.pyme.PZFFormat"]
         galvo.compat.uninstall()
         from PYME.IO import PZFFormat
         assert PZFFormat.dumps(0) == b"theirs" and not hasattr(PZFFormat, "header_dtype")
@@ -357,7 +359,7 @@ def test_a_process_that_was_started_meanwhile(run):
 
 STANDIN = """
 from galvo.compat.substitution import Facade, Substitution
-import standin
+import standin.io
 facade = Facade(modules={"origin": "standin", "origin.io": "standin.io"})
 place = Substitution()
 """
@@ -367,7 +369,9 @@ def test_a_facade_whose_package_has_code(run, tmp_path):
     for name, package in {"standin": "galvo's", "origin": "theirs"}.items():
         (tmp_path / name).mkdir()
         for module in ("__init__", "io"):
-            (tmp_path / name / f"{module}.py").write_text(f"__all__ = ['load']\nload = own_{name} = {package!r}\n")
+            public = ["load", "io"] if (name, module) == ("standin", "__init__") else ["load"]
+            code = f"__all__ = {public}\nload = own_{name} = {package!r}\n"
+            (tmp_path / name / f"{module}.py").write_text(code)
     run(
         STANDIN
         + """
@@ -378,7 +382,7 @@ assert origin is not standin and (origin.load, origin.io.load) == ("galvo's", "g
 assert (origin.own_origin, origin.io.own_origin) == ("theirs", "theirs") and not hasattr(origin, "own_standin")
 place.uninstall("x")
 assert (origin.load, origin.io.load) == ("theirs", "theirs")
-assert origin.__all__ == ["load"]
+assert origin.__all__ == ["load"] and origin.io.own_origin == "theirs"
 theirs = origin
 place.install("x", facade, force=True)
 import origin.io
@@ -388,8 +392,22 @@ assert sys.modules["origin"] is theirs and sys.modules["origin.io"] is theirs.io
 assert standin.io.own_standin == "galvo's"
 """
     )
-    for module in ("io", "__init__"):
-        (tmp_path / "origin" / f"{module}.py").unlink()
+    # the original lacks a module, which galvo's package names as well
+    (tmp_path / "origin" / "io.py").unlink()
+    run(
+        STANDIN
+        + """
+warnings.simplefilter("ignore")
+import origin
+before = dict(vars(origin))
+place.install("x", facade)
+import origin.io
+assert origin.io is standin.io and origin.own_origin == "theirs"
+place.uninstall("x")
+assert dict(vars(origin)) == before and "origin.io" not in sys.modules
+"""
+    )
+    (tmp_path / "origin" / "__init__.py").unlink()
     (tmp_path / "origin").rename(tmp_path / "gone")
     run(
         STANDIN

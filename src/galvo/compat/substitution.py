@@ -102,7 +102,7 @@ def _plan(facade: Facade, force: bool) -> tuple[list[_Change], list[str]]:
     present: set[str] = set()
     for root in {name.partition(".")[0] for name in facade.modules}:
         if force:
-            left = [name for name in sys.modules if name.startswith(f"{root}.") and name not in facade.modules]
+            left = [name for name in list(sys.modules) if name.startswith(f"{root}.") and name not in facade.modules]
             changes += [_Change(sys.modules, name, _ABSENT) for name in left]
         elif _is_installed(root):
             present.add(root)
@@ -113,7 +113,9 @@ def _plan(facade: Facade, force: bool) -> tuple[list[_Change], list[str]]:
         if original is not None:
             placed[name] = original
             if substitute is not None:
-                changes += [_Change(vars(original), key, getattr(substitute, key)) for key in substitute.__all__]
+                # modules among the names have rows of their own
+                names = [key for key in substitute.__all__ if f"{name}.{key}" not in facade.modules]
+                changes += [_Change(vars(original), key, getattr(substitute, key)) for key in names]
                 replaced.append(name)
             continue
         placed[name] = substitute or _holder(name)

@@ -212,7 +212,7 @@ def loads(datastring: Blob) -> tuple[NDArray[Any], NDArray[np.void]]:
     if int(fields["DataCompression"]) not in _NAMES:
         raise RuntimeError(f"PZF has no DataCompression {fields['DataCompression']}")
     pixels, found = blob.loads(datastring)
-    return pixels.reshape(found.shape, order=found.order), header
+    return pixels.reshape(found.shape), header
 
 
 def ChunkedHuffmanCompress(data: NDArray[Any], quantization: tuple[float, float] | None = None) -> bytes:

@@ -105,7 +105,7 @@ def loads(blob: Blob, *, threads: int = 1, path: str | PathLike[str] | None = No
         chunks = [Chunk(payload, nbytes, at)]
 
     stored = sum(chunk.decoded_nbytes for chunk in chunks)
-    if header.quantize and header.compression != "huffman" and stored == header.nbytes != count:
+    if header.quantize and stored == header.nbytes != count:
         header = replace(header, quantize=None)
     expected = count if header.quantize else header.nbytes
     if stored != expected:
@@ -369,10 +369,10 @@ def _usable(offset: float, scale: float) -> bool:
     """Whether float32, in which the original computes, holds both and the inverse of the scale."""
     try:
         numbers = _LEVELS.unpack(_LEVELS.pack(offset, scale))
-        (inverse, _) = _LEVELS.unpack(_LEVELS.pack(1 / numbers[1], 0))
+        _LEVELS.pack(1 / numbers[1], 0)
     except (struct.error, OverflowError, ZeroDivisionError):
         return False
-    return all(map(math.isfinite, numbers)) and numbers[1] > 0 and inverse > 0
+    return all(map(math.isfinite, numbers)) and numbers[1] > 0
 
 
 def _integer(name: str, value: SupportsIndex, low: int, high: int) -> int:
