@@ -15,9 +15,9 @@ from contextlib import contextmanager
 
 from galvo import native
 from galvo.core.lock import ForkSafeLock
-from galvo.errors import NotFound, ReadError, Truncated
+from galvo.errors import LimitExceeded, NotFound, ReadError, Truncated
 
-__all__ = ["FileSource", "file_size", "read_prefix"]
+__all__ = ["FileSource", "file_size", "read_file", "read_prefix"]
 
 _OPEN_FILES = 64
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -52,6 +52,18 @@ def read_prefix(path: str, nbytes: int) -> bytes:
     source = FileSource([path])
     try:
         return source.read_upto(0, 0, nbytes)
+    finally:
+        source.close()
+
+
+def read_file(path: str, most_bytes: int) -> bytes:
+    """A whole file, which may not be larger than `most_bytes`."""
+    nbytes = file_size(path)
+    if nbytes > most_bytes:
+        raise LimitExceeded("larger than such a file may be", path=path, found=nbytes, expected=f"at most {most_bytes}")
+    source = FileSource([path])
+    try:
+        return source.read(0, 0, nbytes)
     finally:
         source.close()
 

@@ -1,11 +1,75 @@
 """PZF: one image frame per blob, plain, Huffman coded, or quantised by its square root and Huffman coded.
 
 `header` has the header's bytes, `blob` makes a frame of them and back, `chunks` is compression HUFFCODE_CHUNKS.
+Sequences are folders of blobs (`folder`) or HDF5 files that hold them (`table`); `sequence` reads both as one array,
+`reader` opens and `sink` writes them.
 """
 
 from __future__ import annotations
 
-from galvo.formats.pzf.blob import dumps, loads
-from galvo.formats.pzf.header import PzfHeader, load_header
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["PzfHeader", "dumps", "load_header", "loads"]
+from galvo.core.detect import Probe
+from galvo.core.registry import Format
+
+if TYPE_CHECKING:
+    from galvo.core.recording import Recording
+    from galvo.core.sink import Sink
+    from galvo.formats.pzf.blob import dumps, loads
+    from galvo.formats.pzf.header import PzfHeader, load_header
+
+__all__ = ["FORMAT", "PzfHeader", "dumps", "load_header", "loads"]
+
+_PLACES = {"PzfHeader": "header", "dumps": "blob", "load_header": "header", "loads": "blob"}
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_LOOK_BYTES = 16 << 10
+_MOST_VERSION = 3
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _detect(probe: Probe) -> bool:
+    head = probe.head
+    if head.startswith(_HDF5):
+        # names of the root group lie at the beginning of a file
+        return b"PZFImageData" in probe.read(0, _LOOK_BYTES)
+    # two letters are little: the version, DataFormat and DataCompression must be ones that exist
+    known = len(head) >= 48 and head[:2] == b"BD" and head[2] <= _MOST_VERSION and head[3] <= 2 and head[4] <= 4
+    return known or (probe.suffix == ".pzf" and head.startswith(b"BD"))
+
+
+def _open(paths: list[str], **options: Any) -> Recording:
+    from galvo.formats.pzf.reader import open_pzf
+
+    return open_pzf(paths, **options)
+
+
+def _series(path: str) -> list[str]:
+    from galvo.formats.pzf.folder import series
+
+    return series(path)
+
+
+def _sink(**options: Any) -> Sink:
+    from galvo.formats.pzf.sink import PzfSink
+
+    return PzfSink(**options)
+
+
+FORMAT = Format(
+    name="pzf",
+    title="PZF frames: a folder of them, or HDF5",
+    suffixes=(".pzf",),
+    detect=_detect,
+    open=_open,
+    refines=("hdf5",),
+    series=_series,
+    sink=_sink,
+    write_options=("compression", "quantize", "quantize_offset", "quantize_scale", "shift"),
+)
