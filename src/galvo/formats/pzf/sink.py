@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from galvo.formats.kept_json import kept_json
 from galvo.formats.pzf.blob import dumps
 from galvo.formats.pzf.folder import MEMBERS, METADATA, frame_name
 from galvo.formats.pzf.header import COMPRESSIONS
+from galvo.noise import SqrtLevels, estimate_noise
 
 __all__ = ["PzfSink"]
 
@@ -177,13 +179,21 @@ class PzfSink:
     def _settled_levels(self, recording: Recording) -> Iterator[tuple[float, float]]:
         for channel in range(recording.shape[1]):
             offset, scale = self._wanted
+            if not isinstance(offset, str):
+                offset += self._shift
             if "estimate" in (offset, scale):
-                from galvo.noise import estimate_noise
-
-                estimated = estimate_noise(recording, channel=channel).sqrt_levels()
+                estimated = self._estimated_levels(recording, channel)
                 offset = estimated.offset if offset == "estimate" else offset
                 scale = estimated.scale if scale == "estimate" else scale
-            yield float(offset) + self._shift, float(scale)
+            yield float(offset), float(scale)
+
+    def _estimated_levels(self, recording: Recording, channel: int) -> SqrtLevels:
+        """For stored pixels of the range that the whole channel has."""
+        ranges = [(int(block.min()), int(block.max())) for _, block in recording.isel(c=channel).blocks()]
+        low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+        model = estimate_noise(recording, channel=channel)
+        stored = replace(model, variance_at_zero=model.variance_at_zero - model.gain * self._shift)
+        return stored.sqrt_levels(value_range=(low + self._shift, high + self._shift))
 
     def estimate(self, plan: WritePlan) -> int:
         """Every frame with all the room that a blob can take."""
