@@ -22,6 +22,7 @@ from galvo.core.write import write_recording
 from galvo.errors import DamagedData, OptionError
 from galvo.formats import REGISTRY
 from galvo.formats.opening import open_recording
+from galvo.formats.split import new_sink
 from galvo.progress import ProgressOption, reporting
 from galvo.verification import VerifyResult, compare
 
@@ -76,6 +77,7 @@ def convert(
     format: str | None = None,
     channels: Any = None,
     frames: slice | Sequence[int] | None = None,
+    split_channels: bool = False,
     axes: str | None = None,
     dtype: DTypeLike | None = None,
     scale: Scale = None,
@@ -102,6 +104,8 @@ def convert(
         Channels to write; all by default.
     frames : slice or list of int, optional
         T positions to write.
+    split_channels : bool
+        One file per channel: ``<stem>_ch1<suffix>`` and so on. Opening one of them opens all.
     axes : str, optional
         Letters of T C Z Y X that the output is to have: an axis left out must have length 1, but planes and channels
         go into T where Z or C is left out (`Recording.fold`).
@@ -148,7 +152,17 @@ def convert(
         elif scale is not None:
             raise OptionError("scale says how pixels become another type", hint="Name the type with dtype= (--dtype)")
         return _write(
-            shown, destination, format, overwrite, resume, verify, dry_run, progress, block_bytes, write_options
+            shown,
+            destination,
+            format,
+            split_channels,
+            overwrite,
+            resume,
+            verify,
+            dry_run,
+            progress,
+            block_bytes,
+            write_options,
         )
     finally:
         if recording is not source:
@@ -203,6 +217,7 @@ def _write(
     recording: Recording,
     destination: str | os.PathLike[str],
     format: str | None,
+    split: bool,
     overwrite: bool,
     resume: bool,
     check: bool,
@@ -218,7 +233,7 @@ def _write(
         raise OptionError(
             f"{entry.name} takes no write option {unknown[0]!r}", expected=f"of {', '.join(entry.write_options)}"
         )
-    sink = entry.sink(**options)
+    sink = new_sink(entry.sink, options, split)
     files = tuple(str(path) for path in recording.files)
     target = sink.target(final, recording)
     # what is to be resumed may be published in part
@@ -227,7 +242,8 @@ def _write(
         raise OptionError("nothing to write: the selection is empty", found=f"shape {recording.shape}")
     multiple = sink.t_multiple(recording)
     blocks = tuple(block_selections(recording.shape, recording.dtype.itemsize, block_bytes, multiple, sink.block_order))
-    plan = WritePlan(recording=recording, blocks=blocks, provenance=_provenance(recording, entry.name, options))
+    provenance = _provenance(recording, entry.name, {**options, "split_channels": split or None})
+    plan = WritePlan(recording=recording, blocks=blocks, provenance=provenance)
     sink.prepare(plan)
     estimated = sink.estimate(plan)
     facts: dict[str, Any] = {

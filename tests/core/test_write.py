@@ -52,7 +52,7 @@ class PlainSink:
     notes = ()
     block_order = "TCZ"
 
-    def shown(self, block):
+    def shown(self, index, block):
         return block
 
     def prepare(self, plan):

@@ -107,6 +107,21 @@ class TestScanImage(FormatConformance):
         return Case(paths=paths, pixels=pixels, metadata=metadata, boundaries=boundaries)
 
 
+class TestHdf5PerChannel(FormatConformance):
+    """One file for each channel: what holds for one file holds for all of them together."""
+
+    format_name = "hdf5"
+    write_options = ({"split_channels": True},)
+    power_cut_count = 400
+
+    def cases(self, tmp_path):
+        pixels = movie((5, 3, 2, 7, 6), "<u2")
+        path = folder(tmp_path, "channels") / "movie.h5"
+        galvo.save(pixels, path, split_channels=True)
+        paths = [path.with_name(f"movie_ch{number}.h5") for number in (1, 2, 3)]
+        yield Case(paths=paths, pixels=pixels, options={"axis": "c"})
+
+
 class TestHdf5(FormatConformance):
     format_name = "hdf5"
     write_options = (

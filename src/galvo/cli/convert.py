@@ -54,6 +54,7 @@ The output appears under its name only when it is complete and on the disk. Ctrl
     callback=frame_range,
     help="Frames or volumes to write, counted from 0, b left out; -100: is the end.",
 )
+@click.option("--split-channels", is_flag=True, help="One file per channel: OUT_ch1, OUT_ch2, ...")
 @click.option(
     "--axes", metavar="LETTERS", help="Axes of the output; without Z or C, planes or channels follow each other in T."
 )
@@ -86,6 +87,7 @@ def command(
     to_format: str | None,
     channels: tuple[str, ...],
     frames: slice | None,
+    split_channels: bool,
     axes: str | None,
     dtype: str | None,
     scale: Any,
@@ -116,6 +118,7 @@ def command(
             "format": to_format,
             "channels": channel_positions(channels, recording.channel_names, recording.shape[1]),
             "frames": frames,
+            "split_channels": split_channels,
             "axes": axes,
             "dtype": pixel_type(dtype),
             "scale": scale,

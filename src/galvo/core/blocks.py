@@ -31,7 +31,7 @@ def block_selections(
         Blocks begin at multiples of it.
     order : str
         T C Z, the axis that changes last first. A block holds several positions on an axis only where it holds all of
-        those behind it.
+        those behind it, and never several on an axis whose letter is small.
     """
     if max_bytes <= 0:
         raise OptionError("max_bytes must be positive", found=max_bytes)
@@ -42,9 +42,11 @@ def block_selections(
     # positions in units of what must stay together
     steps, counts = {}, {**lengths, "T": -(-lengths["T"] // t_multiple)}
     for axis in reversed(order):
-        steps[axis] = max(1, min(counts[axis], max_bytes // together))
-        together *= counts[axis]
+        one = axis.islower()
+        steps[axis.upper()] = 1 if one else max(1, min(counts[axis], max_bytes // together))
+        together *= max_bytes + 1 if one else counts[axis]
     steps["T"] *= t_multiple
+    order = order.upper()
     for starts in product(*(range(0, lengths[axis], steps[axis]) for axis in order)):
         start = dict(zip(order, starts, strict=True))
         t, c, z = (slice(start[axis], min(lengths[axis], start[axis] + steps[axis])) for axis in "TCZ")

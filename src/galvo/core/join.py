@@ -132,6 +132,26 @@ class _JoinedFacts(FrameFacts):
         return self._joined._events(t)
 
 
+class _JoinedChecksums:
+    """The checksums of all parts."""
+
+    def __init__(self, joined: _Joined) -> None:
+        self._joined = joined
+
+    def blocks(self) -> list[tuple[tuple[slice, ...], int]]:
+        """Index and CRC-32C of each block."""
+        axis, found = self._joined._axis, []
+        for part, start in zip(self._joined._parts, self._joined._starts.tolist(), strict=False):
+            for index, crc in part.checksums.blocks() if part.checksums else []:
+                moved = slice(index[axis].start + start, index[axis].stop + start)
+                found.append(((*index[:axis], moved, *index[axis + 1 :]), crc))
+        return found
+
+    def metadata_damage(self) -> list[str]:
+        """What any part says of its metadata."""
+        return [line for part in self._joined._parts if part.checksums for line in part.checksums.metadata_damage()]
+
+
 def join(parts: Sequence[Recording], axis: Literal["t", "c"] = "t") -> Recording:
     """One recording over `parts`.
 
@@ -181,6 +201,7 @@ def join(parts: Sequence[Recording], axis: Literal["t", "c"] = "t") -> Recording
         facts=_JoinedFacts(joined) if has_facts else None,
         left_out=[entry for part in parts for entry in part.left_out],
         damage=[entry for part in parts for entry in part.damage],
+        checksums=_JoinedChecksums(joined) if all(part.checksums is not None for part in parts) else None,
     )
 
 

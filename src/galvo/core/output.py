@@ -16,7 +16,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from galvo.core import disk
 from galvo.core.atomic import guard_destination, journal_path, partial_path, replaced_path, write_error
@@ -24,7 +24,7 @@ from galvo.core.journal import COMPLETE, Commit, FileState, Journal, encode_comm
 from galvo.core.partial import PartialFile
 from galvo.errors import DamagedData, GalvoError, WriteError
 
-__all__ = ["Output", "Target"]
+__all__ = ["Outlet", "Output", "Target"]
 
 _ATTEMPTS = 8
 _MADE = ".new"
@@ -77,8 +77,22 @@ class Target:
             guard_destination(place, sources, overwrite, self.members)
 
 
+class Outlet(Protocol):
+    """What a sink writes to: an output, or one file of it."""
+
+    @property
+    def files(self) -> Sequence[PartialFile]:
+        """In the order of the target's."""
+
+    def check(self) -> None:
+        """Raise the first failure, if there was one."""
+
+    def add(self, name: str, data: bytes | memoryview) -> None:
+        """Write a whole file of a folder; one of that name is replaced in one step."""
+
+
 class Output:
-    """What a sink writes to; it appears when it is published.
+    """An output; it appears when it is published.
 
     Make one with `create` or `resume`.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from galvo.core.blocks import BlockIndex
 from galvo.core.checksum import block_checksum
-from galvo.core.output import Output, Target
+from galvo.core.output import Outlet, Target
 from galvo.core.recording import Recording
 
 __all__ = ["Sink", "WritePlan"]
@@ -74,7 +74,7 @@ class Sink(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What users should know of the output before it is written, one line each."""
 
-    def shown(self, block: NDArray[Any]) -> NDArray[Any]:
+    def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
         """What the output will show for a block (T, C, Z, Y, X): the block itself, unless the format is lossy."""
 
     def target(self, final: str, recording: Recording) -> Target:
@@ -82,7 +82,7 @@ class Sink(Protocol):
 
     @property
     def block_order(self) -> str:
-        """T C Z in the order in which blocks are to come, the axis that changes last first."""
+        """T C Z in the order in which blocks are to come, as `block_selections` takes it."""
 
     def t_multiple(self, recording: Recording) -> int:
         """T positions that are stored together: blocks begin at multiples of it."""
@@ -93,10 +93,10 @@ class Sink(Protocol):
     def prepare(self, plan: WritePlan) -> None:
         """Take on a plan, or refuse it; before any other call but `target` and `t_multiple`."""
 
-    def begin(self, output: Output) -> None:
+    def begin(self, output: Outlet) -> None:
         """Lay out the output."""
 
-    def reopen(self, output: Output) -> None:
+    def reopen(self, output: Outlet) -> None:
         """Go on with an output that an earlier attempt laid out."""
 
     def encode(self, index: BlockIndex, block: NDArray[Any]) -> Any:

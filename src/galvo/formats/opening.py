@@ -14,8 +14,9 @@ import numpy as np
 from galvo.core.join import join
 from galvo.core.recording import Origin, Recording
 from galvo.core.registry import Format
-from galvo.errors import NotFound, OptionError, UnknownFormat
+from galvo.errors import FormatError, NotFound, OptionError, UnknownFormat, warn
 from galvo.formats import REGISTRY
+from galvo.formats.split import channel_files
 
 __all__ = ["natural_key", "open_recording"]
 
@@ -116,8 +117,9 @@ def _open_paths(
                 raise NotFound("no file matches the pattern", path=path)
             return _open_list(matches, format, axis, options)
         entry = _format_of(path, format)
-        paths = entry.series(path) if series and entry.series is not None else [path]
-        return _open_one(entry, paths, options)
+        if series and entry.series is not None:
+            return _open_one(entry, entry.series(path), options)
+        return _open_channels(entry, channel_files(path) if series else [path], path, options)
     if isinstance(source, Sequence):
         paths = [_path(item) for item in source]
         if not paths:
@@ -127,6 +129,26 @@ def _open_paths(
         "a recording is a path, a list of paths, a folder, a pattern, an array or a Recording",
         found=type(source).__name__,
     )
+
+
+def _open_channels(entry: Format, paths: list[str], path: str, options: dict[str, Any]) -> Recording:
+    """One recording from the files of its channels, or from the one that was named where they do not fit."""
+    if len(paths) == 1:
+        return _open_one(entry, paths, options)
+    parts: list[Recording] = []
+    try:
+        parts += (_open_one(_format_of(other, None), [other], options) for other in paths)
+        return join(parts, "c")
+    except (FormatError, OptionError) as error:
+        for part in parts:
+            part.close()
+        whole = _open_one(entry, [path], options)
+        warn(f"{path}: opened without {len(paths) - 1} files of the same name, which are no channels of it: {error}")
+        return whole
+    except BaseException:
+        for part in parts:
+            part.close()
+        raise
 
 
 def _path(item: Any) -> str:
@@ -185,12 +207,15 @@ def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Re
         except UnknownFormat:
             waiting.remove(path)
             continue
-        members = entry.series(path) if entry.series is not None else [path]
+        members = entry.series(path) if entry.series is not None else channel_files(path)
         found.append((entry, members))
         taken = {os.path.abspath(member) for member in (*members, path)}
         waiting = [other for other in waiting if os.path.abspath(other) not in taken]
     if len(found) == 1:
-        return _open_one(*found[0], options)
+        entry, members = found[0]
+        if entry.series is None:
+            return _open_channels(entry, members, members[0], options)
+        return _open_one(entry, members, options)
     if not found:
         raise UnknownFormat("the folder holds no recording", path=folder, found=f"{len(names)} entries")
     listed = "; ".join(f"{Path(members[0]).name} ({entry.name}, {len(members)} files)" for entry, members in found[:8])

@@ -22,6 +22,7 @@ from galvo.core.output import Target
 from galvo.core.write import Progress
 from galvo.errors import WriteError
 from galvo.formats import REGISTRY
+from galvo.formats.split import new_sink
 from galvo.testing.case import same_pixels
 from galvo.testing.disk_faults import ShortWriteAt, place_snapshot, snapshot
 from galvo.testing.trials import Trial
@@ -94,7 +95,9 @@ class WritingConformance:
         if entry.sink is None:
             pytest.skip(f"galvo does not write {self.format_name}")
         name = self.output_name or f"out{entry.suffixes[0]}"
-        return entry.sink(**options).target(str(folder / name), galvo.Recording.from_array(pixels))
+        own = {name: value for name, value in options.items() if name != "split_channels"}
+        sink = new_sink(entry.sink, own, bool(options.get("split_channels")))
+        return sink.target(str(folder / name), galvo.Recording.from_array(pixels))
 
     def _save(self, pixels: Any, target: Target, **options: Any) -> Any:
         return galvo.save(pixels, target.final, format=self.format_name, **options)

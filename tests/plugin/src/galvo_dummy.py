@@ -77,7 +77,7 @@ class DummySink:
     notes = ()
     block_order = "TCZ"
 
-    def shown(self, block):
+    def shown(self, index, block):
         return block
 
     def target(self, final, recording):

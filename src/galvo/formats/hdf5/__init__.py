@@ -2,11 +2,12 @@
 
 What galvo writes::
 
-    /ch1 .. /chN      (T, Y, X), or (T, Z, Y, X) for volumes; chunks of whole frames; Fletcher-32 on every chunk
+    /ch1 .. /chN      (T, Y, X), or (T, Z, Y, X) for volumes; chunks of whole frames; Fletcher-32 on every chunk.
+                      Other layouts on request: /mov (T, Y, X); /data (T, C, Z, Y, X); (Y, X, T); other names
     file attributes   format, dataset_names, dimension_ordering, frame_count, height, width, n_channels
-    /galvo            1-D datasets: schema_version axes shape channel_names frame_rate_hz pixel_size_um z_um start_time
-                      source_format source_version texts/* frames/* attributes provenance block_bounds block_crc32c
-                      metadata_crc32c
+    /galvo            1-D datasets: schema_version axes datasets shape channel_names frame_rate_hz pixel_size_um z_um
+                      start_time source_format source_version texts/* frames/* attributes provenance block_bounds
+                      block_crc32c metadata_crc32c
 
 The datasets and attributes are those of PyFlowReg's HDF5 files (pyflowreg spec 2.3), so its readers, CaImAn's and any
 HDF5 program see plain movies. `/galvo` keeps what they have no place for: datasets, because an attribute holds at most
@@ -60,5 +61,14 @@ FORMAT = Format(
     open=_open,
     sink=_sink,
     options=("dataset", "axes", "allow_external"),
-    write_options=("compression", "compression_level", "fletcher32"),
+    write_options=(
+        "layout",
+        "compression",
+        "compression_level",
+        "compression_opts",
+        "chunk_size",
+        "dataset_names",
+        "dimension_ordering",
+        "fletcher32",
+    ),
 )

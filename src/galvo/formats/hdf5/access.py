@@ -12,7 +12,7 @@ from typing import Any
 
 import h5py
 
-from galvo.core.output import Output
+from galvo.core.output import Outlet
 from galvo.core.source import file_size
 from galvo.errors import DamagedData, GalvoError, Malformed, ReadError
 
@@ -48,7 +48,7 @@ def opened(path: str) -> Iterator[Any]:
 
 
 @contextmanager
-def written(output: Output, mode: str, number: int = 0) -> Iterator[Any]:
+def written(output: Outlet, mode: str, number: int = 0) -> Iterator[Any]:
     """A file of an output as an `h5py.File`, open for writing inside the `with` and whole behind it.
 
     It is opened anew for each block: what HDF5 keeps in memory between blocks would be lost in a crash, and an output

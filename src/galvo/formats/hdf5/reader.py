@@ -29,6 +29,7 @@ from galvo.formats.hdf5.library import LibraryReader
 from galvo.formats.hdf5.schema import (
     GROUP,
     StoredFrameChecksums,
+    read_datasets,
     read_metadata,
     read_shape,
 )
@@ -106,27 +107,26 @@ def _is_own(file: h5py.Group) -> bool:
 
 
 def _own_movie(file: h5py.Group, path: str, limits: Limits) -> Movie:
-    """The datasets that galvo wrote: hard links /ch1 .. /chN in this file."""
-    count = 0
-    while isinstance(file.get(f"ch{count + 1}", getlink=True), h5py.HardLink):
-        count += 1
-    names = tuple(f"/ch{number}" for number in range(1, count + 1))
-    items = [contained(file, name[1:]) for name in names]
+    """The datasets that galvo wrote: hard links in this file."""
+    names, axes = read_datasets(file, path, limits)
+    items = [contained(file, name) for name in names]
     movies = [item for item in items if isinstance(item, h5py.Dataset) and item.dtype.kind in "biufc"]
     shapes = {item.shape for item in movies}
     types = {item.dtype for item in movies}
-    if not count or len(movies) < count or len(shapes) > 1 or len(types) > 1:
-        raise Malformed("the channels of a galvo file are missing or differ", path=path, found=f"{count} channels")
-    t, c, z, y, x = read_shape(file, path, limits)
-    expected = (t, z, y, x) if z > 1 else (t, y, x)
-    if c != count or shapes != {expected}:
+    if len(movies) < len(names) or len(shapes) > 1 or len(types) > 1:
+        raise Malformed("the channels of a galvo file are missing or differ", path=path, found=f"{len(names)} channels")
+    lengths = dict(zip(AXES, read_shape(file, path, limits), strict=True))
+    channels = 1 if "C" in axes else lengths["C"]
+    expected = tuple(lengths[letter] for letter in axes)
+    unnamed = [letter for letter in AXES if letter not in axes and letter != "C" and lengths[letter] > 1]
+    if channels != len(names) or shapes != {expected} or unnamed:
         raise Malformed(
             "the datasets do not have the shape that the file states",
             path=path,
-            found=f"{count} x {shapes.pop()}",
-            expected=f"{c} x {expected}",
+            found=f"{len(names)} x {shapes.pop()}",
+            expected=f"{channels} x {expected}",
         )
-    return Movie(names, "TZYX" if z > 1 else "TYX")
+    return Movie(tuple(f"/{name}" for name in names), axes)
 
 
 def _shape(movie: Movie, stored: tuple[int, ...]) -> Shape:

@@ -7,6 +7,7 @@ and bytes, in the order of their names.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import h5py
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo import native
-from galvo.core.axes import Shape
+from galvo.core.axes import AXES, Shape
 from galvo.core.blocks import BlockIndex
 from galvo.core.metadata import Metadata
 from galvo.core.sink import WritePlan
@@ -32,6 +33,7 @@ __all__ = [
     "finish_group",
     "member_names",
     "read_array",
+    "read_datasets",
     "read_metadata",
     "read_shape",
 ]
@@ -46,11 +48,12 @@ _MOST_MEMBERS = 4096
 # ---- writing ---------------------------------------------------------------------------------------------------------
 
 
-def create_group(file: h5py.Group, plan: WritePlan, axes: str) -> None:
-    """Write what is known before the pixels."""
+def create_group(file: h5py.Group, plan: WritePlan, axes: str, datasets: Sequence[str]) -> None:
+    """Write what is known before the pixels, and which datasets hold them with which axes."""
     group = create_subgroup(file, GROUP)
     facts = kept_facts(plan)
     group["axes"] = _utf8(axes)
+    group["datasets"] = _utf8(json.dumps(list(datasets)))
     for name in ("schema_version", "shape"):
         group[name] = np.atleast_1d(np.array(facts[name], np.int64))
     for name in ("frame_rate_hz", "pixel_size_um", "z_um"):
@@ -158,6 +161,17 @@ def _json(group: h5py.Group, name: str, path: str, limits: Limits) -> Any:
         return json.loads(_text(group, name, path, limits))
     except (ValueError, RecursionError) as error:
         raise Malformed(f"/{GROUP}/{name} is no JSON", path=path) from error
+
+
+def read_datasets(file: h5py.Group, path: str, limits: Limits) -> tuple[list[str], str]:
+    """Names of the datasets that hold the pixels, and their axes."""
+    names = _json(file[GROUP], "datasets", path, limits)
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise Malformed(f"/{GROUP}/datasets is no list of names", path=path, found=names)
+    axes = _text(file[GROUP], "axes", path, limits)
+    if set(axes) - set(AXES) or len(set(axes)) < len(axes) or not {"Y", "X"} <= set(axes):
+        raise Malformed(f"/{GROUP}/axes are no axes", path=path, found=axes)
+    return names, axes
 
 
 def read_shape(file: h5py.Group, path: str, limits: Limits) -> Shape:

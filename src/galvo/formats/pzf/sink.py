@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from galvo import native
 from galvo.core.blocks import BlockIndex
-from galvo.core.output import Output, Target
+from galvo.core.output import Outlet, Target
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
@@ -101,13 +101,13 @@ class PzfSink:
             )
         return tuple(told)
 
-    def shown(self, block: NDArray[Any]) -> NDArray[Any]:
+    def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
         """What decoding gives back."""
         if not self._levels:
             return block
         stored = self._stored(block)
         out = np.empty_like(stored)
-        for channel, levels in enumerate(self._levels):
+        for channel, levels in enumerate(self._levels[index[1]]):
             part = np.ascontiguousarray(stored[:, channel]).reshape(-1)
             codes, values = np.empty(part.shape, np.uint8), np.empty_like(part)
             native.sqrt_quantize(part, *levels, codes)
@@ -202,7 +202,7 @@ class PzfSink:
         texts = sum(4 * len(text) for text in plan.recording.metadata.texts.values())
         return t * c * z * (frame_nbytes + _MOST_OVERHEAD + _ROW_BYTES) + 2 * texts + (1 << 17)
 
-    def begin(self, output: Output) -> None:
+    def begin(self, output: Outlet) -> None:
         """Write what is known before the first frame."""
         self.reopen(output)
         about = self._about(None)
@@ -213,7 +213,7 @@ class PzfSink:
         else:
             output.add(METADATA, about)
 
-    def reopen(self, output: Output) -> None:
+    def reopen(self, output: Outlet) -> None:
         """Frames are written as they come."""
         self._output = output
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.index import Int64
-from galvo.core.output import Output
+from galvo.core.output import Outlet
 from galvo.errors import DamagedData, Malformed, ReadError
 from galvo.formats.hdf5.access import opened, written
 from galvo.formats.hdf5.guard import contained
@@ -126,7 +126,7 @@ _INDEX_DTYPE = np.dtype([("FrameNum", "<u4"), ("Position", "<u4")])
 _ROWS_TOGETHER = 1024
 
 
-def create_table(output: Output, kept: bytes) -> None:
+def create_table(output: Outlet, kept: bytes) -> None:
     """Lay out an empty table, and what is known before the first frame."""
     with written(output, "w") as file:
         _create(file, DATA, h5py.h5t.vlen_create(h5py.h5t.NATIVE_UINT8), _ROWS_TOGETHER)
@@ -150,7 +150,7 @@ def _put_kept(file: Any, kept: bytes) -> None:
     file[KEPT][...] = np.frombuffer(kept, np.uint8)
 
 
-def put_rows(output: Output, numbers: Sequence[int], blobs: Sequence[bytes]) -> None:
+def put_rows(output: Outlet, numbers: Sequence[int], blobs: Sequence[bytes]) -> None:
     """Append blobs, and which frames they are."""
     with written(output, "r+") as file:
         data, index = file[DATA], file[INDEX]
@@ -165,7 +165,7 @@ def put_rows(output: Output, numbers: Sequence[int], blobs: Sequence[bytes]) -> 
         index[start:stop] = table
 
 
-def finish_table(output: Output, kept: bytes) -> None:
+def finish_table(output: Outlet, kept: bytes) -> None:
     """Write all that is kept beside the frames."""
     with written(output, "r+") as file:
         _put_kept(file, kept)
