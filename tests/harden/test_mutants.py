@@ -6,8 +6,8 @@ did. Everything else that reads without a word as other pixels or another shape 
 reader could know that it was another one (the only width of a single page, a chain that now ends earlier); these are
 counted. Where it does not, galvo has misread. In formats whose files repeat themselves (ScanImage, evenly spaced pages)
 there is no first kind: none may be silent. One thing ImageJ's files say once: the axes of their pages, in the first
-page's text. Where that text has changed and tifffile does not take the file for ImageJ's any more either, every page
-must still be there and right, but may be counted along T.
+page's text. Where that text or its tag has changed and tifffile finds no axes any more either, every page must still be
+there and right, but may be counted along T.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Seed:
     pixels: tuple[tuple[tuple[int, int, tuple[int, ...]], ...], ...] = ()
     # digests of pages that the file has and the recording leaves out (flyback)
     spare: frozenset[str] = frozenset()
-    # where the only statement of the axes lies
+    # where the only statement of the axes lies: the tag of a text, and the text
     axes: tuple[tuple[int, int], ...] = ()
     # per file: the stretches that are structure
     structure: tuple[tuple[tuple[int, int], ...], ...] = ()
@@ -264,7 +264,8 @@ def seeds(tmp_path_factory) -> dict[str, list[Seed]]:
         if name == "ImageJ":
             with tifffile.TiffFile(io.BytesIO(content)) as file:
                 text = file.pages[0].tags[270]
-                own["axes"] = ((text.valueoffset, text.valueoffset + text.valuebytecount),)
+                value, entry = text.valueoffset, text.offset
+                own["axes"] = ((entry, entry + 12), (value, value + text.valuebytecount))
         made["tiff"].append(complete(own, folder(), [pixels]))
     for name, truth in SCANIMAGE.items():
         paths = truth.write(folder())
@@ -487,12 +488,15 @@ def agrees(seed: Seed, paths: list[Path], seen: Seen, kind: str) -> bool:
 
 def lost_axes(seed: Seed, contents, paths: list[Path], seen: Seen) -> bool:
     """Whether no more is gone than the order of the pages, with the one text that states it."""
-    text_changed = any(contents[0][start:stop] != seed.contents[0][start:stop] for start, stop in seed.axes)
-    if not text_changed or len(seen.frames) != len(seed.frames):
+    changed = any(contents[0][start:stop] != seed.contents[0][start:stop] for start, stop in seed.axes)
+    if not changed or seen.shape[1:3] != (1, 1) or len(seen.frames) != len(seed.frames):
         return False
     strange = Counter(seen.frames) - Counter(seed.frames)
-    with tifffile.TiffFile(paths[0]) as file:
-        return not file.is_imagej and strange.total() <= len(touched(seed, contents))
+    if strange.total() > len(touched(seed, contents)):
+        return False
+    with suppress(Exception), tifffile.TiffFile(paths[0]) as file:
+        return file.series[0].ndim <= 3
+    return False
 
 
 def tifffile_frames(paths) -> list[str]:

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.index import Int64
+from galvo.core.recording import Damage
 from galvo.core.source import FileSource
 from galvo.errors import Malformed
-from galvo.formats.tiff.ifd import Ifd, TiffHeader
+from galvo.formats.tiff.ifd import Ifd, TiffHeader, read_ifd
+from galvo.limits import Limits
 
-__all__ = ["displaced_pages", "pages_on_structure", "refuse_overlap", "unlinked_page"]
+__all__ = ["displaced_pages", "pages_on_structure", "refuse_overlap", "suspicions"]
 
 _SUB_IFDS = 330
 _LAYOUT_COLUMNS = ("width", "height", "bits", "compression", "photometric", "samples", "subfile_type")
@@ -136,13 +138,8 @@ def _middle(values: Int64) -> Int64:
     return np.asarray(np.partition(values, values.shape[0] // 2, axis=0)[values.shape[0] // 2])
 
 
-def unlinked_page(
-    source: FileSource, file: int, first: Ifd, columns: dict[str, Int64], frame_nbytes: int
-) -> tuple[int, int] | None:
-    """A page that the chain does not visit: its number if it did, and where its header lies.
-
-    Looked for are the width and height entries of page 0, behind the last page of the chain, at the end of the file
-    and where the chain skips places at the spacing of its pages. Not looked for in files with SubIFDs.
+def suspicions(source: FileSource, file: int, first: Ifd, columns: dict[str, Int64], limits: Limits) -> list[Damage]:
+    """What may be damage or the habit of some program: a page that was deleted is not in the chain either.
 
     Parameters
     ----------
@@ -151,9 +148,38 @@ def unlinked_page(
     first : Ifd
         Page 0.
     columns : dict of str to ndarray of int64
-        Of all pages of the chain.
-    frame_nbytes : int
-        Decoded bytes of a page.
+        Of all pages of a chain that ends properly.
+    limits : Limits
+
+    Returns
+    -------
+    list of Damage
+        Tags of page 0 that are not sorted while those of page 1 are, and a page that the chain does not visit.
+    """
+    path, count = source.paths[file], columns["ifd"].size
+    found = []
+    if not first.ascends and count > 1:
+        second = read_ifd(source, file, first.header, int(columns["ifd"][1]), limits)
+        if second.ascends:
+            message = "the tags of page 0 are out of order, unlike those of page 1: one of them may be damaged"
+            found.append(Damage(path, first.offset, message))
+    width, height, samples = (max(1, int(columns[name][0])) for name in ("width", "height", "samples"))
+    unlinked = _unlinked_page(source, file, first, columns, min(8 * width * height * samples, limits.frame_bytes))
+    if unlinked is not None:
+        offset, place = unlinked
+        message = f"what looks like a page {place} is not in the chain of {count} pages: pages may be missing"
+        found.append(Damage(path, offset, message))
+    return found
+
+
+def _unlinked_page(
+    source: FileSource, file: int, first: Ifd, columns: dict[str, Int64], frame_nbytes: int
+) -> tuple[int, str] | None:
+    """A page that the chain does not visit: where its tags lie, in bytes and as "behind page 3".
+
+    Looked for are the width and height entries of page 0, behind the last page of the chain, at the end of the file,
+    and at the spacing of the pages before the first one and where the chain skips such places. Not looked for in files
+    with SubIFDs.
     """
     step, head = (20, 8) if first.header.big else (12, 2)
     width, height = first.entries.get(256), first.entries.get(257)
@@ -177,11 +203,13 @@ def unlinked_page(
     gaps = np.diff(ifd)
     if gaps.size:
         stride = int(_middle(gaps))
-        skips = (gaps > stride) & (gaps % max(1, stride) == 0) if stride > 0 else np.zeros(gaps.size, np.bool_)
-        for page in np.flatnonzero(skips)[:_MOST_GAPS].tolist():
-            place = int(ifd[page]) + stride
+        skips = (gaps > stride) & (gaps % max(1, stride) == 0) & (stride > 0)
+        places = [(int(ifd[page]) + stride, f"behind page {page}") for page in np.flatnonzero(skips)[:_MOST_GAPS]]
+        if 0 < stride < ifd[0]:
+            places.append((int(ifd[0]) - stride, "before page 0"))
+        for place, name in places:
             if (at := find(place, place + reach + 2 * step)) is not None:
-                return page + 1, at
+                return at, name
     # byte counts may be nonsense in a damaged page: the search begins where its pixels do
     ends = [_table_end(columns, first.header), columns["segment_offset"][columns["segment_offset"] < size]]
     start = max(int(part.max()) for part in ends if part.size)
@@ -189,4 +217,4 @@ def unlinked_page(
     at = find(start, stop)
     if at is None and stop < size:
         at = find(max(stop, size - _TAIL_BYTES), size)
-    return None if at is None else (int(ifd.size), at)
+    return None if at is None else (at, f"behind page {ifd.size - 1}")

@@ -172,6 +172,11 @@ class Ifd:
         except UnicodeDecodeError:
             return data.decode("latin-1")
 
+    @property
+    def ascends(self) -> bool:
+        """Whether the tags are in ascending order, as TIFF 6.0 asks."""
+        return list(self.entries) == sorted(self.entries)
+
     @cached_property
     def description(self) -> str:
         """ImageDescription (270)."""

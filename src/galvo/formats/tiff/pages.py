@@ -15,7 +15,7 @@ from galvo.core.index import EvenPages, Int64, ListedPages
 from galvo.core.recording import Damage
 from galvo.core.source import FileSource
 from galvo.errors import FormatError, GalvoError, LimitExceeded, Malformed, ReadError, Truncated, Unsupported, warn
-from galvo.formats.tiff.contradictions import displaced_pages, pages_on_structure, refuse_overlap, unlinked_page
+from galvo.formats.tiff.contradictions import displaced_pages, pages_on_structure, refuse_overlap, suspicions
 from galvo.formats.tiff.even import page_segments, predict_pages
 from galvo.formats.tiff.ifd import Ifd, TiffHeader, read_header, read_ifd
 from galvo.formats.tiff.layout import LAYOUT_TAGS, PageLayout, join_strips, page_layout
@@ -107,7 +107,7 @@ def _walk(
     limits: Limits,
     damaged: str,
     pages: Callable[[int], Int64] | None,
-    seek_unlinked: bool = True,
+    suspect: bool = True,
 ) -> TiffPages:
     path, size = source.paths[file], source.size(file)
     columns, stop = _columns(source, file, header, limits)
@@ -125,12 +125,12 @@ def _walk(
         numbers = numbers[pages(numbers.size)]
     if numbers.size == 0:
         raise Unsupported("no pages are wanted", path=path)
-    if error is None and pages is None and seek_unlinked:
-        lost = _unlinked(source, file, first, columns, limits)
-        if lost is not None and damaged == "report":
-            damage.append(lost)
-        elif lost is not None:
-            warn(f"{path} at byte {lost.offset}: {lost.message}")
+    suspect = suspect and error is None and pages is None
+    for entry in suspicions(source, file, first, columns, limits) if suspect else ():
+        if damaged == "report":
+            damage.append(entry)
+        else:
+            warn(f"{path} at byte {entry.offset}: {entry.message}")
     first = read_ifd(source, file, header, int(columns["ifd"][numbers[0]]), limits)
     layout = page_layout(first, limits)
     _refuse_mixture(columns, numbers, path)
@@ -147,24 +147,10 @@ def _walk(
     return TiffPages(header, first, merged, listed, reduced, tuple(damage), keep_numbers)
 
 
-def _unlinked(source: FileSource, file: int, first: Ifd, columns: dict[str, Int64], limits: Limits) -> Damage | None:
-    """A page that the chain passes by. Programs that delete pages leave such ones too, so it is no error."""
-    width, height, samples = (max(1, int(columns[name][0])) for name in ("width", "height", "samples"))
-    found = unlinked_page(source, file, first, columns, min(8 * width * height * samples, limits.frame_bytes))
-    if found is None:
-        return None
-    page, offset = found
-    return Damage(
-        source.paths[file],
-        offset,
-        f"what looks like page {page} is not in the chain of {columns['ifd'].size} pages: pages may be missing",
-    )
-
-
 def _relist(
     source: FileSource, file: int, header: TiffHeader, first: Ifd, layout: PageLayout, limits: Limits
 ) -> ListedPages:
-    found = _walk(source, file, header, first, layout, limits, "raise", None, seek_unlinked=False)
+    found = _walk(source, file, header, first, layout, limits, "raise", None, suspect=False)
     predicted, _, _ = join_strips(layout, page_segments(first, layout) or (np.zeros(0, np.int64),) * 2)
     if found.layout != predicted or not isinstance(found.run, ListedPages):
         raise Malformed("pages differ in layout", path=source.paths[file], hint="Open it again with walk=True")
