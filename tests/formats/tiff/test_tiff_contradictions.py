@@ -109,6 +109,26 @@ def test_texts_of_any_length_and_padding(tmp_path, align):
         np.testing.assert_array_equal(rec[:, 0, 0], data)
 
 
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_values_of_any_length_between_ifd_and_pixels(tmp_path, bigtiff, seed):
+    """tifffile puts values of texts and private tags between a page's IFD and its pixels; some are changed later."""
+    generator = np.random.default_rng(seed)
+    data = pages(int(generator.integers(4, 20)))
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, bigtiff=bigtiff) as file:
+        for page in data:
+            software, private = generator.choice([5, 5, 5, 6, 40]), generator.choice([8, 8, 8, 9, 30])
+            texts = {"description": "frame 1", "software": "x" * software, "metadata": None, "contiguous": False}
+            file.write(page, photometric="minisblack", extratags=[(65000, "s", 0, "y" * private, True)], **texts)
+    if seed % 3 == 0:
+        with tifffile.TiffFile(path, mode="r+b") as file:
+            for page in file.pages[:: 1 + seed // 3]:
+                page.tags[270].overwrite("changed to something longer than before")
+    with galvo.open(path, walk=True) as rec:
+        np.testing.assert_array_equal(rec[:, 0, 0], data)
+
+
 @pytest.mark.parametrize(("big", "order"), FORMS)
 @pytest.mark.parametrize(
     ("change", "kept", "place"),

@@ -96,8 +96,9 @@ def displaced_pages(columns: dict[str, Int64], numbers: Int64, offset: Int64) ->
     Writers put pixels at one distance from the page's own IFD, from the IFD before it or from the pixels before them;
     padding may change one of these, not all. So a page whose IFD lies at the common distance from those beside it, but
     whose pixels keep none of these distances, contradicts the others. Not judged are the first page, which has what
-    all pages share, pages with a longer or shorter text, which moves what follows, and files where more than a third
-    of the pages would be wrong. Pages may also have the very pixels of another one.
+    all pages share, the last one where its pixels lie behind its IFD, pages with a longer or shorter text, which moves
+    what follows, and files where less than two thirds of the pages agree. Pages may also have the very pixels of
+    another one.
 
     Parameters
     ----------
@@ -113,15 +114,18 @@ def displaced_pages(columns: dict[str, Int64], numbers: Int64, offset: Int64) ->
         return np.zeros(count, np.bool_)
     ifd = columns["ifd"][numbers]
     usual = _is_usual(np.diff(ifd))
-    in_row = np.r_[False, usual] & np.r_[usual, True]
+    # pixels behind the last IFD have nothing behind them that would show how far they were moved
+    in_row = np.r_[False, usual] & np.r_[usual, bool((_middle(offset - ifd[:, None]) < 0).all())]
     for name in ("description_nbytes", "software_nbytes"):
         in_row &= _is_usual(columns[name][numbers])
-    after_pixels = _is_usual(np.diff(offset, axis=0))
-    kept = _is_usual(offset - ifd[:, None])
-    kept[1:] |= _is_usual(offset[1:] - ifd[:-1, None]) | after_pixels
-    kept[:-1] |= after_pixels
+    distances = (offset - ifd[:, None], offset[1:] - ifd[:-1, None], np.diff(offset, axis=0))
+    own, before, step = map(_is_usual, distances)
+    agree = max(map(np.count_nonzero, (own, before, step)))
+    kept = own.copy()
+    kept[1:] |= before | step
+    kept[:-1] |= step
     wrong = in_row & ~kept
-    if not wrong.any() or 3 * np.count_nonzero(wrong) > np.count_nonzero(in_row):
+    if not wrong.any() or 3 * min(agree, np.count_nonzero(usual) + 1) < 2 * count:
         return np.zeros(count, np.bool_)
     _, same, shared = np.unique(offset, axis=0, return_inverse=True, return_counts=True)
     return np.asarray(wrong & (shared[same.ravel()] == 1))
