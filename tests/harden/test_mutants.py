@@ -5,11 +5,14 @@ did. Everything else that reads without a word as other pixels or another shape 
 (tifffile, h5py) tells two kinds apart: where it reads the same, the changed structure is consistent in itself, and no
 reader could know that it was another one (the only width of a single page, a chain that now ends earlier); these are
 counted. Where it does not, galvo has misread. In formats whose files repeat themselves (ScanImage, evenly spaced pages)
-there is no first kind: none may be silent.
+there is no first kind: none may be silent. One thing ImageJ's files say once: the axes of their pages, in the first
+page's text. Where that text or its tag has changed and tifffile finds no axes any more either, every page must still be
+there and right, but may be counted along T.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import struct
@@ -61,6 +64,10 @@ class Seed:
     # digests of the frames in the order T C Z, and per file: where pixels lie, with the frames that they belong to
     frames: tuple[str, ...] = ()
     pixels: tuple[tuple[tuple[int, int, tuple[int, ...]], ...], ...] = ()
+    # digests of pages that the file has and the recording leaves out (flyback)
+    spare: frozenset[str] = frozenset()
+    # where the only statement of the axes lies: the tag of a text, and the text
+    axes: tuple[tuple[int, int], ...] = ()
     # per file: the stretches that are structure
     structure: tuple[tuple[tuple[int, int], ...], ...] = ()
 
@@ -254,6 +261,11 @@ def seeds(tmp_path_factory) -> dict[str, list[Seed]]:
             for start, stop, page in places
         ]
         own = {"name": name, "format": "tiff", "names": ("a.tif",), "contents": (content,), "repeats_itself": even}
+        if name == "ImageJ":
+            with tifffile.TiffFile(io.BytesIO(content)) as file:
+                text = file.pages[0].tags[270]
+                value, entry = text.valueoffset, text.offset
+                own["axes"] = ((entry, entry + 12), (value, value + text.valuebytecount))
         made["tiff"].append(complete(own, folder(), [pixels]))
     for name, truth in SCANIMAGE.items():
         paths = truth.write(folder())
@@ -268,6 +280,7 @@ def seeds(tmp_path_factory) -> dict[str, list[Seed]]:
             places.append([(start, stop, () if frame is None else (frame,)) for start, stop, frame in where])
             first += max(page for *_, page in own) + 1
         fields = {"name": name, "format": "scanimage", "names": tuple(path.name for path in paths)}
+        fields["spare"] = frozenset(page for number, page in enumerate(tifffile_frames(paths)) if number not in shown)
         made["scanimage"].append(complete({**fields, "contents": contents, "repeats_itself": True}, folder(), places))
     for name, path, options in hdf5_seeds(folder()):
         fields = {"name": name, "format": "hdf5", "names": ("a.h5",), "contents": (path.read_bytes(),)}
@@ -442,11 +455,11 @@ def touched(seed: Seed, contents) -> set[int]:
 
 
 def judge(seed: Seed, contents, seen: Seen) -> str:
-    """One of: undetected, error, equal, told, pixels, silent, filled."""
+    """One of: undetected, error, equal, told, pixels, silent, filled; `case` splits the last two further."""
     if seen.error is not None:
         return "undetected" if isinstance(seen.error, UnknownFormat) else "error"
     free = touched(seed, contents)
-    known = set(seed.frames)
+    known = {*seed.frames, *seed.spare}
     if seen.told:
         strange = sum(digest is not None and digest not in known for digest in seen.frames)
         return "filled" if strange > len(free) else "told"
@@ -473,6 +486,19 @@ def agrees(seed: Seed, paths: list[Path], seen: Seen, kind: str) -> bool:
     return Counter(others) == Counter(seen.frames)
 
 
+def lost_axes(seed: Seed, contents, paths: list[Path], seen: Seen) -> bool:
+    """Whether no more is gone than the order of the pages, with the one text that states it."""
+    changed = any(contents[0][start:stop] != seed.contents[0][start:stop] for start, stop in seed.axes)
+    if not changed or seen.shape[1:3] != (1, 1) or len(seen.frames) != len(seed.frames):
+        return False
+    strange = Counter(seen.frames) - Counter(seed.frames)
+    if strange.total() > len(touched(seed, contents)):
+        return False
+    with suppress(Exception), tifffile.TiffFile(paths[0]) as file:
+        return file.series[0].ndim <= 3
+    return False
+
+
 def tifffile_frames(paths) -> list[str]:
     digests = []
     for path in paths:
@@ -497,7 +523,7 @@ def case(seed: Seed, contents, folder: Path, slot: str, mode: str, limits=None) 
     seen = examine(seed, paths, mode, limits)
     kind = judge(seed, contents, seen)
     if kind in ("silent", "filled") and agrees(seed, paths, seen, kind):
-        kind = "consistent"
+        kind = "lost axes" if lost_axes(seed, contents, paths, seen) else "consistent"
     size = sum(map(len, contents))
     over = []
     if seen.open_bytes > 64 * MIB + size // 2:

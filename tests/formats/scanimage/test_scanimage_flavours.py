@@ -115,7 +115,7 @@ def test_acquisitions_without_a_stated_start_are_not_merged_by_name(tmp_path, op
         "my state.acq = 3",
         '{"shape": [3, 4, 5]}',
         '{"SIZE": {"SI": 1}}',
-        "ImageJ=1.53\nSI. prefix",
+        "ImageJ=1.53\nimages=3\nSI. prefix",
     ],
 )
 def test_texts_that_only_look_like_a_header(tmp_path, description):

@@ -355,6 +355,17 @@ def test_a_volume_rate_that_is_not_the_frame_rates_share_is_a_warning(tmp_path, 
         assert rec.frame_rate_hz == 6.2
 
 
+@pytest.mark.parametrize("channels", [(1,), (1, 2)])
+def test_a_slow_stack_whose_frames_count_on_is_a_warning(tmp_path, open_warned, channels):
+    """2019a has no stackMode: what was a fast stack with flyback is a slow one where hFastZ.enable is not readable."""
+    truth = ScanImageRecording(
+        slices=3, flyback=1, volumes=3, channels=channels, version="2019a", omit_header=("SI.hFastZ.enable",)
+    )
+    (path,) = truth.write(tmp_path)
+    with open_warned(path, f"slow stack, .* but page {len(channels)} counts on as frame 2"):
+        pass
+
+
 @pytest.mark.parametrize("slice_repeats", [0, 1, "interleave", "mean"])
 @pytest.mark.filterwarnings("ignore::galvo.errors.GalvoWarning")
 def test_events_follow_a_selection(tmp_path, slice_repeats):

@@ -19,7 +19,7 @@ from galvo.formats.scanimage.facts import scan_pages
 from galvo.formats.scanimage.header import Header
 from galvo.formats.scanimage.timeline import Timeline
 
-__all__ = ["check_geometry", "check_numbers", "check_rate", "check_volume_rate"]
+__all__ = ["check_geometry", "check_numbers", "check_rate", "check_slow_stack", "check_volume_rate"]
 
 _RATE_TOLERANCE = 0.02
 # headers up to 2022 state 6 digits
@@ -87,6 +87,31 @@ def check_numbers(reader: IndexedReader, first_number: Sequence[int], timeline: 
                 f"{timeline.average} frames a page, as the header says, make it frame {expected}"
             )
             return
+
+
+def check_slow_stack(reader: IndexedReader, timeline: Timeline, channels: int) -> None:
+    """Warn when the header describes a slow stack, but the frames of two slices count on as those of a fast one do.
+
+    Parameters
+    ----------
+    reader : IndexedReader
+        All pages as one axis.
+    timeline : Timeline
+    channels : int
+        Channels whose pages alternate.
+    """
+    step = timeline.repeats * channels
+    if not timeline.slow or not timeline.is_volumetric or reader.index.first_page[1] <= step:
+        return
+    names = ("acquisition_number", "frame_number_in_acquisition")
+    columns = scan_pages(reader, np.array([0, step], np.int64), names)
+    acquisitions, frames = (columns[name].tolist() for name in names)
+    counted = frames[0] > 0 and frames[1] == frames[0] + timeline.repeats * timeline.average
+    if counted and acquisitions[0] == acquisitions[1]:
+        warn(
+            f"{reader.source.paths[0]}: the header describes a slow stack, which counts the frames of each slice anew, "
+            f"but page {step} counts on as frame {frames[1]}: it may be a fast stack, with flyback among its frames"
+        )
 
 
 def check_rate(reader: IndexedReader, rate: float | None, timeline: Timeline, following: int, path: str) -> None:

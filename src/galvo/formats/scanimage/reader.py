@@ -15,7 +15,13 @@ from galvo.core.read import IndexedReader, Reader
 from galvo.core.recording import Damage, Recording
 from galvo.core.source import FileSource
 from galvo.errors import Malformed, OptionError, Unsupported, warn
-from galvo.formats.scanimage.checks import check_geometry, check_numbers, check_rate, check_volume_rate
+from galvo.formats.scanimage.checks import (
+    check_geometry,
+    check_numbers,
+    check_rate,
+    check_slow_stack,
+    check_volume_rate,
+)
 from galvo.formats.scanimage.describe import describe
 from galvo.formats.scanimage.events import CyclePages, ScanImageFacts
 from galvo.formats.scanimage.facts import scan_pages
@@ -236,6 +242,7 @@ def _file_starts(found: _Found, names: Sequence[SeriesName | None], channels: in
     keys = ("frame_number", "acquisition_number", "frame_number_in_acquisition")
     columns = scan_pages(probe, probe.index.first_page[:-1], keys)
     check_numbers(probe, columns["frame_number"].tolist(), timeline, channels)
+    check_slow_stack(probe, timeline, channels)
     starts = []
     for file, (one, name) in enumerate(zip(found.pages, names, strict=True)):
         numbers = [int(columns[key][file]) for key in keys]

@@ -172,6 +172,11 @@ class Ifd:
         except UnicodeDecodeError:
             return data.decode("latin-1")
 
+    @property
+    def ascends(self) -> bool:
+        """Whether the tags are in ascending order, as TIFF 6.0 asks."""
+        return list(self.entries) == sorted(self.entries)
+
     @cached_property
     def description(self) -> str:
         """ImageDescription (270)."""
@@ -205,10 +210,19 @@ def read_ifd(source: FileSource, file: int, header: TiffHeader, offset: int, lim
     if nbytes > len(window):
         window = source.read(file, offset, nbytes)
     entries: dict[int, Entry] = {}
+    before = -1
     for number in range(count):
         at = head + number * step
         code, kind, length = struct.unpack_from(order + ("HHQ" if big else "HHI"), window, at)
         room = at + (12 if big else 8)
+        if kind not in TYPES and 0 < code <= before:
+            raise Malformed(
+                "a tag out of order and of no known type",
+                path=path,
+                offset=offset + at,
+                found=f"tag {code} of type {kind} behind tag {before}",
+            )
+        before = code
         value_nbytes = length * TYPES.get(kind, ("", 1))[1]
         position = offset + room
         if value_nbytes > header.width:

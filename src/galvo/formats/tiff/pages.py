@@ -14,7 +14,8 @@ from galvo import native
 from galvo.core.index import EvenPages, Int64, ListedPages
 from galvo.core.recording import Damage
 from galvo.core.source import FileSource
-from galvo.errors import FormatError, GalvoError, LimitExceeded, Malformed, ReadError, Truncated, Unsupported
+from galvo.errors import FormatError, GalvoError, LimitExceeded, Malformed, ReadError, Truncated, Unsupported, warn
+from galvo.formats.tiff.contradictions import displaced_pages, pages_on_structure, refuse_overlap, suspicions
 from galvo.formats.tiff.even import page_segments, predict_pages
 from galvo.formats.tiff.ifd import Ifd, TiffHeader, read_header, read_ifd
 from galvo.formats.tiff.layout import LAYOUT_TAGS, PageLayout, join_strips, page_layout
@@ -97,7 +98,6 @@ def find_pages(
     return _walk(source, file, header, first, layout, limits, damaged, pages)
 
 
-
 def _walk(
     source: FileSource,
     file: int,
@@ -107,6 +107,7 @@ def _walk(
     limits: Limits,
     damaged: str,
     pages: Callable[[int], Int64] | None,
+    suspect: bool = True,
 ) -> TiffPages:
     path, size = source.paths[file], source.size(file)
     columns, stop = _columns(source, file, header, limits)
@@ -124,6 +125,12 @@ def _walk(
         numbers = numbers[pages(numbers.size)]
     if numbers.size == 0:
         raise Unsupported("no pages are wanted", path=path)
+    suspect = suspect and error is None and pages is None
+    for entry in suspicions(source, file, first, columns, limits) if suspect else ():
+        if damaged == "report":
+            damage.append(entry)
+        else:
+            warn(f"{path} at byte {entry.offset}: {entry.message}")
     first = read_ifd(source, file, header, int(columns["ifd"][numbers[0]]), limits)
     layout = page_layout(first, limits)
     _refuse_mixture(columns, numbers, path)
@@ -132,7 +139,7 @@ def _walk(
         offset = np.zeros((numbers.size, 1), np.int64)
         listed = ListedPages(offset, offset + 1, path, size, *_texts(columns, numbers))
         return TiffPages(header, first, None, listed, reduced, tuple(damage), numbers)
-    listed, merged, cut = _listed(columns, numbers, layout, path, size, damaged)
+    listed, merged, cut = _listed(columns, numbers, layout, path, size, header, damaged)
     if cut is not None:
         damage.append(cut)
         numbers = numbers[: listed.count]
@@ -143,7 +150,7 @@ def _walk(
 def _relist(
     source: FileSource, file: int, header: TiffHeader, first: Ifd, layout: PageLayout, limits: Limits
 ) -> ListedPages:
-    found = _walk(source, file, header, first, layout, limits, "raise", None)
+    found = _walk(source, file, header, first, layout, limits, "raise", None, suspect=False)
     predicted, _, _ = join_strips(layout, page_segments(first, layout) or (np.zeros(0, np.int64),) * 2)
     if found.layout != predicted or not isinstance(found.run, ListedPages):
         raise Malformed("pages differ in layout", path=source.paths[file], hint="Open it again with walk=True")
@@ -233,11 +240,17 @@ def _texts(columns: dict[str, Int64], numbers: Int64) -> tuple[Int64, Int64]:
 
 
 def _listed(
-    columns: dict[str, Int64], numbers: Int64, layout: PageLayout, path: str, size: int, damaged: str
+    columns: dict[str, Int64],
+    numbers: Int64,
+    layout: PageLayout,
+    path: str,
+    size: int,
+    header: TiffHeader,
+    damaged: str,
 ) -> tuple[ListedPages, PageLayout, Damage | None]:
     cut: Damage | None = None
 
-    def refuse(wrong: NDArray[Any], kind: type[FormatError], what: str, found: Int64, expected: int) -> Int64:
+    def refuse(wrong: NDArray[Any], kind: type[FormatError], what: str, found: Int64, expected: int | str) -> Int64:
         """The pages before the first wrong one, where damage is to be reported."""
         nonlocal cut
         if not wrong.any():
@@ -253,9 +266,7 @@ def _listed(
 
     needed = layout.segment_count
     listed = np.diff(columns["segment_first"])
-    numbers = refuse(
-        listed[numbers] < needed, Malformed, "lists too few strips or tiles", listed[numbers], needed
-    )
+    numbers = refuse(listed[numbers] < needed, Malformed, "lists too few strips or tiles", listed[numbers], needed)
     where = columns["segment_first"][numbers][:, None] + np.arange(needed, dtype=np.int64)
     offset, nbytes = columns["segment_offset"][where], columns["segment_nbytes"][where]
     if layout.codec.is_raw:
@@ -272,26 +283,16 @@ def _listed(
     absurd = (offset < 0) | (offset > size) | (nbytes > size)
     end = np.where(absurd, size + 1, offset + nbytes).max(axis=1)
     numbers = refuse(end > size, Truncated, "has pixels beyond the end of the file", end, size)
+    if layout.codec.is_raw:
+        offset, nbytes = offset[: numbers.size], nbytes[: numbers.size]
+        astray = pages_on_structure(columns, offset, nbytes, header)
+        numbers = refuse(astray, Malformed, "has pixels where the file has its structure", offset.min(axis=1), "pixels")
+        offset = offset[: numbers.size]
+        astray = displaced_pages(columns, numbers, offset)
+        numbers = refuse(
+            astray, Malformed, "has its pixels elsewhere than the others", offset.min(axis=1), "their distance"
+        )
     merged, offset, nbytes = join_strips(layout, (offset[: numbers.size], nbytes[: numbers.size]))
     text_offset, text_nbytes = _texts(columns, numbers)
-    _refuse_overlap(offset, nbytes, numbers, path)
+    refuse_overlap(offset, nbytes, numbers, path)
     return ListedPages(offset, nbytes, path, size, text_offset, text_nbytes), merged, cut
-
-
-def _refuse_overlap(offset: Int64, nbytes: Int64, numbers: Int64, path: str) -> None:
-    """Strips or tiles that share bytes contradict each other, unless they are the same ones."""
-    start, size = offset.ravel(), nbytes.ravel()
-    order = np.lexsort((size, start))
-    start, stop = start[order], start[order] + size[order]
-    same = (start[1:] == start[:-1]) & (stop[1:] == stop[:-1])
-    overlaps = (start[1:] < stop[:-1]) & ~same
-    if overlaps.any():
-        at = int(np.argmax(overlaps))
-        pages = sorted(int(numbers[order[one] // offset.shape[1]]) for one in (at, at + 1))
-        raise Malformed(
-            f"the pixels of pages {pages[0]} and {pages[1]} overlap",
-            path=path,
-            offset=int(start[at + 1]),
-            found=f"{int(stop[at])}",
-            expected=f"an end at or before {int(start[at + 1])}",
-        )

@@ -7,6 +7,7 @@ ImageJ hyperstacks: the description's ``channels``, ``slices`` and ``frames`` co
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import index as as_int
@@ -25,6 +26,8 @@ from galvo.formats.tiff.pages import TiffPages, find_pages
 from galvo.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["frame_index", "open_tiff"]
+
+_IMAGEJ_LINE = re.compile(r"^images=\d+\n(channels|slices|frames)=\d", re.MULTILINE)
 
 
 def open_tiff(
@@ -146,9 +149,16 @@ def _axes(found: TiffPages, channels: int | None, path: str) -> tuple[int, int, 
         if found.damage and count >= c * z:
             return count // (c * z), c, z
         if not fields.keys() & {"channels", "slices", "frames"}:
+            if count > 1 and _count(fields, "images") != count:
+                warn(f"{path}: ImageJ announces {fields.get('images', 'no')} images, the file has {count} pages")
             return count, 1, 1
         warn(
             f"{path}: ImageJ announces {c} channels x {z} slices x {t} frames, the file has {count} pages; "
+            "pages are opened as T"
+        )
+    elif count > 1 and _IMAGEJ_LINE.search(found.first.description[:4096]):
+        warn(
+            f"{path}: the description counts images as ImageJ does, but does not begin as ImageJ's; "
             "pages are opened as T"
         )
     elif count > 1 and "<OME" in found.first.description[:4096]:
