@@ -132,23 +132,24 @@ def _open_paths(
 
 
 def _open_channels(entry: Format, paths: list[str], path: str, options: dict[str, Any]) -> Recording:
-    """One recording from the files of its channels, or from the one that was named where they do not fit."""
+    """One recording from the files of its channels, or only `path`, one of them, where they do not fit."""
     if len(paths) == 1:
         return _open_one(entry, paths, options)
     parts: list[Recording] = []
     try:
         parts += (_open_one(_format_of(other, None), [other], options) for other in paths)
-        return join(parts, "c")
-    except (FormatError, OptionError) as error:
-        for part in parts:
-            part.close()
-        whole = _open_one(entry, [path], options)
-        warn(f"{path}: opened without {len(paths) - 1} files of the same name, which are no channels of it: {error}")
-        return whole
+        try:
+            return join(parts, "c")
+        except FormatError as error:
+            warn(f"{path}: opened without {len(paths) - 1} files of its name, which are no channels of it: {error}")
+        alone = parts.pop(paths.index(path))
     except BaseException:
         for part in parts:
             part.close()
         raise
+    for part in parts:
+        part.close()
+    return alone
 
 
 def _path(item: Any) -> str:

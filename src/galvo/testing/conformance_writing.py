@@ -117,7 +117,7 @@ class WritingConformance:
             with pytest.raises(WriteError, match="another source or with other options"):
                 self._save(other, target, resume=True, block_bytes=block_bytes, **options)
         self._save(pixels, target, resume=True, block_bytes=1, verify=True, **options)
-        same_pixels(galvo.load(target.final, squeeze=False), pixels)
+        same_pixels(galvo.load(target.places[0], squeeze=False), pixels)
 
     def test_written_by_two(self, tmp_path: Path) -> None:
         """The second writer of an output is refused, and the first does not notice."""
@@ -130,7 +130,7 @@ class WritingConformance:
                     self._save(pixels + 1, target, resume=resume, block_bytes=1, **options)
 
         self._save(pixels, target, progress=progress, block_bytes=1, **options)
-        same_pixels(galvo.load(target.final, squeeze=False), pixels)
+        same_pixels(galvo.load(target.places[0], squeeze=False), pixels)
         assert sorted(os.listdir(tmp_path)) == sorted(map(os.path.basename, target.places))
 
     def test_written_by_another_meanwhile(self, tmp_path: Path) -> None:
@@ -148,9 +148,9 @@ class WritingConformance:
 
         with pytest.raises(WriteError, match="exists"):
             self._save(pixels, target, progress=progress, block_bytes=1, **options)
-        same_pixels(galvo.load(target.final, squeeze=False), pixels + 1)
+        same_pixels(galvo.load(target.places[0], squeeze=False), pixels + 1)
         self._save(pixels, target, resume=True, overwrite=True, block_bytes=1, **options)
-        same_pixels(galvo.load(target.final, squeeze=False), pixels)
+        same_pixels(galvo.load(target.places[0], squeeze=False), pixels)
 
     # ---- every operation --------------------------------------------------------------------------------------------
 
