@@ -75,7 +75,7 @@ def recover(
     WriteError
         The output is still being written, or the destination cannot be.
     """
-    final = os.fspath(path)
+    final = os.fspath(path).rstrip(os.sep)
     final = final.removesuffix(partial_path("")).removesuffix(journal_path(""))
     beside = Path(final).with_suffix(f".recovered{Path(final).suffix}")
     wanted = os.fspath(beside if destination is None else destination)
@@ -89,7 +89,7 @@ def recover(
     format = str(journal.header["provenance"]["written_format"])
     several = len(target.partials) > 1
     source = target.partials if several else target.partials[0]
-    with open_recording(source, format=format, axis="c" if several else "t") as recording:
+    with open_recording(source, format=format, axis="c" if several else "t", damaged="report") as recording:
         shown = recording.isel(t=slice(0, whole))
         done = convert(shown, wanted, format=format, overwrite=overwrite, progress=progress, verify=True)
     return RecoverResult(

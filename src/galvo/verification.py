@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.core.blocks import DEFAULT_BLOCK_BYTES, block_selections
+from galvo.core.blocks import DEFAULT_BLOCK_BYTES, BlockIndex, block_selections
 from galvo.core.checksum import block_checksum
 from galvo.core.metadata import LeftOut
 from galvo.core.recording import Recording
@@ -130,7 +130,7 @@ def compare(
     other: Any,
     progress: ProgressOption = False,
     block_bytes: int = DEFAULT_BLOCK_BYTES,
-    shown: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
+    shown: Callable[[BlockIndex, NDArray[Any]], NDArray[Any]] | None = None,
 ) -> VerifyResult:
     """Check that two recordings are equal in pixels and metadata.
 
@@ -141,7 +141,7 @@ def compare(
     progress : bool or callable
     block_bytes : int
     shown : callable, optional
-        What `other` has to show for a block of `recording`, where it was written with loss.
+        What `other` has to show for a block of `recording`, given where it is, where it was written with loss.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def compare(
             done = 0
             with reporting(progress, "comparing") as report:
                 for index, pixels in recording.blocks(block_bytes):
-                    expected = pixels if shown is None else shown(pixels)
+                    expected = pixels if shown is None else shown(index, pixels)
                     differences += _pixel_differences(index, expected, second[index])
                     done += pixels.nbytes
                     report(done, recording.nbytes)

@@ -107,7 +107,7 @@ def _write_blocks(
     coming = 0
     for number in range(len(blocks), len(plan.blocks)):
         block = plan.recording[plan.blocks[number]]
-        checksums[number] = block_checksum(sink.shown(block))
+        checksums[number] = block_checksum(sink.shown(plan.blocks[number], block))
         encoded, nbytes = sink.encode(plan.blocks[number], block), block.nbytes
         del block
         running.result()

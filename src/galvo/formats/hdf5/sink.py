@@ -73,7 +73,7 @@ class Hdf5Sink:
         """Which programs will read the output, where not all do."""
         return who_reads(self._codec.steps)
 
-    def shown(self, block: NDArray[Any]) -> NDArray[Any]:
+    def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
         """The block itself."""
         return block
 

@@ -22,7 +22,8 @@ __all__ = ["FORMAT", "PzfHeader", "dumps", "load_header", "loads"]
 
 _PLACES = {"PzfHeader": "header", "dumps": "blob", "load_header": "header", "loads": "blob"}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_LOOK_BYTES = 16 << 10
+# as much as looking at a file may read
+_LOOK_BYTES = 60 << 10
 _MOST_VERSION = 3
 
 
