@@ -167,9 +167,13 @@ def put_rows(output: Output, numbers: Sequence[int], blobs: Sequence[bytes]) -> 
         start, stop = index.shape[0], index.shape[0] + len(blobs)
         data.resize((stop,))
         index.resize((stop,))
-        rows = np.empty(len(blobs), object)
-        rows[:] = [np.frombuffer(blob, np.uint8) for blob in blobs]
-        data[start:stop] = rows
+        rows = np.empty(len(blobs), h5py.vlen_dtype(np.uint8))
+        for number, blob in enumerate(blobs):
+            rows[number] = np.frombuffer(blob, np.uint8)
+        # h5py's own assignment makes a matrix of rows that happen to have one length
+        space = data.id.get_space()
+        space.select_hyperslab((start,), (len(blobs),))
+        data.id.write(h5py.h5s.create_simple((len(blobs),)), space, rows, h5py.h5t.py_create(rows.dtype))
         table = np.empty(len(blobs), _INDEX_DTYPE)
         table["FrameNum"], table["Position"] = numbers, np.arange(start, stop)
         index[start:stop] = table
