@@ -51,7 +51,7 @@ class PlainSink:
 
     notes = ()
 
-    def shown(self, block):
+    def shown(self, index, block):
         return block
 
     def prepare(self, plan):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from galvo.cli.ending import debug_option
-from galvo.cli.options import channel_positions, frame_range, open_options, settings, source_options
+from galvo.cli.options import channel_positions, frame_range, number_or_estimate, open_options, settings, source_options
 from galvo.cli.screen import has_progress, say, shown_warnings, warning_line
 from galvo.cli.text import byte_text, count_text, sizes_text
 
@@ -25,6 +25,7 @@ Examples:
   galvo convert rec_00001_00001.tif -o rec.h5 --dry-run
   galvo convert rec_00001_00001.tif -o green.h5 --channels GCaMP --frames 0:1000
   galvo convert 'session/*.tif' -o all.h5 --compression gzip
+  galvo convert rec_00001_00001.tif -o rec -t pzf --quantize sqrt --dry-run
 
 The output appears under its name only when it is complete and on the disk. Ctrl-C leaves an old output as it was.
 """
@@ -32,7 +33,13 @@ The output appears under its name only when it is complete and on the disk. Ctrl
 
 @click.command("convert", short_help="Write a recording in another format.", epilog=_EPILOG)
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...")
-@click.option("-o", "--output", required=True, metavar="OUT", help="File to write; its suffix names the format.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="File to write; its suffix names the format. For -t pzf a folder, or a file .h5.",
+)
 @click.option("-t", "--to", "to_format", metavar="FORMAT", help="Format to write, instead of the suffix's.")
 @click.option(
     "--channels",
@@ -46,8 +53,29 @@ The output appears under its name only when it is complete and on the disk. Ctrl
     callback=frame_range,
     help="Frames or volumes to write, counted from 0, b left out; -100: is the end.",
 )
-@click.option("--compression", metavar="NAME", help="Compression of the output: none, gzip, lzf, zstd.")
-@click.option("--compression-level", type=int, metavar="N", help="How hard to compress.")
+@click.option(
+    "--compression",
+    metavar="NAME",
+    help="HDF5: none (the default), gzip, lzf, zstd. PZF: huffman (the default), raw, chunks.",
+)
+@click.option("--compression-level", type=int, metavar="N", help="HDF5: how hard to compress, 1 to 9, zstd to 22.")
+@click.option(
+    "--quantize",
+    type=click.Choice(["none", "sqrt"]),
+    help="PZF: sqrt stores a byte per pixel, with loss below the noise of photons.",
+)
+@click.option(
+    "--quantize-offset",
+    metavar="COUNTS|estimate",
+    callback=number_or_estimate,
+    help="PZF: value of a pixel without light; by default estimated from the recording's noise.",
+)
+@click.option(
+    "--quantize-scale",
+    metavar="STEP|estimate",
+    callback=number_or_estimate,
+    help="PZF: square roots of counts per level; by default estimated from the recording's noise.",
+)
 @click.option(
     "--write-option",
     "write_settings",
@@ -70,6 +98,9 @@ def command(
     frames: slice | None,
     compression: str | None,
     compression_level: int | None,
+    quantize: str | None,
+    quantize_offset: float | str | None,
+    quantize_scale: float | str | None,
     write_settings: tuple[tuple[str, Any], ...],
     overwrite: bool,
     resume: bool,
@@ -86,7 +117,13 @@ def command(
     from galvo.core.disk import free_bytes
     from galvo.formats.opening import open_recording
 
-    write_options = {"compression": compression, "compression_level": compression_level}
+    write_options = {
+        "compression": compression,
+        "compression_level": compression_level,
+        "quantize": quantize,
+        "quantize_offset": quantize_offset,
+        "quantize_scale": quantize_scale,
+    }
     write_options = {name: value for name, value in write_options.items() if value is not None} | dict(write_settings)
     source = sources[0] if len(sources) == 1 else list(sources)
     with shown_warnings(), open_recording(source, **open_options(**given)) as recording:

@@ -76,7 +76,7 @@ class DummySink:
 
     notes = ()
 
-    def shown(self, block):
+    def shown(self, index, block):
         return block
 
     def target(self, final, recording):

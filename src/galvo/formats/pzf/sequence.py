@@ -17,7 +17,7 @@ from galvo.errors import Malformed, Truncated
 from galvo.formats.pzf.blob import loads
 from galvo.formats.pzf.header import PzfHeader, load_header
 
-__all__ = ["HALF", "BlobFacts", "Blobs", "SequenceReader"]
+__all__ = ["HALF", "BlobFacts", "Blobs", "SequenceReader", "unshifted"]
 
 # added to int16, it makes every value fit uint16
 HALF = 1 << 15
@@ -125,7 +125,9 @@ class SequenceReader:
         path = self._blobs.path(position)
         pixels, header = loads(self._blobs.read(position), path=path)
         self._check(header, path)
-        return pixels if self.dtype != np.int16 else _shifted(pixels, self._shift, path)
+        if self.dtype != np.int16:
+            return pixels
+        return unshifted(pixels, self._shift, path, lossy=header.quantize is not None)
 
     def _positions(self, numbers: Int64) -> Int64:
         """Which blobs frames are; -1 for those that are missing."""
@@ -165,12 +167,20 @@ def _slice(positions: Any) -> slice:
     return slice(positions.start, None if positions.stop < 0 else positions.stop, positions.step)
 
 
-def _shifted(pixels: NDArray[Any], shift: int, path: str) -> NDArray[Any]:
-    """Stored uint16 less `shift`, as int16."""
+def unshifted(pixels: NDArray[Any], shift: int, path: str, *, lossy: bool) -> NDArray[Any]:
+    """Stored uint16 less `shift`, as int16; what was quantised saturates, for its levels may lie beyond."""
     if shift != HALF and pixels.size:
-        low, high = int(pixels.min()) - shift, int(pixels.max()) - shift
-        if low < -HALF or high >= HALF:
-            raise Malformed("pixels do not fit int16 once the shift is taken off", path=path, found=f"{low} to {high}")
+        low, high = shift - HALF, shift + HALF - 1
+        least, most = int(pixels.min()), int(pixels.max())
+        if lossy:
+            pixels = np.clip(pixels, max(0, low), min(high, (1 << 16) - 1))
+        elif least < low or most > high:
+            raise Malformed(
+                "pixels do not fit int16 once the shift is taken off",
+                path=path,
+                found=f"{least} to {most}",
+                expected=f"{low} to {high}",
+            )
     # modulo 2**16, which is exact for what fits
     return (pixels - np.uint16(shift)).view(np.int16)
 

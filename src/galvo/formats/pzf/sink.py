@@ -23,7 +23,7 @@ from galvo.formats.kept_json import kept_json
 from galvo.formats.pzf.blob import dumps
 from galvo.formats.pzf.folder import MEMBERS, METADATA, frame_name
 from galvo.formats.pzf.header import COMPRESSIONS
-from galvo.formats.pzf.sequence import HALF
+from galvo.formats.pzf.sequence import HALF, unshifted
 from galvo.formats.pzf.table import create_table, finish_table, put_rows
 from galvo.noise import estimate_noise
 
@@ -116,21 +116,14 @@ class PzfSink:
             native.sqrt_quantize(part, *levels, codes)
             native.sqrt_dequantize(codes, *levels, values)
             out[:, place] = values.reshape(stored[:, place].shape)
-        return out if block.dtype == np.uint16 else (out - np.uint16(self._shift)).view(np.int16)
+        return out if block.dtype == np.uint16 else unshifted(out, self._shift, "", lossy=True)
 
     def _stored(self, block: NDArray[Any]) -> NDArray[Any]:
         """Pixels as a blob has them."""
         if block.dtype != np.int16:
             return block
-        # modulo 2**16, which is exact for what fits
-        stored: NDArray[Any] = block.view(np.uint16) + np.uint16(self._shift)
-        if self._shift != HALF and int((stored.astype(np.int64) - self._shift != block).sum()):
-            raise OptionError(
-                "shift does not fit the pixels",
-                found=f"{self._shift} for {block.min()} to {block.max()}",
-                expected=f"{HALF}, which fits all, or least",
-            )
-        return stored
+        # modulo 2**16, which is exact for what fits, and everything was seen to
+        return block.view(np.uint16) + np.uint16(self._shift)
 
     def target(self, final: str, recording: Recording) -> Target:
         """An HDF5 file where the name says so, one blob for one frame, otherwise a folder."""
@@ -166,16 +159,18 @@ class PzfSink:
             raise OptionError("only uint16 and int16 can be quantised", found=str(dtype), hint="Leave quantize out")
         shift, offset, scale = self._wanted_shift, *self._wanted
         estimates = self._sqrt and "estimate" in (offset, scale)
-        is_least = dtype == np.int16 and shift == "least"
-        ranges = _ranges(recording) if estimates or is_least else []
-        self._shift = 0
-        if dtype == np.int16:
-            self._shift = max(0, -min(low for low, _ in ranges)) if is_least else int(shift)
+        is_shifted = dtype == np.int16
+        ranges = _ranges(recording) if estimates or (is_shifted and shift != HALF) else []
+        self._shift = _settled_shift(shift, ranges) if is_shifted else 0
+        self._warnings.clear()
         if self._sqrt:
             self._levels = tuple(
                 self._estimated(channel, ranges[channel]) if estimates else (float(offset) + self._shift, float(scale))
                 for channel in range(recording.shape[1])
             )
+        for level in self._levels:
+            # what a blob refuses is refused before the first
+            dumps(np.zeros((1, 1), np.uint16), quantize="sqrt", quantize_offset=level[0], quantize_scale=level[1])
         self._sequence_id = native.crc32c(json.dumps(kept_facts(plan), default=str, sort_keys=True).encode())
 
     def _estimated(self, channel: int, limits: tuple[int, int]) -> tuple[float, float]:
@@ -287,6 +282,20 @@ class PzfSink:
 
     def abort(self) -> None:
         """Nothing is held between the other calls."""
+
+
+def _settled_shift(wanted: int | str, ranges: list[tuple[int, int]]) -> int:
+    """What is added to int16 pixels of these ranges."""
+    if isinstance(wanted, str):
+        return max(0, -min(low for low, _ in ranges))
+    low, high = min((low for low, _ in ranges), default=0), max((high for _, high in ranges), default=0)
+    if low + wanted < 0 or high + wanted >= 1 << 16:
+        raise OptionError(
+            "shift does not fit the pixels",
+            found=f"{wanted} for {low} to {high}",
+            expected=f"{HALF}, which fits all, or least",
+        )
+    return wanted
 
 
 def _ranges(recording: Recording) -> list[tuple[int, int]]:
