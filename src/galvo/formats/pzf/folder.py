@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.index import Int64
-from galvo.core.source import read_file, read_prefix
+from galvo.core.source import file_size, read_file, read_prefix
 from galvo.errors import Malformed, NotFound, ReadError, Truncated
 from galvo.limits import Limits
 
@@ -116,6 +116,10 @@ class FolderBlobs:
     def path(self, position: int) -> str:
         """The file."""
         return self._paths[position]
+
+    def nbytes(self, position: int) -> int:
+        """Bytes of the file."""
+        return file_size(self._paths[position])
 
     def read(self, position: int) -> memoryview:
         """The whole file."""

@@ -230,6 +230,16 @@ def _usable_header(found: _Found, position: int, fits: tuple[int, int, int] | No
     if not header.pixel_count:
         raise Malformed("the frame has no pixels", path=path, offset=20, found=header.shape)
     found.limits.check("frame_bytes", header.nbytes, path=path)
+    stored, units = found.blobs.nbytes(position), header.pixel_count if header.quantize else header.nbytes
+    if units > 8 * stored:
+        # a byte takes one bit at least; a shape that cannot be must not become axes
+        raise Truncated(
+            "the frame needs more bits than there are",
+            path=path,
+            offset=20,
+            found=f"{stored} bytes",
+            expected=f"{-(-units // 8)} bytes or more for {header.shape} of {header.dtype}",
+        )
     if header.quantize and header.compression == "raw":
         # the flag may be wrong, which the payload tells
         return loads(found.blobs.read(position), path=path)[1]

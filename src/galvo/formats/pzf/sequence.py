@@ -31,6 +31,9 @@ class Blobs(Protocol):
     def path(self, position: int) -> str:
         """The file that a blob is in, for errors."""
 
+    def nbytes(self, position: int) -> int:
+        """Bytes of a blob."""
+
     def read(self, position: int) -> memoryview:
         """A whole blob."""
 

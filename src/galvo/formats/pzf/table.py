@@ -78,6 +78,10 @@ class TableBlobs:
         """The one file."""
         return self._path
 
+    def nbytes(self, position: int) -> int:
+        """Bytes of a row, as it says."""
+        return min(int(self._places[self._rows[position]]["nbytes"]), self._source.size(0))
+
     def read(self, position: int) -> memoryview:
         """A row."""
         return self._read(position, None)
