@@ -25,6 +25,7 @@ from galvo.errors import (
 )
 from galvo.formats import pzf
 from galvo.limits import Limits
+from galvo.testing.scanimage import ScanImageRecording
 
 
 def blob(pixels, number=0, *, depth=1, version=3, junk=b""):
@@ -342,9 +343,7 @@ def test_kept_columns_are_not_trusted(own, dtype):
 
 
 @pytest.mark.parametrize("name", ["out", "out.h5"])
-@pytest.mark.parametrize(
-    ("shift", "stored"), [(32768, 32768), ("least", 20), (20, 20), (40, 40)]
-)
+@pytest.mark.parametrize(("shift", "stored"), [(32768, 32768), ("least", 20), (20, 20), (40, 40)])
 def test_int16_is_given_back(tmp_path, name, shift, stored):
     pixels = np.arange(-20, 100, dtype=np.int16).reshape(6, 4, 5)
     result = galvo.save(pixels, tmp_path / name, format="pzf", shift=shift, verify=True)
@@ -407,9 +406,7 @@ def test_levels_of_each_channel(tmp_path):
     photons = rng.poisson(light, (40, 2, 1, 64, 48))
     pixels = np.clip(photons * np.array([4, 9])[:, None, None, None] + [[[[100]]], [[[30]]]], 0, 65535).astype("<u2")
     result = galvo.save(pixels, tmp_path / "out", format="pzf", quantize="sqrt", verify=True, block_bytes=64 * 48 * 2)
-    headers = [
-        pzf.load_header((tmp_path / "out" / f"frame{number:05d}.pzf").read_bytes()) for number in range(4)
-    ]
+    headers = [pzf.load_header((tmp_path / "out" / f"frame{number:05d}.pzf").read_bytes()) for number in range(4)]
     assert headers[0].quantize_scale == headers[2].quantize_scale < headers[1].quantize_scale
     assert sum("quantised with loss" in note for note in result.notes) == 2
     back = galvo.load(tmp_path / "out", squeeze=False).astype(float)
@@ -456,6 +453,36 @@ def test_frames_are_one_sequence(tmp_path, name):
     headers = [pzf.load_header(one) for one in blobs]
     assert [header.frame_number for header in headers] == list(range(6))
     assert len({header.sequence_id for header in headers}) == 1
+
+
+@pytest.mark.parametrize("name", ["out", "out.h5"])
+def test_everything_beside_the_pixels_is_kept(tmp_path, name):
+    made = ScanImageRecording(
+        height=8,
+        width=8,
+        frames=12,
+        channels=(1, 3),
+        aux_triggers={2: {0: [0.05, 0.06], 3: [0.061]}, 9: {1: [0.3]}},
+        i2c={4: [(0.12, b"\x00\x7f"), (0.13, b"abc")]},
+    )
+    (source,) = made.write(tmp_path, "rec")
+    galvo.convert(source, tmp_path / name, format="pzf", verify=True)
+    # and once more
+    again = tmp_path / f"again{'.h5' if name != 'out' else ''}"
+    galvo.convert(tmp_path / name, again, format="pzf", verify=True)
+    with galvo.open(source) as raw, galvo.open(again) as kept:
+        events = raw.events()
+        assert events.size == 6
+        assert kept.events().tobytes() == events.tobytes()
+        assert kept.metadata.texts == raw.metadata.texts
+        assert kept.metadata.header == raw.metadata.header
+        assert kept.metadata.attributes["source_format"] == "scanimage"
+        rows, table = raw.frame_table(), kept.frame_table()
+        for column in ("timestamp_s", "frame_number"):
+            assert np.array_equal(table[column], rows[column])
+        part = kept.isel(t=[9, 4, 4], c=1)
+        assert np.array_equal(part[...], raw.isel(t=[9, 4, 4], c=1)[...])
+        assert part.events().tobytes() == raw.isel(t=[9, 4, 4]).events().tobytes()
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
@@ -599,3 +626,40 @@ def test_opening_20000_frames_asks_for_one(tmp_path, monkeypatch):
         assert recording.shape == (2000, 1, 1, 4, 5)
     assert time.thread_time() - started < 5
     assert len(opened) < 10
+
+
+def test_a_root_group_of_many_names(tmp_path):
+    """Its names then lie far behind the beginning of the file."""
+    frames = pixels_of(3, 200, 200)
+    for libver in ("earliest", "v110"):
+        path = table_of(tmp_path / f"{libver}.h5", frames)
+        path.unlink()
+        with h5py.File(path, "w", libver=libver) as file:
+            for number in range(3 if libver == "v110" else 200):
+                file.create_group(f"other{number}" + "x" * 30)
+            file["large"] = np.zeros(1 << 16, "u1")
+            data = file.create_dataset("PZFImageData", (3,), h5py.vlen_dtype(np.uint8))
+            for row, frame in enumerate(frames):
+                data[row] = np.frombuffer(blob(frame, row), np.uint8)
+        with galvo.open(path) as recording:
+            assert np.array_equal(recording[:, 0, 0], frames)
+
+
+def test_pytables_reads_and_writes_such_tables(tmp_path):
+    tables = pytest.importorskip("tables")
+    pixels = pixels_of(7, 30, 20)
+    galvo.save(pixels, tmp_path / "ours.h5", format="pzf", compression="raw")
+    with tables.open_file(tmp_path / "ours.h5") as file:
+        index = file.root.PZFImageIndex
+        rows = [file.root.PZFImageData[position] for position in index.col("Position")]
+        assert index.col("FrameNum").tolist() == list(range(7))
+    for row, frame in zip(rows, pixels, strict=True):
+        assert row[64:].tobytes() == frame.tobytes()
+    columns = {"FrameNum": tables.Int32Col(), "Position": tables.Int32Col()}
+    with tables.open_file(tmp_path / "theirs.h5", "w") as file:
+        data = file.create_vlarray("/", "PZFImageData", tables.UInt8Atom())
+        index = file.create_table("/", "PZFImageIndex", columns)
+        for position, number in enumerate([4, 0, 6, 1, 2, 3, 5]):
+            data.append(np.frombuffer(blob(pixels[number], number), np.uint8))
+            index.append([(number, position)])
+    assert np.array_equal(galvo.load(tmp_path / "theirs.h5"), pixels)
