@@ -136,7 +136,7 @@ def kept_metadata(facts: Mapping[str, Any], format: str, path: str) -> Metadata:
                 "provenance": get("provenance", dict),
             },
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise Malformed("galvo's own metadata holds no numbers where it should", path=path) from error
 
 
