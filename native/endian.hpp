@@ -27,4 +27,9 @@ inline std::uint64_t load_integer(const std::uint8_t *p, int size, bool little) 
     }
 }
 
+// Eight bytes, most significant first.
+inline void store_big_endian(std::uint8_t *p, std::uint64_t value) noexcept {
+    for (int i = 0; i < 8; ++i) p[i] = static_cast<std::uint8_t>(value >> (56 - 8 * i));
+}
+
 }  // namespace galvo

@@ -3,16 +3,20 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <vector>
 
 #include "huffman_tree.hpp"
-#include "sqrt_quantize.hpp"
 
 namespace galvo {
 
 // A stream in two steps, so that the caller can make room for exactly its size: the constructor counts, write() encodes.
 class HuffmanEncoder {
   public:
-    HuffmanEncoder(const std::uint8_t *data, std::size_t size, int threads);
+    // Makes the bytes [begin, end) of the data; called once for each, right before they are counted.
+    using Fill = std::function<void(std::size_t begin, std::size_t end)>;
+
+    HuffmanEncoder(const std::uint8_t *data, std::size_t size, int threads, const Fill &fill = nullptr);
 
     std::size_t stream_size() const noexcept { return (bit_count_ + 7) / 8; }
 
@@ -20,12 +24,22 @@ class HuffmanEncoder {
     void write(std::uint8_t *out) const;
 
   private:
+    // A part of the data that one thread encodes, and where its bits begin in the stream.
+    struct Slice {
+        std::size_t begin, end, bit;
+    };
+
+    void make_pair_table();
+
     const std::uint8_t *data_;
     std::size_t size_;
     int threads_;
     SerialTree tree_;
     HuffmanCodes codes_;
     std::size_t bit_count_ = 0;
+    std::vector<Slice> slices_;
+    std::vector<std::uint32_t> pair_table_;  // empty for short data
+    int pairs_per_store_ = 0;
 };
 
 }  // namespace galvo

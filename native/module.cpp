@@ -311,9 +311,12 @@ void py_sqrt_dequantize(const Codes &codes, double offset, double scale, const O
 
 nb::bytes py_sqrt_encode(const Pixels &pixels, double offset, double scale, int threads) {
     const SqrtQuantizer quantizer(offset, scale);
-    std::vector<std::uint8_t> codes(pixels.size());
-    quantizer.quantize(pixels.data(), pixels.size(), codes.data());
-    return encoded([&] { return HuffmanEncoder(codes.data(), codes.size(), threads); });
+    const std::unique_ptr<std::uint8_t[]> codes(new std::uint8_t[pixels.size()]);
+    return encoded([&] {
+        return HuffmanEncoder(codes.get(), pixels.size(), threads, [&](std::size_t begin, std::size_t end) {
+            quantizer.quantize(pixels.data() + begin, end - begin, codes.get() + begin);
+        });
+    });
 }
 
 template <class Pixel>
