@@ -27,7 +27,11 @@ inline std::uint64_t load_integer(const std::uint8_t *p, int size, bool little) 
     }
 }
 
-// Eight bytes, most significant first.
+// Eight bytes, least or most significant first.
+inline void store_little_endian(std::uint8_t *p, std::uint64_t value) noexcept {
+    for (int i = 0; i < 8; ++i) p[i] = static_cast<std::uint8_t>(value >> (8 * i));
+}
+
 inline void store_big_endian(std::uint8_t *p, std::uint64_t value) noexcept {
     for (int i = 0; i < 8; ++i) p[i] = static_cast<std::uint8_t>(value >> (56 - 8 * i));
 }

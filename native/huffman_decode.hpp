@@ -3,13 +3,16 @@
 
 #include <cstddef>
 #include <cstdint>
-
-#include "sqrt_quantize.hpp"
+#include <functional>
 
 namespace galvo {
 
-// Decodes `count` bytes into `out`; the number of bytes of the stream that were used. Throws std::invalid_argument where
-// the tree is malformed or the stream ends too early.
-std::size_t huffman_decode(const std::uint8_t *stream, std::size_t size, std::uint8_t *out, std::size_t count, int threads);
+// Takes the decoded bytes [index, index + count); called for each once, from any thread, in any order.
+using Place = std::function<void(std::size_t index, const std::uint8_t *bytes, std::size_t count)>;
+
+// Decodes `count` bytes; the number of bytes of the stream that were used. Throws std::invalid_argument where the tree
+// is malformed or the stream ends too early; some bytes may have been placed then.
+std::size_t huffman_decode(const std::uint8_t *stream, std::size_t size, std::size_t count, int threads,
+                           const Place &place);
 
 }  // namespace galvo

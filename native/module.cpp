@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <optional>
@@ -291,7 +292,10 @@ nb::bytes py_huffman_encode(nb::handle data, int threads) {
 std::size_t py_huffman_decode(nb::handle stream, const Bytes &out, int threads) {
     const Buffer bytes(stream);
     const nb::gil_scoped_release released;
-    return huffman_decode(bytes.data(), static_cast<std::size_t>(bytes.size()), out.data(), out.size(), threads);
+    return huffman_decode(bytes.data(), static_cast<std::size_t>(bytes.size()), out.size(), threads,
+                          [&](std::size_t index, const std::uint8_t *symbols, std::size_t count) {
+                              std::memcpy(out.data() + index, symbols, count);
+                          });
 }
 
 void py_sqrt_quantize(const Pixels &pixels, double offset, double scale, const Bytes &out) {
@@ -324,11 +328,10 @@ std::size_t py_sqrt_decode(nb::handle stream, double offset, double scale, const
     const SqrtQuantizer quantizer(offset, scale);
     const Buffer bytes(stream);
     const nb::gil_scoped_release released;
-    std::vector<std::uint8_t> codes(out.size());
-    const std::size_t used =
-        huffman_decode(bytes.data(), static_cast<std::size_t>(bytes.size()), codes.data(), codes.size(), threads);
-    quantizer.dequantize(codes.data(), codes.size(), out.data());
-    return used;
+    return huffman_decode(bytes.data(), static_cast<std::size_t>(bytes.size()), out.size(), threads,
+                          [&](std::size_t index, const std::uint8_t *codes, std::size_t count) {
+                              quantizer.dequantize(codes, count, out.data() + index);
+                          });
 }
 
 template <class Pixel>
