@@ -128,7 +128,7 @@ GALVO_INLINE bool step(Cursor (&lanes)[kCount], const Entry *entries, std::size_
             for (int lane = 0; lane < kCount; ++lane) {
                 Cursor &cursor = local[lane];
                 const Entry entry = entries[cursor.bits >> (64 - kWindow)];
-                store_little_endian(cursor.out, entry);
+                store_integer(cursor.out, entry, true);
                 cursor.out += entry >> DecodeTable::kCountShift;
                 cursor.bits <<= (entry >> DecodeTable::kLengthShift) & 63;
                 last[lane] = entry;

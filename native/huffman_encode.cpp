@@ -147,7 +147,7 @@ GALVO_INLINE const std::uint8_t *put_pairs(BitWriter &writer, const std::uint32_
             lengths &= kLengthMask;
             waiting = waiting << lengths | bits;
             count += lengths;
-            store_big_endian(next, waiting << 1 << (count ^ 63));
+            store_integer<std::uint64_t>(next, waiting << 1 << (count ^ 63), false);
             next += count >> 3;
             count &= 7;
         }
