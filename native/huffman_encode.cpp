@@ -59,15 +59,19 @@ class PairCounter {
             added_ += part;
             data += part;
             size -= part;
-            if (added_ == kMost) flush(histogram);
+            if (added_ < kMost) continue;
+            flush(histogram);
+            std::fill(counts_.begin(), counts_.end(), 0);
+            added_ = 0;
         }
     }
 
-    void flush(Histogram &histogram) {
-        std::uint32_t *even = counts_.data(), *odd = counts_.data() + kPairs;
-        std::uint64_t low[kSymbols] = {};
+    // Adds what has been counted.
+    void flush(Histogram &histogram) noexcept {
+        const std::uint32_t *const even = counts_.data(), *const odd = counts_.data() + kPairs;
+        std::array<std::uint32_t, kSymbols> low{};  // no sum exceeds kMost / 2
         for (std::size_t high = 0; high < kSymbols; ++high) {
-            std::uint64_t row = 0;
+            std::uint32_t row = 0;
             for (std::size_t i = 0; i < kSymbols; ++i) {
                 const std::uint32_t sum = even[high * kSymbols + i] + odd[high * kSymbols + i];
                 low[i] += sum;
@@ -76,8 +80,6 @@ class PairCounter {
             histogram[high] += row;
         }
         for (std::size_t i = 0; i < kSymbols; ++i) histogram[i] += low[i];
-        std::fill(counts_.begin(), counts_.end(), 0);
-        added_ = 0;
     }
 
   private:
@@ -252,7 +254,7 @@ void HuffmanEncoder::make_pair_table() {
     // Few pairs may be too long for the loop: their length scatters by some bits around its mean.
     pairs_per_store_ = bit_count_ * 2 <= size_ * 10 + size_ / 2 ? 4 : 2;
     const auto longest = static_cast<std::uint32_t>(longest_pair(pairs_per_store_));
-    pair_table_.resize(kPairs);
+    pair_table_.reset(new std::uint32_t[kPairs]);
     std::array<std::uint32_t, kSymbols> bits, lengths;
     for (std::size_t symbol = 0; symbol < kSymbols; ++symbol) {
         const bool fits = codes_.length[symbol] < longest;
@@ -261,7 +263,11 @@ void HuffmanEncoder::make_pair_table() {
     }
     // The first byte of a pair is its low one.
     for (std::size_t high = 0; high < kSymbols; ++high) {
-        std::uint32_t *row = pair_table_.data() + high * kSymbols;
+        std::uint32_t *const row = pair_table_.get() + high * kSymbols;
+        if (lengths[high] == 0) {  // in no pair
+            std::fill_n(row, kSymbols, kLongPair);
+            continue;
+        }
         const std::uint32_t last_bits = bits[high], last_length = lengths[high];
         for (std::size_t low = 0; low < kSymbols; ++low) {
             const std::uint32_t length = lengths[low] + last_length;
@@ -289,7 +295,7 @@ void HuffmanEncoder::write(std::uint8_t *out) const {
         const std::uint8_t *data = data_ + slice.begin, *const data_end = data_ + slice.end;
         if (pairs_per_store_ != 0) {
             const PutPairs put = pairs_per_store_ == 4 ? chosen_put_pairs<4>() : chosen_put_pairs<2>();
-            data = put(writer, pair_table_.data(), codes_, data, data_end);
+            data = put(writer, pair_table_.get(), codes_, data, data_end);
         }
         while (data != data_end) put_symbol(writer, codes_, *data++);
         if (writer.next != writer.end || writer.count != end_bit % 8) raise_changed();

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "huffman_tree.hpp"
@@ -38,8 +39,8 @@ class HuffmanEncoder {
     HuffmanCodes codes_;
     std::size_t bit_count_ = 0;
     std::vector<Slice> slices_;
-    std::vector<std::uint32_t> pair_table_;  // empty for short data
-    int pairs_per_store_ = 0;
+    std::unique_ptr<std::uint32_t[]> pair_table_;
+    int pairs_per_store_ = 0;  // 0: the data are too short for a table of pairs
 };
 
 }  // namespace galvo
