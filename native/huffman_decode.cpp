@@ -40,13 +40,10 @@ constexpr std::size_t kLoadSize = 8;
 
 // A multiple of 1 .. 8: where all codes have one length, lanes begin at its multiples.
 constexpr std::size_t kLaneUnit = 840;
-constexpr std::size_t kLongestLane = 78 * kLaneUnit;   // 8 KiB
 constexpr std::size_t kShortestLane = 2 * kLaneUnit;
-constexpr std::size_t kThreadLane = 156 * kLaneUnit;
 constexpr std::size_t kLeadBits = 256;  // how far ahead of its part a lane begins
 
-constexpr std::size_t kThreadedCount = std::size_t(1) << 18;  // fewer symbols are not worth a thread
-constexpr int kPatience = 200;                                // yields before a thread sleeps until its turn
+constexpr int kPatience = 200;  // yields before a thread sleeps until its turn
 
 constexpr std::size_t kBlock = 8192;  // symbols that one lane alone decodes at a time
 
@@ -54,6 +51,8 @@ constexpr std::size_t kBlock = 8192;  // symbols that one lane alone decodes at 
     throw std::invalid_argument("the stream ends at bit " + std::to_string(bit_count) + ", after " +
                                 std::to_string(done) + " of " + std::to_string(count) + " symbols");
 }
+
+constexpr std::size_t whole_units(std::size_t bits) noexcept { return bits - bits % kLaneUnit; }
 
 struct Stream {
     const std::uint8_t *bytes;
@@ -192,9 +191,10 @@ struct Window {
 
 class Decoder {
   public:
-    Decoder(const Stream &stream, const DecodeTable &table, std::size_t position, std::size_t count, const Place &place)
+    Decoder(const Stream &stream, const DecodeTable &table, std::size_t position, std::size_t count, const Place &place,
+            const SharedWork &work)
         : stream_(stream), table_(table), step_one_(chosen_step<1>()), step_lanes_(chosen_step<kLanes>()),
-          first_(position), count_(count), place_(place), position_(position) {}
+          first_(position), count_(count), place_(place), work_(work), position_(position) {}
 
     // The position behind the last symbol.
     std::size_t run(int threads) {
@@ -227,6 +227,7 @@ class Decoder {
     const Step<kLanes> step_lanes_;
     const std::size_t first_, count_;
     const Place &place_;
+    const SharedWork work_;
     // How far the symbols are known.
     std::size_t position_, done_ = 0;
     std::size_t lane_count_ = 0, wrong_lane_count_ = 0;
@@ -277,7 +278,7 @@ void Decoder::decode(Window &window) const noexcept {
     for (bool all_run = true; all_run;) {
         for (std::size_t i = 0; i < kLanes; ++i) cursors[i].seek(stream_, position[i]);
         for (;;) {
-            std::size_t steps = kLongestLane;
+            std::size_t steps = window.lanes[0].limit;
             for (std::size_t i = 0; i < kLanes; ++i)
                 steps = std::min(steps, (window.lanes[i].limit - position[i]) / kStepBits);
             all_run = steps > 0;
@@ -326,7 +327,7 @@ void Decoder::place(const Window &window, int lane_count, std::size_t done) cons
 void Decoder::run_windows() {
     std::unique_ptr<Window> window;
     for (;;) {
-        const std::size_t lane_bits = std::min(room() / kLanes / kLaneUnit * kLaneUnit, kLongestLane);
+        const std::size_t lane_bits = whole_units(std::min(room() / kLanes, work_.lane_bits));
         if (lane_bits < kShortestLane) return;
         // Some codes do not synchronise.
         if (lane_count_ >= 64 && wrong_lane_count_ * 4 > lane_count_ * 2) return;
@@ -343,11 +344,11 @@ void Decoder::run_windows() {
 
 // Windows at fixed distances, each by one thread, which takes it on when its predecessor has been.
 void Decoder::run_threads(int threads) {
-    if (threads < 2 || count_ < kThreadedCount) return;
+    if (threads < 2 || count_ < work_.threaded_count) return;
     const std::size_t parts = static_cast<std::size_t>(std::min(threads, 64)) * kLanes * 8;
-    const std::size_t lane_bits = std::min(room() / parts / kLaneUnit * kLaneUnit, kThreadLane);
-    if (lane_bits < kShortestLane) return;
+    const std::size_t lane_bits = whole_units(std::max(std::min(room() / parts, work_.thread_lane_bits), kShortestLane));
     const std::size_t window_bits = lane_bits * kLanes, window_count = room() / window_bits;
+    if (window_count < 2) return;
 
     std::vector<std::unique_ptr<Window>> windows;
     for (int i = 0; i < std::min(threads, 64); ++i) windows.push_back(std::make_unique<Window>(lane_bits));
@@ -414,7 +415,8 @@ void Decoder::run_alone() {
 
 }  // namespace
 
-std::size_t huffman_decode(const std::uint8_t *bytes, std::size_t size, std::size_t count, int threads, const Place &place) {
+std::size_t huffman_decode(const std::uint8_t *bytes, std::size_t size, std::size_t count, int threads, const Place &place,
+                           const SharedWork &work) {
     if (count == 0) return 0;
     std::size_t position = 0;
     const Stream stream{bytes, size};
@@ -431,7 +433,7 @@ std::size_t huffman_decode(const std::uint8_t *bytes, std::size_t size, std::siz
         return (position + count + 7) / 8;
     }
     const DecodeTable table(tree);
-    return (Decoder(stream, table, position, count, place).run(threads) + 7) / 8;
+    return (Decoder(stream, table, position, count, place, work).run(threads) + 7) / 8;
 }
 
 }  // namespace galvo
