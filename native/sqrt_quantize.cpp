@@ -130,7 +130,7 @@ void dequantize_chosen(const std::uint8_t *codes, std::size_t count, Pixel *out,
 }  // namespace
 
 SqrtQuantizer::SqrtQuantizer(double offset, double scale)
-    : offset_(static_cast<float>(offset)), scale_(static_cast<float>(scale)), inverse_(static_cast<float>(1.0 / scale)) {
+    : offset_(static_cast<float>(offset)), scale_(static_cast<float>(scale)), inverse_(1.0f / scale_) {
     if (!std::isfinite(offset_)) throw std::invalid_argument("offset must be finite as float32");
     if (!(scale_ > 0) || !std::isfinite(scale_) || !(inverse_ > 0) || !std::isfinite(inverse_))
         throw std::invalid_argument("scale must be above 0 and finite as float32, and so must be 1 / scale");
