@@ -197,7 +197,7 @@ def test_cut_at_every_byte() -> None:
     ends = len(tree_bits(tree)) + np.cumsum([lengths[symbol] for symbol in data])
     assert len(bits) - 8 < ends[-1] <= len(bits)
     for size in range(len(stream)):
-        with pytest.raises(ValueError, match="^the stream ends at bit") as caught:
+        with pytest.raises(ValueError, match=r"^the stream ends at bit") as caught:
             decoded(stream[:size], len(data), threads=1 + size % 3)
         whole = int(np.searchsorted(ends, 8 * size, side="right"))
         where = f"after {whole} of {len(data)} symbols" if 8 * size >= len(tree_bits(tree)) else "inside the tree"
@@ -212,16 +212,16 @@ def test_lone_symbol_needs_its_bits() -> None:
     assert stream == as_bytes("100101010" + "0" * 100)
     assert decoded(stream, 100) == (b"\x2a" * 100, 14)
     assert decoded(stream, 103) == (b"\x2a" * 103, 14)
-    with pytest.raises(ValueError, match="^the stream ends at bit 112, after 103 of 104 symbols$"):
+    with pytest.raises(ValueError, match=r"^the stream ends at bit 112, after 103 of 104 symbols$"):
         decoded(stream, 104)
-    with pytest.raises(ValueError, match="^the stream ends at bit 8, inside the tree$"):
+    with pytest.raises(ValueError, match=r"^the stream ends at bit 8, inside the tree$"):
         decoded(stream[:1], 1)
 
 
 def test_nothing_wanted_needs_no_stream() -> None:
     assert decoded(b"", 0) == (b"", 0)
     assert decoded(b"junk", 0) == (b"", 0)
-    with pytest.raises(ValueError, match="^the stream ends at bit 0, inside the tree$"):
+    with pytest.raises(ValueError, match=r"^the stream ends at bit 0, inside the tree$"):
         decoded(b"", 1)
 
 
@@ -238,13 +238,13 @@ def test_deepest_tree() -> None:
 
 
 def test_malformed_trees() -> None:
-    with pytest.raises(ValueError, match="^the tree has more than 511 nodes$"):
+    with pytest.raises(ValueError, match=r"^the tree has more than 511 nodes$"):
         decoded(bytes(4000), 1)
-    with pytest.raises(ValueError, match="^the tree has more than 511 nodes$"):
+    with pytest.raises(ValueError, match=r"^the tree has more than 511 nodes$"):
         decoded(as_bytes("0" * 256 + "1" * 9000), 1)
-    with pytest.raises(ValueError, match="^the stream ends at bit 248, inside the tree$"):
+    with pytest.raises(ValueError, match=r"^the stream ends at bit 248, inside the tree$"):
         decoded(bytes(31), 1)
-    with pytest.raises(ValueError, match="^the tree holds symbol 3 twice, again at bit 41$"):
+    with pytest.raises(ValueError, match=r"^the tree holds symbol 3 twice, again at bit 41$"):
         decoded(as_bytes(chain(5, last=3)) + bytes(100), 1)
 
 

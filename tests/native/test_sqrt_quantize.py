@@ -99,7 +99,7 @@ def test_fused_is_one_after_the_other(count: int, threads: int) -> None:
 
 @pytest.mark.parametrize("scale", [0, -1, np.nan, np.inf, 1e-46, 1e-39, 1e39])
 def test_bad_scales(scale: float) -> None:
-    message = "^scale must be above 0 and finite as float32, and so must be 1 / scale$"
+    message = r"^scale must be above 0 and finite as float32, and so must be 1 / scale$"
     for call in calls(0, scale):
         with pytest.raises(ValueError, match=message):
             call()
@@ -108,7 +108,7 @@ def test_bad_scales(scale: float) -> None:
 @pytest.mark.parametrize("offset", [np.nan, -np.inf, 1e39])
 def test_bad_offsets(offset: float) -> None:
     for call in calls(offset, 1):
-        with pytest.raises(ValueError, match="^offset must be finite as float32$"):
+        with pytest.raises(ValueError, match=r"^offset must be finite as float32$"):
             call()
 
 
@@ -124,9 +124,9 @@ def calls(offset: float, scale: float) -> list[Any]:
 
 def test_lengths_and_types() -> None:
     pixels, codes = np.zeros(4, np.uint16), np.zeros(5, np.uint8)
-    with pytest.raises(ValueError, match="^out has 5 values, pixels has 4$"):
+    with pytest.raises(ValueError, match=r"^out has 5 values, pixels has 4$"):
         native.sqrt_quantize(pixels, 0, 1, codes)
-    with pytest.raises(ValueError, match="^out has 4 values, codes has 5$"):
+    with pytest.raises(ValueError, match=r"^out has 4 values, codes has 5$"):
         native.sqrt_dequantize(codes, 0, 1, pixels)
     with pytest.raises(TypeError):
         native.sqrt_quantize(pixels.astype(np.int16), 0, 1, codes[:4])  # type: ignore[arg-type]
