@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 
 #include "endian.hpp"
 #include "inline.hpp"
@@ -13,13 +14,11 @@
 namespace galvo {
 namespace {
 
-constexpr std::size_t kPairs = std::size_t(1) << 16;
-// From this size on a table of byte pairs pays for its making.
+// From this size on tables of byte pairs pay for their making.
 constexpr std::size_t kPairedData = std::size_t(1) << 16;
 // Shorter slices are not worth a thread; that each has many bytes of the stream is also what write() relies on.
 constexpr std::size_t kSmallestSlice = std::size_t(1) << 18;
-// Made and counted while it is in the cache.
-constexpr std::size_t kBlock = std::size_t(1) << 15;
+constexpr std::size_t kSlicesPerThread = 4;  // so that a thread that starts late leaves its share to others
 
 // An entry of the pair table: the bits of both codes above a length of kLengthBits. Pairs longer than what the loop can
 // take are marked, and written symbol by symbol.
@@ -32,8 +31,6 @@ constexpr int longest_pair(int pairs_per_store) { return pairs_per_store == 4 ? 
 
 [[noreturn]] void raise_changed() { throw std::runtime_error("the data changed while they were encoded"); }
 
-GALVO_INLINE std::uint64_t load_word(const std::uint8_t *p) noexcept { return load_integer<std::uint64_t>(p, true); }
-
 void count_singly(const std::uint8_t *data, std::size_t size, Histogram &histogram) noexcept {
     // Four tables: equal neighbours would wait for each other's counter.
     std::uint32_t counts[4][kSymbols] = {};
@@ -44,61 +41,6 @@ void count_singly(const std::uint8_t *data, std::size_t size, Histogram &histogr
     for (std::size_t symbol = 0; symbol < kSymbols; ++symbol)
         for (std::size_t k = 0; k < 4; ++k) histogram[symbol] += counts[k][symbol];
 }
-
-// Counts of byte pairs, which takes half the steps of counting bytes.
-class PairCounter {
-  public:
-    PairCounter() : counts_(2 * kPairs) {}
-
-    // Leaves out an odd last byte.
-    void add(const std::uint8_t *data, std::size_t size, Histogram &histogram) {
-        constexpr std::size_t kMost = std::size_t(1) << 31;
-        while (size > 1) {
-            const std::size_t part = std::min(size & ~std::size_t(1), kMost - added_);
-            count(data, part);
-            added_ += part;
-            data += part;
-            size -= part;
-            if (added_ < kMost) continue;
-            flush(histogram);
-            std::fill(counts_.begin(), counts_.end(), 0);
-            added_ = 0;
-        }
-    }
-
-    // Adds what has been counted.
-    void flush(Histogram &histogram) noexcept {
-        const std::uint32_t *const even = counts_.data(), *const odd = counts_.data() + kPairs;
-        std::array<std::uint32_t, kSymbols> low{};  // no sum exceeds kMost / 2
-        for (std::size_t high = 0; high < kSymbols; ++high) {
-            std::uint32_t row = 0;
-            for (std::size_t i = 0; i < kSymbols; ++i) {
-                const std::uint32_t sum = even[high * kSymbols + i] + odd[high * kSymbols + i];
-                low[i] += sum;
-                row += sum;
-            }
-            histogram[high] += row;
-        }
-        for (std::size_t i = 0; i < kSymbols; ++i) histogram[i] += low[i];
-    }
-
-  private:
-    void count(const std::uint8_t *data, std::size_t size) noexcept {
-        std::uint32_t *even = counts_.data(), *odd = counts_.data() + kPairs;
-        std::size_t i = 0;
-        for (; i + 8 <= size; i += 8) {
-            const std::uint64_t word = load_word(data + i);
-            ++even[word & 0xFFFF];
-            ++odd[(word >> 16) & 0xFFFF];
-            ++even[(word >> 32) & 0xFFFF];
-            ++odd[word >> 48];
-        }
-        for (; i < size; i += 2) ++even[load_integer<std::uint16_t>(data + i, true)];
-    }
-
-    std::vector<std::uint32_t> counts_;
-    std::size_t added_ = 0;
-};
 
 // Bits on their way into [next, end): the low `count` bits of `waiting`, fewer than 8 between calls.
 struct BitWriter {
@@ -211,29 +153,15 @@ void run_each(std::size_t job_count, int threads, const Job &job) {
 HuffmanEncoder::HuffmanEncoder(const std::uint8_t *data, std::size_t size, int threads, const Fill &fill)
     : data_(data), size_(size), threads_(threads) {
     if (size == 0) return;
-    const std::size_t slice_count =
-        std::max<std::size_t>(1, std::min<std::size_t>(static_cast<std::size_t>(std::max(threads, 1)), size / kSmallestSlice));
-    const std::size_t slice_size = (size / slice_count) & ~std::size_t(1);
+    std::size_t slice_count = 1;
+    if (threads > 1)
+        slice_count = std::clamp<std::size_t>(size / kSmallestSlice, 1, static_cast<std::size_t>(threads) * kSlicesPerThread);
+    const std::size_t slice_size = size / slice_count & ~std::size_t(1);
     std::vector<Histogram> histograms(slice_count, Histogram{});
     for (std::size_t i = 0; i < slice_count; ++i)
         slices_.push_back({i * slice_size, i + 1 == slice_count ? size : (i + 1) * slice_size, 0});
 
-    run_each(slice_count, threads, [&](std::size_t i) {
-        const Slice &slice = slices_[i];
-        std::unique_ptr<PairCounter> pairs;
-        if (slice.end - slice.begin >= kPairedData) pairs = std::make_unique<PairCounter>();
-        for (std::size_t begin = slice.begin; begin < slice.end; begin += kBlock) {
-            const std::size_t end = std::min(begin + kBlock, slice.end);
-            if (fill) fill(begin, end);
-            if (!pairs) {
-                count_singly(data_ + begin, end - begin, histograms[i]);
-                continue;
-            }
-            pairs->add(data_ + begin, end - begin, histograms[i]);
-            if ((end - begin) % 2 != 0) ++histograms[i][data_[end - 1]];
-        }
-        if (pairs) pairs->flush(histograms[i]);
-    });
+    run_each(slice_count, threads, [&](std::size_t i) { count(slices_[i], fill, histograms[i]); });
 
     Histogram histogram{};
     for (const Histogram &part : histograms)
@@ -250,11 +178,30 @@ HuffmanEncoder::HuffmanEncoder(const std::uint8_t *data, std::size_t size, int t
     if (size >= kPairedData) make_pair_table();
 }
 
+void HuffmanEncoder::count(const Slice &slice, const Fill &fill, Histogram &histogram) const {
+    const std::size_t even_end = slice.end - (slice.end - slice.begin) % 2;
+    for (std::size_t begin = slice.begin, end; begin < even_end; begin = end) {
+        end = std::min(even_end, begin + PairCounts::kMost);
+        if (end - begin < kPairedData) {
+            if (fill) fill(begin, end, nullptr);
+            count_singly(data_ + begin, end - begin, histogram);
+            continue;
+        }
+        PairCounts counts;
+        if (fill) fill(begin, end, &counts);
+        else counts.add(data_ + begin, end - begin);
+        counts.add_to(histogram);
+    }
+    if (even_end == slice.end) return;
+    if (fill) fill(even_end, slice.end, nullptr);
+    ++histogram[data_[even_end]];
+}
+
 void HuffmanEncoder::make_pair_table() {
     // Few pairs may be too long for the loop: their length scatters by some bits around its mean.
     pairs_per_store_ = bit_count_ * 2 <= size_ * 10 + size_ / 2 ? 4 : 2;
     const auto longest = static_cast<std::uint32_t>(longest_pair(pairs_per_store_));
-    pair_table_.reset(new std::uint32_t[kPairs]);
+    pair_table_.reset(new std::uint32_t[PairCounts::kPairs]);
     std::array<std::uint32_t, kSymbols> bits, lengths;
     for (std::size_t symbol = 0; symbol < kSymbols; ++symbol) {
         const bool fits = codes_.length[symbol] < longest;

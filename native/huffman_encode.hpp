@@ -8,14 +8,16 @@
 #include <vector>
 
 #include "huffman_tree.hpp"
+#include "pair_counts.hpp"
 
 namespace galvo {
 
 // A stream in two steps, so that the caller can make room for exactly its size: the constructor counts, write() encodes.
 class HuffmanEncoder {
   public:
-    // Makes the bytes [begin, end) of the data; called once for each, right before they are counted.
-    using Fill = std::function<void(std::size_t begin, std::size_t end)>;
+    // Makes the bytes [begin, end) of the data; where `counts` is given they are an even number, and are counted there.
+    // Called once for each, from any thread.
+    using Fill = std::function<void(std::size_t begin, std::size_t end, PairCounts *counts)>;
 
     HuffmanEncoder(const std::uint8_t *data, std::size_t size, int threads, const Fill &fill = nullptr);
 
@@ -30,6 +32,7 @@ class HuffmanEncoder {
         std::size_t begin, end, bit;
     };
 
+    void count(const Slice &slice, const Fill &fill, Histogram &histogram) const;
     void make_pair_table();
 
     const std::uint8_t *data_;

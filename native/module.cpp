@@ -317,9 +317,13 @@ nb::bytes py_sqrt_encode(const Pixels &pixels, double offset, double scale, int 
     const SqrtQuantizer quantizer(offset, scale);
     const std::unique_ptr<std::uint8_t[]> codes(new std::uint8_t[pixels.size()]);
     return encoded([&] {
-        return HuffmanEncoder(codes.get(), pixels.size(), threads, [&](std::size_t begin, std::size_t end) {
-            quantizer.quantize(pixels.data() + begin, end - begin, codes.get() + begin);
-        });
+        const auto fill = [&](std::size_t begin, std::size_t end, PairCounts *counts) {
+            if (counts != nullptr)
+                quantizer.quantize(pixels.data() + begin, end - begin, codes.get() + begin, *counts);
+            else
+                quantizer.quantize(pixels.data() + begin, end - begin, codes.get() + begin);
+        };
+        return HuffmanEncoder(codes.get(), pixels.size(), threads, fill);
     });
 }
 

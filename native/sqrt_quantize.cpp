@@ -1,5 +1,6 @@
 #include "sqrt_quantize.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -7,6 +8,7 @@
 
 #include "inline.hpp"
 #include "isa.hpp"
+#include "pair_counts.hpp"
 
 #if defined(GALVO_X86_64)
 #include <immintrin.h>
@@ -58,6 +60,8 @@ void dequantize_baseline(const std::uint8_t *codes, std::size_t count, Pixel *ou
 
 #if defined(GALVO_X86_64)
 
+constexpr std::size_t kVector = 32;  // pixels
+
 // Codes of 8 pixels as 32-bit integers.
 GALVO_TARGET("avx2") inline __m256i codes_of(const std::uint16_t *pixels, __m256 offset, __m256 inverse) noexcept {
     const __m128i words = _mm_loadu_si128(reinterpret_cast<const __m128i *>(pixels));
@@ -70,20 +74,40 @@ GALVO_TARGET("avx2") inline __m256i codes_of(const std::uint16_t *pixels, __m256
     return _mm256_sub_epi32(whole, _mm256_castps_si256(_mm256_cmp_ps(rest, _mm256_set1_ps(0.5f), _CMP_GE_OQ)));
 }
 
+GALVO_TARGET("avx2") inline void quantize_block(const std::uint16_t *pixels, std::uint8_t *codes, __m256 offset,
+                                                __m256 inverse) noexcept {
+    const __m256i first =
+        _mm256_packus_epi32(codes_of(pixels, offset, inverse), codes_of(pixels + 8, offset, inverse));
+    const __m256i second =
+        _mm256_packus_epi32(codes_of(pixels + 16, offset, inverse), codes_of(pixels + 24, offset, inverse));
+    // Packing works on each half alone.
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(codes),
+                        _mm256_permutevar8x32_epi32(_mm256_packus_epi16(first, second), order));
+}
+
 GALVO_TARGET("avx2") void quantize_avx2(const std::uint16_t *pixels, std::size_t count, std::uint8_t *codes,
                                         float offset, float inverse) noexcept {
     const __m256 offsets = _mm256_set1_ps(offset), inverses = _mm256_set1_ps(inverse);
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);  // packing works on each half alone
     std::size_t i = 0;
-    for (; i + 32 <= count; i += 32) {
-        const __m256i first = _mm256_packus_epi32(codes_of(pixels + i, offsets, inverses),
-                                                  codes_of(pixels + i + 8, offsets, inverses));
-        const __m256i second = _mm256_packus_epi32(codes_of(pixels + i + 16, offsets, inverses),
-                                                   codes_of(pixels + i + 24, offsets, inverses));
-        _mm256_storeu_si256(reinterpret_cast<__m256i *>(codes + i),
-                            _mm256_permutevar8x32_epi32(_mm256_packus_epi16(first, second), order));
+    for (; i + kVector <= count; i += kVector) quantize_block(pixels + i, codes + i, offsets, inverses);
+    quantize_all(pixels + i, count - i, codes + i, offset, inverse);
+}
+
+// Counting fills the time in which roots are awaited, if it works on codes that are long finished.
+GALVO_TARGET("avx2") void quantize_avx2(const std::uint16_t *pixels, std::size_t count, std::uint8_t *codes,
+                                        float offset, float inverse, PairCounts &counts) noexcept {
+    constexpr std::size_t kLag = 16 * kVector;
+    const __m256 offsets = _mm256_set1_ps(offset), inverses = _mm256_set1_ps(inverse);
+    std::size_t i = std::min(count, kLag);
+    quantize_avx2(pixels, i, codes, offset, inverse);
+    for (; i + kVector <= count; i += kVector) {
+        quantize_block(pixels + i, codes + i, offsets, inverses);
+        for (std::size_t k = 0; k < kVector; k += 8) counts.add_eight(codes + i - kLag + k);
     }
     quantize_all(pixels + i, count - i, codes + i, offset, inverse);
+    const std::size_t counted = i - std::min(count, kLag);
+    counts.add(codes + counted, count - counted);
 }
 
 GALVO_TARGET("avx2") inline __m256 pixels_of(const std::uint8_t *codes, __m256 offset, __m256 scale) noexcept {
@@ -141,6 +165,15 @@ void SqrtQuantizer::quantize(const std::uint16_t *pixels, std::size_t count, std
     if (active_isa() == Isa::avx2) return quantize_avx2(pixels, count, codes, offset_, inverse_);
 #endif
     quantize_baseline(pixels, count, codes, offset_, inverse_);
+}
+
+void SqrtQuantizer::quantize(const std::uint16_t *pixels, std::size_t count, std::uint8_t *codes,
+                             PairCounts &counts) const noexcept {
+#if defined(GALVO_X86_64)
+    if (active_isa() == Isa::avx2) return quantize_avx2(pixels, count, codes, offset_, inverse_, counts);
+#endif
+    quantize_baseline(pixels, count, codes, offset_, inverse_);
+    counts.add(codes, count);
 }
 
 void SqrtQuantizer::dequantize(const std::uint8_t *codes, std::size_t count, std::uint8_t *out) const noexcept {
