@@ -34,6 +34,8 @@ constexpr int kLookups = 4;  // between two loads, which leave at least 56 bits
 constexpr int kWindow = DecodeTable::kWindow;
 constexpr std::size_t kStepBits = static_cast<std::size_t>(kLookups * kWindow);
 constexpr std::size_t kStepSymbols = static_cast<std::size_t>(kLookups * DecodeTable::kMostSymbols);
+constexpr std::size_t kLengthByte = kLittleHost ? DecodeTable::kLengthShift / 8 : 7 - DecodeTable::kLengthShift / 8;
+constexpr std::size_t kCountByte = kLittleHost ? DecodeTable::kCountShift / 8 : 7 - DecodeTable::kCountShift / 8;
 constexpr std::size_t kStoreSize = 8;
 // All bits up to this far before the end of a stream can be loaded 8 bytes at a time.
 constexpr std::size_t kLoadSize = 8;
@@ -114,27 +116,54 @@ struct Cursor {
     }
 };
 
-// `steps` steps of kLookups look-ups on every lane; ends early, with true, after a step in which a lane met a code that is
-// longer than a window and stopped before it.
+// Behind a code that is longer than a window, if no longer than a step. By value, so that lanes can stay in registers.
+GALVO_NOINLINE Cursor after_long_code(Cursor cursor, const DecodeTable &table) noexcept {
+    const HuffmanTree &tree = table.tree();
+    const HuffmanTree::Node *node =
+        &tree.nodes[static_cast<std::size_t>(table.node_behind(cursor.bits >> (64 - kWindow)))];
+    std::size_t used = kWindow;
+    for (; !node->is_leaf() && used < kStepBits; ++used)
+        node = &tree.nodes[static_cast<std::size_t>(node->child[(cursor.bits >> (63 - used)) & 1])];
+    if (!node->is_leaf()) return cursor;
+    *cursor.out++ = node->symbol;
+    cursor.bits <<= used;
+    cursor.load(trailing_zeros(cursor.bits));
+    return cursor;
+}
+
+// `steps` steps on every lane, of kLookups look-ups or one code that is longer than a window. Ends early, with true, where
+// a lane stands before a long code that takes more than what is left.
 template <int kCount>
-GALVO_INLINE bool step(Cursor (&lanes)[kCount], const Entry *entries, std::size_t steps) noexcept {
+GALVO_INLINE bool step(Cursor (&lanes)[kCount], const DecodeTable &table, std::size_t steps) noexcept {
+    const Entry *const entries = table.entries();
     Cursor local[kCount];
     for (int lane = 0; lane < kCount; ++lane) local[lane] = lanes[lane];
     bool stopped = false;
     for (; steps > 0 && !stopped; --steps) {
-        Entry last[kCount];
+        std::size_t last[kCount];
         for (int lookup = 0; lookup < kLookups; ++lookup)
             for (int lane = 0; lane < kCount; ++lane) {
                 Cursor &cursor = local[lane];
-                const Entry entry = entries[cursor.bits >> (64 - kWindow)];
-                store_integer(cursor.out, entry, true);
-                cursor.out += entry >> DecodeTable::kCountShift;
-                cursor.bits <<= (entry >> DecodeTable::kLengthShift) & 63;
-                last[lane] = entry;
+                const Entry *const entry = entries + (cursor.bits >> (64 - kWindow));
+                // Loads of single bytes, since there are more load units than shifters.
+                const auto *const bytes = reinterpret_cast<const std::uint8_t *>(entry);
+                store_integer(cursor.out, *entry, true);
+                cursor.bits <<= bytes[kLengthByte] & 63;
+                cursor.out += last[lane] = bytes[kCountByte];
             }
         for (int lane = 0; lane < kCount; ++lane) {
             local[lane].load(trailing_zeros(local[lane].bits));
-            stopped |= last[lane] >> DecodeTable::kCountShift == 0;
+            stopped |= last[lane] == 0;
+        }
+        if (GALVO_UNLIKELY(stopped) && steps > 1) {
+            --steps;
+            stopped = false;
+            for (int lane = 0; lane < kCount; ++lane) {
+                if (last[lane] != 0) continue;
+                const std::uint8_t *const out = local[lane].out;
+                local[lane] = after_long_code(local[lane], table);
+                stopped |= local[lane].out == out;
+            }
         }
     }
     for (int lane = 0; lane < kCount; ++lane) lanes[lane] = local[lane];
@@ -142,18 +171,18 @@ GALVO_INLINE bool step(Cursor (&lanes)[kCount], const Entry *entries, std::size_
 }
 
 template <int kCount>
-using Step = bool (*)(Cursor (&)[kCount], const Entry *, std::size_t);
+using Step = bool (*)(Cursor (&)[kCount], const DecodeTable &, std::size_t);
 
 template <int kCount>
-bool step_baseline(Cursor (&lanes)[kCount], const Entry *entries, std::size_t steps) {
-    return step(lanes, entries, steps);
+bool step_baseline(Cursor (&lanes)[kCount], const DecodeTable &table, std::size_t steps) {
+    return step(lanes, table, steps);
 }
 
 #if defined(GALVO_X86_64)
 template <int kCount>
 GALVO_TARGET("avx2,bmi,bmi2")
-bool step_avx2(Cursor (&lanes)[kCount], const Entry *entries, std::size_t steps) {
-    return step(lanes, entries, steps);
+bool step_avx2(Cursor (&lanes)[kCount], const DecodeTable &table, std::size_t steps) {
+    return step(lanes, table, steps);
 }
 #endif
 
@@ -255,7 +284,7 @@ void Decoder::decode_rest(Lane &lane, std::size_t position, std::uint8_t *out) c
             cursor[0].seek(stream_, position);
             bool stopped = false;
             for (std::size_t steps; !stopped && (steps = (lane.limit - position) / kStepBits) > 0;) {
-                stopped = step_one_(cursor, table_.entries(), steps);
+                stopped = step_one_(cursor, table_, steps);
                 position = cursor[0].position(stream_);
             }
             out = cursor[0].out;
@@ -283,7 +312,7 @@ void Decoder::decode(Window &window) const noexcept {
                 steps = std::min(steps, (window.lanes[i].limit - position[i]) / kStepBits);
             all_run = steps > 0;
             if (!all_run) break;
-            const bool stopped = step_lanes_(cursors, table_.entries(), steps);
+            const bool stopped = step_lanes_(cursors, table_, steps);
             for (std::size_t i = 0; i < kLanes; ++i) position[i] = cursors[i].position(stream_);
             if (stopped) break;
         }
@@ -399,7 +428,7 @@ void Decoder::run_alone() {
             const std::size_t steps = std::min(room / kStepBits, (wanted - got) / kStepSymbols);
             if (steps > 0) {
                 cursor[0].seek(stream_, position_);
-                step_one_(cursor, table_.entries(), steps);
+                step_one_(cursor, table_, steps);
                 position_ = cursor[0].position(stream_);
                 got = static_cast<std::size_t>(cursor[0].out - block.data());
                 if (got == wanted || table_.first_length(stream_.window(position_)) != 0) continue;
