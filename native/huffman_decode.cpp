@@ -12,10 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "endian.hpp"
-#include "huffman_table.hpp"
-#include "inline.hpp"
-#include "isa.hpp"
+#include "huffman_lanes.hpp"
 #include "jobs.hpp"
 
 // A look-up waits for the one before it, so one stream alone keeps a processor idle most of the time. Therefore four
@@ -26,19 +23,6 @@
 
 namespace galvo {
 namespace {
-
-using Entry = DecodeTable::Entry;
-
-constexpr int kLanes = 4;
-constexpr int kLookups = 4;  // between two loads, which leave at least 56 bits
-constexpr int kWindow = DecodeTable::kWindow;
-constexpr std::size_t kStepBits = static_cast<std::size_t>(kLookups * kWindow);
-constexpr std::size_t kStepSymbols = static_cast<std::size_t>(kLookups * DecodeTable::kMostSymbols);
-constexpr std::size_t kLengthByte = kLittleHost ? DecodeTable::kLengthShift / 8 : 7 - DecodeTable::kLengthShift / 8;
-constexpr std::size_t kCountByte = kLittleHost ? DecodeTable::kCountShift / 8 : 7 - DecodeTable::kCountShift / 8;
-constexpr std::size_t kStoreSize = 8;
-// All bits up to this far before the end of a stream can be loaded 8 bytes at a time.
-constexpr std::size_t kLoadSize = 8;
 
 // A multiple of 1 .. 8: where all codes have one length, lanes begin at its multiples.
 constexpr std::size_t kLaneUnit = 840;
@@ -55,144 +39,6 @@ constexpr std::size_t kBlock = 8192;  // symbols that one lane alone decodes at 
 }
 
 constexpr std::size_t whole_units(std::size_t bits) noexcept { return bits - bits % kLaneUnit; }
-
-struct Stream {
-    const std::uint8_t *bytes;
-    std::size_t size;
-
-    std::size_t bit_count() const noexcept { return size * 8; }
-
-    // Where decoding by whole loads has to stop.
-    std::size_t load_end() const noexcept { return size > kLoadSize ? (size - kLoadSize) * 8 : 0; }
-
-    unsigned bit(std::size_t position) const noexcept { return (bytes[position >> 3] >> (7 - (position & 7))) & 1u; }
-
-    // The next kWindow bits; zeros beyond the end.
-    std::size_t window(std::size_t position) const noexcept {
-        std::uint32_t bits = 0;
-        for (std::size_t i = position >> 3; i < (position >> 3) + 3; ++i) bits = bits << 8 | (i < size ? bytes[i] : 0u);
-        return (bits >> (24 - kWindow - (position & 7))) & (DecodeTable::kEntries - 1);
-    }
-};
-
-// One symbol at `position`, which moves behind it; false where the stream ends first.
-bool decode_symbol(const Stream &stream, const DecodeTable &table, std::size_t &position, std::uint8_t &symbol) noexcept {
-    const std::size_t window = stream.window(position), end = stream.bit_count();
-    const unsigned length = table.first_length(window);
-    if (length != 0) {
-        if (length > end - position) return false;
-        position += length;
-        symbol = static_cast<std::uint8_t>(table.entries()[window]);
-        return true;
-    }
-    std::size_t next = position + kWindow;
-    const HuffmanTree &tree = table.tree();
-    const HuffmanTree::Node *node = &tree.nodes[static_cast<std::size_t>(table.node_behind(window))];
-    for (; !node->is_leaf(); ++next) {
-        if (next >= end) return false;
-        node = &tree.nodes[static_cast<std::size_t>(node->child[stream.bit(next)])];
-    }
-    position = next;
-    symbol = node->symbol;
-    return true;
-}
-
-// Where a lane is: the bits at `next`, already moved up by those that are used; the lowest 1 marks how many these are.
-struct Cursor {
-    const std::uint8_t *next;
-    std::uint64_t bits;
-    std::uint8_t *out;
-
-    GALVO_INLINE void load(std::size_t used) noexcept {
-        next += used >> 3;
-        bits = (load_integer<std::uint64_t>(next, false) | 1) << (used & 7);
-    }
-    GALVO_INLINE void seek(const Stream &stream, std::size_t position) noexcept {
-        next = stream.bytes;
-        load(position);
-    }
-    GALVO_INLINE std::size_t position(const Stream &stream) const noexcept {
-        return static_cast<std::size_t>(next - stream.bytes) * 8 + trailing_zeros(bits);
-    }
-};
-
-// Behind a code that is longer than a window, if no longer than a step. By value, so that lanes can stay in registers.
-GALVO_NOINLINE Cursor after_long_code(Cursor cursor, const DecodeTable &table) noexcept {
-    const HuffmanTree &tree = table.tree();
-    const HuffmanTree::Node *node =
-        &tree.nodes[static_cast<std::size_t>(table.node_behind(cursor.bits >> (64 - kWindow)))];
-    std::size_t used = kWindow;
-    for (; !node->is_leaf() && used < kStepBits; ++used)
-        node = &tree.nodes[static_cast<std::size_t>(node->child[(cursor.bits >> (63 - used)) & 1])];
-    if (!node->is_leaf()) return cursor;
-    *cursor.out++ = node->symbol;
-    cursor.bits <<= used;
-    cursor.load(trailing_zeros(cursor.bits));
-    return cursor;
-}
-
-// `steps` steps on every lane, of kLookups look-ups or one code that is longer than a window. Ends early, with true, where
-// a lane stands before a long code that takes more than what is left.
-template <int kCount>
-GALVO_INLINE bool step(Cursor (&lanes)[kCount], const DecodeTable &table, std::size_t steps) noexcept {
-    const Entry *const entries = table.entries();
-    Cursor local[kCount];
-    for (int lane = 0; lane < kCount; ++lane) local[lane] = lanes[lane];
-    bool stopped = false;
-    for (; steps > 0 && !stopped; --steps) {
-        std::size_t last[kCount];
-        for (int lookup = 0; lookup < kLookups; ++lookup)
-            for (int lane = 0; lane < kCount; ++lane) {
-                Cursor &cursor = local[lane];
-                const Entry *const entry = entries + (cursor.bits >> (64 - kWindow));
-                // Loads of single bytes, since there are more load units than shifters.
-                const auto *const bytes = reinterpret_cast<const std::uint8_t *>(entry);
-                store_integer(cursor.out, *entry, true);
-                cursor.bits <<= bytes[kLengthByte] & 63;
-                cursor.out += last[lane] = bytes[kCountByte];
-            }
-        for (int lane = 0; lane < kCount; ++lane) {
-            local[lane].load(trailing_zeros(local[lane].bits));
-            stopped |= last[lane] == 0;
-        }
-        if (GALVO_UNLIKELY(stopped) && steps > 1) {
-            --steps;
-            stopped = false;
-            for (int lane = 0; lane < kCount; ++lane) {
-                if (last[lane] != 0) continue;
-                const std::uint8_t *const out = local[lane].out;
-                local[lane] = after_long_code(local[lane], table);
-                stopped |= local[lane].out == out;
-            }
-        }
-    }
-    for (int lane = 0; lane < kCount; ++lane) lanes[lane] = local[lane];
-    return stopped;
-}
-
-template <int kCount>
-using Step = bool (*)(Cursor (&)[kCount], const DecodeTable &, std::size_t);
-
-template <int kCount>
-bool step_baseline(Cursor (&lanes)[kCount], const DecodeTable &table, std::size_t steps) {
-    return step(lanes, table, steps);
-}
-
-#if defined(GALVO_X86_64)
-template <int kCount>
-GALVO_TARGET("avx2,bmi,bmi2")
-bool step_avx2(Cursor (&lanes)[kCount], const DecodeTable &table, std::size_t steps) {
-    return step(lanes, table, steps);
-}
-#endif
-
-template <int kCount>
-Step<kCount> chosen_step() noexcept {
-#if defined(GALVO_X86_64)
-    if (active_isa() == Isa::avx2) return step_avx2<kCount>;
-#endif
-    return step_baseline<kCount>;
-}
 
 // A part of a stream: the symbols that begin in [begin, limit).
 struct Lane {
