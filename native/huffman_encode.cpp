@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t kPairedData = std::size_t(1) << 16;
 // Shorter slices are not worth a thread; that each has many bytes of the stream is also what write() relies on.
 constexpr std::size_t kSmallestSlice = std::size_t(1) << 18;
-constexpr std::size_t kSlicesPerThread = 4;  // so that a thread that starts late leaves its share to others
+constexpr std::size_t kSlicesPerThread = 2;  // so that a thread that starts late leaves its share to others
 
 // An entry of the pair table: the bits of both codes above a length of kLengthBits. Pairs longer than what the loop can
 // take are marked, and written symbol by symbol.
