@@ -1,10 +1,10 @@
 #include "huffman_encode.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
-#include <utility>
 
 #include "endian.hpp"
 #include "inline.hpp"
@@ -136,17 +136,8 @@ PutPairs chosen_put_pairs() noexcept {
     return put_pairs_baseline<kPairsPerStore>;
 }
 
-// Runs job(i) for all i, each handed out alone.
-template <class Job>
-void run_each(std::size_t job_count, int threads, const Job &job) {
-    const auto cost = [](std::int64_t) { return std::int64_t(1) << 22; };
-    run_jobs(static_cast<std::int64_t>(job_count), threads, cost, [&] {
-        return [&](std::int64_t i) {
-            job(static_cast<std::size_t>(i));
-            return Outcome{};
-        };
-    });
-}
+// What a job costs, so that run_jobs hands out each alone.
+std::int64_t alone(std::int64_t) noexcept { return std::int64_t(1) << 22; }
 
 }  // namespace
 
@@ -161,7 +152,18 @@ HuffmanEncoder::HuffmanEncoder(const std::uint8_t *data, std::size_t size, int t
     for (std::size_t i = 0; i < slice_count; ++i)
         slices_.push_back({i * slice_size, i + 1 == slice_count ? size : (i + 1) * slice_size, 0});
 
-    run_each(slice_count, threads, [&](std::size_t i) { count(slices_[i], fill, histograms[i]); });
+    // Made here, for memory that a thread takes is new to the system each time.
+    const auto pool_size = std::min<std::size_t>(static_cast<std::size_t>(std::max(threads, 1)), slice_count);
+    std::vector<PairCounts> pool(slice_size < kPairedData ? 0 : pool_size);
+    std::atomic<std::size_t> taken{0};
+    run_jobs(static_cast<std::int64_t>(slice_count), threads, alone, [&] {
+        PairCounts *const counts = pool.empty() ? nullptr : &pool[taken++];
+        return [&, counts](std::int64_t job) {
+            const auto i = static_cast<std::size_t>(job);
+            count(slices_[i], fill, counts, histograms[i]);
+            return Outcome{};
+        };
+    });
 
     Histogram histogram{};
     for (const Histogram &part : histograms)
@@ -178,19 +180,15 @@ HuffmanEncoder::HuffmanEncoder(const std::uint8_t *data, std::size_t size, int t
     if (size >= kPairedData) make_pair_table();
 }
 
-void HuffmanEncoder::count(const Slice &slice, const Fill &fill, Histogram &histogram) const {
+void HuffmanEncoder::count(const Slice &slice, const Fill &fill, PairCounts *counts, Histogram &histogram) const {
     const std::size_t even_end = slice.end - (slice.end - slice.begin) % 2;
     for (std::size_t begin = slice.begin, end; begin < even_end; begin = end) {
         end = std::min(even_end, begin + PairCounts::kMost);
-        if (end - begin < kPairedData) {
-            if (fill) fill(begin, end, nullptr);
-            count_singly(data_ + begin, end - begin, histogram);
-            continue;
-        }
-        PairCounts counts;
-        if (fill) fill(begin, end, &counts);
-        else counts.add(data_ + begin, end - begin);
-        counts.add_to(histogram);
+        if (counts != nullptr) counts->clear();
+        if (fill) fill(begin, end, counts);
+        else if (counts != nullptr) counts->add(data_ + begin, end - begin);
+        if (counts != nullptr) counts->add_to(histogram);
+        else count_singly(data_ + begin, end - begin, histogram);
     }
     if (even_end == slice.end) return;
     if (fill) fill(even_end, slice.end, nullptr);
@@ -228,7 +226,8 @@ void HuffmanEncoder::write(std::uint8_t *out) const {
     if (size_ == 0) return;
     // Neighbouring slices share a byte: the bits of the first one wait for the second one to be written.
     std::vector<std::uint8_t> shared(slices_.size());
-    run_each(slices_.size(), threads_, [&](std::size_t i) {
+    const auto write_slice = [&](std::int64_t job) {
+        const auto i = static_cast<std::size_t>(job);
         const Slice &slice = slices_[i];
         const std::size_t end_bit = i + 1 == slices_.size() ? bit_count_ : slices_[i + 1].bit;
         BitWriter writer{out + slice.bit / 8, out + end_bit / 8, 0, static_cast<unsigned>(slice.bit % 8)};
@@ -247,7 +246,9 @@ void HuffmanEncoder::write(std::uint8_t *out) const {
         while (data != data_end) put_symbol(writer, codes_, *data++);
         if (writer.next != writer.end || writer.count != end_bit % 8) raise_changed();
         shared[i] = writer.count == 0 ? 0 : static_cast<std::uint8_t>(writer.waiting << (8 - writer.count));
-    });
+        return Outcome{};
+    };
+    run_jobs(static_cast<std::int64_t>(slices_.size()), threads_, alone, [&] { return write_slice; });
     for (std::size_t i = 0; i + 1 < slices_.size(); ++i) {
         std::uint8_t &byte = out[slices_[i + 1].bit / 8];
         byte = static_cast<std::uint8_t>(byte | shared[i]);

@@ -32,7 +32,7 @@ class HuffmanEncoder {
         std::size_t begin, end, bit;
     };
 
-    void count(const Slice &slice, const Fill &fill, Histogram &histogram) const;
+    void count(const Slice &slice, const Fill &fill, PairCounts *counts, Histogram &histogram) const;
     void make_pair_table();
 
     const std::uint8_t *data_;

@@ -1,6 +1,7 @@
 // Counts of byte pairs, which take half the steps of counts of bytes.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -18,6 +19,12 @@ class PairCounts {
     static constexpr std::size_t kMost = std::size_t(1) << 31;  // bytes that the counters have room for
 
     PairCounts() : counts_(2 * kPairs) {}
+
+    // To be called before counting anew.
+    void clear() {
+        if (used_) std::fill(counts_.begin(), counts_.end(), 0);
+        used_ = true;
+    }
 
     // Two tables: equal neighbours would wait for each other's counter.
     GALVO_INLINE void add_eight(const std::uint8_t *data) noexcept {
@@ -56,6 +63,7 @@ class PairCounts {
 
   private:
     std::vector<std::uint32_t> counts_;
+    bool used_ = false;
 };
 
 }  // namespace galvo
