@@ -1,9 +1,7 @@
 #include "huffman_encode.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
-#include <memory>
 #include <stdexcept>
 
 #include "endian.hpp"
@@ -136,6 +134,17 @@ PutPairs chosen_put_pairs() noexcept {
     return put_pairs_baseline<kPairsPerStore>;
 }
 
+// Never destroyed: threads may encode while the process ends.
+Spare<PairTable, kSpareTables> &spare_tables() {
+    static auto *const spare = new Spare<PairTable, kSpareTables>;
+    return *spare;
+}
+
+Spare<PairCounts, kSpareTables> &spare_counts() {
+    static auto *const spare = new Spare<PairCounts, kSpareTables>;
+    return *spare;
+}
+
 // What a job costs, so that run_jobs hands out each alone.
 std::int64_t alone(std::int64_t) noexcept { return std::int64_t(1) << 22; }
 
@@ -152,15 +161,10 @@ HuffmanEncoder::HuffmanEncoder(const std::uint8_t *data, std::size_t size, int t
     for (std::size_t i = 0; i < slice_count; ++i)
         slices_.push_back({i * slice_size, i + 1 == slice_count ? size : (i + 1) * slice_size, 0});
 
-    // Made here, for memory that a thread takes is new to the system each time.
-    const auto pool_size = std::min<std::size_t>(static_cast<std::size_t>(std::max(threads, 1)), slice_count);
-    std::vector<PairCounts> pool(slice_size < kPairedData ? 0 : pool_size);
-    std::atomic<std::size_t> taken{0};
     run_jobs(static_cast<std::int64_t>(slice_count), threads, alone, [&] {
-        PairCounts *const counts = pool.empty() ? nullptr : &pool[taken++];
-        return [&, counts](std::int64_t job) {
+        return [&](std::int64_t job) {
             const auto i = static_cast<std::size_t>(job);
-            count(slices_[i], fill, counts, histograms[i]);
+            count(slices_[i], fill, histograms[i]);
             return Outcome{};
         };
     });
@@ -180,15 +184,21 @@ HuffmanEncoder::HuffmanEncoder(const std::uint8_t *data, std::size_t size, int t
     if (size >= kPairedData) make_pair_table();
 }
 
-void HuffmanEncoder::count(const Slice &slice, const Fill &fill, PairCounts *counts, Histogram &histogram) const {
+void HuffmanEncoder::count(const Slice &slice, const Fill &fill, Histogram &histogram) const {
     const std::size_t even_end = slice.end - (slice.end - slice.begin) % 2;
     for (std::size_t begin = slice.begin, end; begin < even_end; begin = end) {
         end = std::min(even_end, begin + PairCounts::kMost);
-        if (counts != nullptr) counts->clear();
-        if (fill) fill(begin, end, counts);
-        else if (counts != nullptr) counts->add(data_ + begin, end - begin);
-        if (counts != nullptr) counts->add_to(histogram);
-        else count_singly(data_ + begin, end - begin, histogram);
+        if (end - begin < kPairedData) {
+            if (fill) fill(begin, end, nullptr);
+            count_singly(data_ + begin, end - begin, histogram);
+            continue;
+        }
+        const auto loan = spare_counts().lend();
+        PairCounts &counts = *loan;
+        counts.clear();
+        if (fill) fill(begin, end, &counts);
+        else counts.add(data_ + begin, end - begin);
+        counts.add_to(histogram);
     }
     if (even_end == slice.end) return;
     if (fill) fill(even_end, slice.end, nullptr);
@@ -199,7 +209,8 @@ void HuffmanEncoder::make_pair_table() {
     // Few pairs may be too long for the loop: their length scatters by some bits around its mean.
     pairs_per_store_ = bit_count_ * 2 <= size_ * 10 + size_ / 2 ? 4 : 2;
     const auto longest = static_cast<std::uint32_t>(longest_pair(pairs_per_store_));
-    pair_table_.reset(new std::uint32_t[PairCounts::kPairs]);
+    pair_table_.emplace(spare_tables().lend());
+    PairTable &table = **pair_table_;
     std::array<std::uint32_t, kSymbols> bits, lengths;
     for (std::size_t symbol = 0; symbol < kSymbols; ++symbol) {
         const bool fits = codes_.length[symbol] < longest;
@@ -208,7 +219,7 @@ void HuffmanEncoder::make_pair_table() {
     }
     // The first byte of a pair is its low one.
     for (std::size_t high = 0; high < kSymbols; ++high) {
-        std::uint32_t *const row = pair_table_.get() + high * kSymbols;
+        std::uint32_t *const row = table.data() + high * kSymbols;
         if (lengths[high] == 0) {  // in no pair
             std::fill_n(row, kSymbols, kLongPair);
             continue;
@@ -239,9 +250,9 @@ void HuffmanEncoder::write(std::uint8_t *out) const {
             }
         }
         const std::uint8_t *data = data_ + slice.begin, *const data_end = data_ + slice.end;
-        if (pairs_per_store_ != 0) {
+        if (pair_table_) {
             const PutPairs put = pairs_per_store_ == 4 ? chosen_put_pairs<4>() : chosen_put_pairs<2>();
-            data = put(writer, pair_table_.get(), codes_, data, data_end);
+            data = put(writer, (**pair_table_).data(), codes_, data, data_end);
         }
         while (data != data_end) put_symbol(writer, codes_, *data++);
         if (writer.next != writer.end || writer.count != end_bit % 8) raise_changed();

@@ -1,16 +1,22 @@
 // Huffman streams written bit for bit as the Basic Compression Library writes them, by any number of threads.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory>
+#include <optional>
 #include <vector>
 
 #include "huffman_tree.hpp"
 #include "pair_counts.hpp"
+#include "spare.hpp"
 
 namespace galvo {
+
+// Codes of byte pairs.
+using PairTable = std::array<std::uint32_t, PairCounts::kPairs>;
+constexpr std::size_t kSpareTables = 4;
 
 // A stream in two steps, so that the caller can make room for exactly its size: the constructor counts, write() encodes.
 class HuffmanEncoder {
@@ -32,7 +38,7 @@ class HuffmanEncoder {
         std::size_t begin, end, bit;
     };
 
-    void count(const Slice &slice, const Fill &fill, PairCounts *counts, Histogram &histogram) const;
+    void count(const Slice &slice, const Fill &fill, Histogram &histogram) const;
     void make_pair_table();
 
     const std::uint8_t *data_;
@@ -42,8 +48,8 @@ class HuffmanEncoder {
     HuffmanCodes codes_;
     std::size_t bit_count_ = 0;
     std::vector<Slice> slices_;
-    std::unique_ptr<std::uint32_t[]> pair_table_;
-    int pairs_per_store_ = 0;  // 0: the data are too short for a table of pairs
+    std::optional<Spare<PairTable, kSpareTables>::Loan> pair_table_;  // unless the data are too short for one
+    int pairs_per_store_ = 0;
 };
 
 }  // namespace galvo

@@ -46,7 +46,7 @@ DecodeTable::DecodeTable(const HuffmanTree &tree) : tree_(tree), entries_(kEntri
     }
 
     // What a window of w bits holds is its first symbol and what the window of the remaining bits holds.
-    std::vector<Entry> narrower(kEntries, 0);  // the windows of w bits from 2^w on; no bits hold no symbols
+    std::array<Entry, kEntries> narrower{};  // the windows of w bits from 2^w on; no bits hold no symbols
     for (unsigned w = 1; w <= static_cast<unsigned>(kWindow); ++w) {
         Entry *const windows = w == static_cast<unsigned>(kWindow) ? entries_.data() : narrower.data() + (std::size_t(1) << w);
         for (std::size_t i = 0; i < leaf_count; ++i) {

@@ -1,11 +1,9 @@
 // Counts of byte pairs, which take half the steps of counts of bytes.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "endian.hpp"
 #include "huffman_tree.hpp"
@@ -18,13 +16,8 @@ class PairCounts {
     static constexpr std::size_t kPairs = std::size_t(1) << 16;
     static constexpr std::size_t kMost = std::size_t(1) << 31;  // bytes that the counters have room for
 
-    PairCounts() : counts_(2 * kPairs) {}
-
-    // To be called before counting anew.
-    void clear() {
-        if (used_) std::fill(counts_.begin(), counts_.end(), 0);
-        used_ = true;
-    }
+    // To be called before counting.
+    void clear() noexcept { counts_.fill(0); }
 
     // Two tables: equal neighbours would wait for each other's counter.
     GALVO_INLINE void add_eight(const std::uint8_t *data) noexcept {
@@ -62,8 +55,7 @@ class PairCounts {
     }
 
   private:
-    std::vector<std::uint32_t> counts_;
-    bool used_ = false;
+    std::array<std::uint32_t, 2 * kPairs> counts_;
 };
 
 }  // namespace galvo
