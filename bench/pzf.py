@@ -194,7 +194,7 @@ def main() -> None:
         compressed = ratios(frame, stream, squeezed)
         for operation, contenders in runs(frame, stream, squeezed).items():
             with silent():
-                timings = interleave(contenders, rounds=options.rounds, slot_s=0.01)
+                timings = interleave(contenders, rounds=options.rounds, slot_s=0.03)
 
             def note(name: str, timing: Timing, ratio: float | None) -> str:
                 speed = f"{frame.nbytes / timing.minimum_cpu_s / 1e6:,.0f} MB/s of pixels per core"  # noqa: B023

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,20 @@ def test_threads_make_no_difference(data: bytes) -> None:
             part, used = decoded(stream, count, threads)
             assert part == data[:count]
             assert used <= len(stream)
+
+
+def test_calls_side_by_side() -> None:
+    # encoders lend each other tables, so there are more callers here than tables are kept
+    frames = [np.random.default_rng(seed).poisson(3 + 40 * seed, 150_000).astype("<u2") for seed in range(8)]
+    expected = [(native.huffman_encode(frame), native.sqrt_encode(frame, 1, 0.4)) for frame in frames]
+
+    def again(number: int) -> bool:
+        frame, (stream, squeezed) = frames[number], expected[number]
+        same = native.huffman_encode(frame, 2) == stream and native.sqrt_encode(frame, 1, 0.4, 2) == squeezed
+        return same and decoded(stream, frame.nbytes, 2)[0] == frame.tobytes()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(again, list(range(8)) * 4))
 
 
 def test_long_stream_of_the_plain_encoder() -> None:
