@@ -191,10 +191,15 @@ void damage(Random &random, Sample &sample, const std::vector<Sample> &others) {
     }
 }
 
-void check_threads_agree(Random &random) {
+// Bytes of pairs that are short, or that are as long as they are plain.
+Bytes long_data(Random &random, bool noise) {
     Bytes data(3 << 20);
     for (std::size_t i = 0; i < data.size(); ++i)
-        data[i] = static_cast<std::uint8_t>(random.below(i % 2 == 0 ? 1 + i / 20000 : 3));
+        data[i] = static_cast<std::uint8_t>(random.below(noise ? 256 : i % 2 == 0 ? 1 + i / 20000 : 3));
+    return data;
+}
+
+void check_threads_agree(const Bytes &data) {
     const Bytes stream = encode(data, 1);
     for (int threads = 2; threads <= 5; ++threads)
         if (encode(data, threads) != stream) fail("the stream depends on the number of threads");
@@ -202,6 +207,25 @@ void check_threads_agree(Random &random) {
         const Decoded decoded = decode(stream, data.size(), threads, {});
         if (decoded.bytes != data || decoded.used != stream.size()) fail("a long stream is decoded wrongly");
     }
+}
+
+// Whoever owns the data may write to them between the two steps of encoding. That is noticed only where it changes the
+// length of the stream, but there must be no step beyond its end.
+std::size_t noticed_changes(Random &random, const Bytes &original, std::size_t size) {
+    std::size_t noticed = 0;
+    for (int round = 0; round < 12; ++round) {
+        Bytes data(original.begin(), original.begin() + static_cast<std::ptrdiff_t>(size));
+        const HuffmanEncoder encoder(data.data(), data.size(), 1 + round % 3);
+        const std::size_t begin = random.below(size);
+        for (std::size_t i = begin; i < size; ++i) data[i] = round % 2 == 0 ? random.byte() : data[size - 1];
+        const std::unique_ptr<std::uint8_t[]> to(new std::uint8_t[encoder.stream_size()]);
+        try {
+            encoder.write(to.get());
+        } catch (const std::runtime_error &) {
+            ++noticed;
+        }
+    }
+    return noticed;
 }
 
 void check_quantizer() {
@@ -223,7 +247,12 @@ void check_quantizer() {
 
 int run(std::size_t mutant_count) {
     Random random;
-    check_threads_agree(random);
+    for (const bool noise : {false, true}) {
+        const Bytes data = long_data(random, noise);
+        check_threads_agree(data);
+        for (const std::size_t size : {std::size_t(5000), std::size_t(70000), data.size()})
+            if (noticed_changes(random, data, size) == 0 && !noise) fail("changed data are not noticed");
+    }
     check_quantizer();
     const std::vector<Sample> samples = genuine_samples(random);
     SharedWork shared;
