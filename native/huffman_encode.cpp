@@ -18,14 +18,15 @@ constexpr std::size_t kPairedData = std::size_t(1) << 16;
 constexpr std::size_t kSmallestSlice = std::size_t(1) << 18;
 constexpr std::size_t kSlicesPerThread = 2;  // so that a thread that starts late leaves its share to others
 
-// An entry of the pair table: the bits of both codes above a length of kLengthBits. Pairs longer than what the loop can
-// take are marked, and written symbol by symbol.
-constexpr int kLengthBits = 6;
+// An entry of the pair table: the bits of both codes above their length. Pairs that are longer than what the loop can take
+// have a length that shows in any sum, and are written symbol by symbol.
+constexpr int kLengthBits = 8;
 constexpr std::uint32_t kLengthMask = (1u << kLengthBits) - 1;
-constexpr std::uint32_t kLongPair = 0x80000000u;
+constexpr std::uint32_t kLongPair = 63;
+constexpr std::uint64_t kMostBits = 56;  // of a store, beyond up to 7 that wait
 
-// Bits that a store can take beyond up to 7 that wait: 4 pairs of 14, or 2 pairs of what an entry has room for.
-constexpr int longest_pair(int pairs_per_store) { return pairs_per_store == 4 ? 14 : 25; }
+// 4 pairs of 14 bits, or 2 pairs of what an entry has room for.
+constexpr std::uint32_t longest_pair(int pairs_per_store) { return pairs_per_store == 4 ? 14 : 24; }
 
 [[noreturn]] void raise_changed() { throw std::runtime_error("the data changed while they were encoded"); }
 
@@ -70,30 +71,31 @@ GALVO_INLINE const std::uint8_t *put_pairs(BitWriter &writer, const std::uint32_
     std::uint64_t count = writer.count;
     for (;;) {
         // A store advances by at most 7 bytes.
-        std::ptrdiff_t steps = std::min((writer.end - next) / 8, (data_end - data) / kStep);
+        const std::ptrdiff_t steps = std::min((writer.end - next) / 8, (data_end - data) / kStep);
         if (steps == 0) break;
-        for (; steps > 0; --steps, data += kStep) {
+        const std::uint8_t *const stop = data + steps * kStep;
+        for (; data != stop; data += kStep) {
             const std::uint64_t a = table[load_integer<std::uint16_t>(data, true)];
             const std::uint64_t b = table[load_integer<std::uint16_t>(data + 2, true)];
-            std::uint64_t bits = (a >> kLengthBits) << (b & kLengthMask) | b >> kLengthBits;
-            std::uint64_t lengths = a + b, marks = a | b;
+            std::uint64_t bits = (a >> kLengthBits) << (b & 63) | b >> kLengthBits;
+            std::uint64_t lengths = a + b;
             if (kPairsPerStore == 4) {
                 const std::uint64_t c = table[load_integer<std::uint16_t>(data + 4, true)];
                 const std::uint64_t d = table[load_integer<std::uint16_t>(data + 6, true)];
-                const std::uint64_t second = (c >> kLengthBits) << (d & kLengthMask) | d >> kLengthBits;
-                bits = bits << ((c + d) & kLengthMask) | second;
+                const std::uint64_t second = (c >> kLengthBits) << (d & 63) | d >> kLengthBits;
+                bits = bits << ((c + d) & 63) | second;
                 lengths += c + d;
-                marks |= c | d;
             }
-            if (GALVO_UNLIKELY(marks & kLongPair)) break;
             lengths &= kLengthMask;
+            if (GALVO_UNLIKELY(lengths > kMostBits)) break;
             waiting = waiting << lengths | bits;
             count += lengths;
-            store_integer<std::uint64_t>(next, waiting << 1 << (count ^ 63), false);
+            // No bits at all, which changed data can bring about, are stored as anything and then overwritten.
+            store_integer<std::uint64_t>(next, waiting << ((64 - count) & 63), false);
             next += count >> 3;
             count &= 7;
         }
-        if (steps == 0) continue;
+        if (data == stop) continue;
         writer.next = next;
         writer.waiting = waiting;
         writer.count = static_cast<unsigned>(count);
@@ -208,7 +210,7 @@ void HuffmanEncoder::count(const Slice &slice, const Fill &fill, Histogram &hist
 void HuffmanEncoder::make_pair_table() {
     // Few pairs may be too long for the loop: their length scatters by some bits around its mean.
     pairs_per_store_ = bit_count_ * 2 <= size_ * 10 + size_ / 2 ? 4 : 2;
-    const auto longest = static_cast<std::uint32_t>(longest_pair(pairs_per_store_));
+    const std::uint32_t longest = longest_pair(pairs_per_store_);
     pair_table_.emplace(spare_tables().lend());
     PairTable &table = **pair_table_;
     std::array<std::uint32_t, kSymbols> bits, lengths;
