@@ -98,6 +98,7 @@ def test_two_files_of_one_number(tmp_path):
     shutil.copy(folder / "frame00001.pzf", folder / "frame1.pzf")
     with pytest.raises(Malformed, match="two files are frame 1 of the sequence"):
         galvo.open(folder)
+    assert galvo.load(folder / "frame1.pzf", series=False).shape == (4, 5)
 
 
 def test_two_sequences_in_a_folder(tmp_path):

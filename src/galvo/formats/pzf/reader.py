@@ -144,11 +144,11 @@ def _open_folder(paths: Sequence[str], named: Int64 | None, report: bool, limits
     rising = bool((np.diff(numbers) > 0).all())
     # without a gap nothing was left out, and a folder of 20,000 files need not be listed again
     chosen = not rising or bool((np.diff(numbers) > 1).any()) or len(paths) == 1
-    chosen = chosen and named is not None and list(paths) != series(paths[0])
+    chosen = chosen and named is not None and not _is_series(paths)
     if "galvo" in content and named is not None and is_own_name(paths[0]):
         kept = KeptJson(content["galvo"], about, limits)
         if not chosen and numbers.size != math.prod(kept.shape[:3]):
-            chosen = list(paths) != series(paths[0])
+            chosen = not _is_series(paths)
         given, numbers, files = numbers, *_sorted(numbers, paths)
         found = _Found(
             blobs=FolderBlobs(files, limits),
@@ -173,6 +173,15 @@ def _open_folder(paths: Sequence[str], named: Int64 | None, report: bool, limits
         limits=limits,
     )
     return _foreign(found, [] if chosen or named is None else _missing(numbers))
+
+
+def _is_series(paths: Sequence[str]) -> bool:
+    """Whether the frames are all of their sequence that there are, rather than those that a user named."""
+    try:
+        return list(paths) == series(paths[0])
+    except Malformed:
+        # two files of one number: such a sequence is never opened as a whole
+        return False
 
 
 def _sorted(numbers: Int64, paths: Sequence[str]) -> tuple[Int64, Sequence[str]]:
