@@ -21,6 +21,7 @@ from galvo.core.source import read_file, read_prefix
 from galvo.errors import DamagedData, FormatError, GalvoError, Malformed, NotFound, OptionError, Truncated, warn
 from galvo.formats.kept_json import KeptJson
 from galvo.formats.pzf.blob import loads
+from galvo.formats.pzf.describe import frame_rate, how_stored, pixel_size
 from galvo.formats.pzf.folder import EVENTS, METADATA, FolderBlobs, frame_numbers, is_own_name, series
 from galvo.formats.pzf.header import PzfHeader, load_header
 from galvo.formats.pzf.sequence import BlobFacts, Blobs, SequenceReader
@@ -275,10 +276,10 @@ def _foreign(found: _Found, missing: Sequence[str]) -> Recording:
     metadata = Metadata(
         format="pzf",
         version=f"v{header.version}",
-        frame_rate_hz=_rate(content),
-        pixel_size_um=_pixel_size(content),
+        frame_rate_hz=frame_rate(content),
+        pixel_size_um=pixel_size(content),
         texts=found.texts,
-        attributes=_stored(header),
+        attributes=how_stored(header),
     )
     return Recording(
         SequenceReader(blobs, shape, header, header.dtype),
@@ -386,42 +387,3 @@ def _incomplete(numbers: Int64, announced: int, path: str) -> FormatError:
     return Malformed(
         "there are more frames than the sequence has", path=path, found=numbers.size, expected=announced, hint=hint
     )
-
-
-# ---- words ----------------------------------------------------------------------------------------------------------
-
-
-def _stored(header: PzfHeader) -> dict[str, str]:
-    """What users should know of how the pixels are stored."""
-    if not header.quantize:
-        return {}
-    scale, offset = header.quantize_scale, header.quantize_offset
-    return {"stored": f"quantised with loss: steps of {scale:g} in the square root above {offset:g}"}
-
-
-def _entry(content: Mapping[str, Any], *names: str) -> Any:
-    """An entry of PYME's metadata, whose names are nested or have dots."""
-    flat = content.get(".".join(names))
-    nested: Any = content
-    for name in names:
-        nested = nested.get(name) if isinstance(nested, Mapping) else None
-    return nested if flat is None else flat
-
-
-def _positive(value: Any) -> float | None:
-    # integers of JSON have any length
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and 1e-12 < value < 1e12
-    return float(value) if usable else None
-
-
-def _pixel_size(content: Mapping[str, Any]) -> tuple[float, float] | None:
-    """PYME's first axis is X, which is NumPy's first axis here: galvo's Y."""
-    if _entry(content, "voxelsize", "units") not in (None, "um", "µm"):
-        return None
-    sizes = (_positive(_entry(content, "voxelsize", "x")), _positive(_entry(content, "voxelsize", "y")))
-    return None if sizes[0] is None or sizes[1] is None else (sizes[0], sizes[1])
-
-
-def _rate(content: Mapping[str, Any]) -> float | None:
-    cycle_s = _positive(_entry(content, "Camera", "CycleTime"))
-    return None if cycle_s is None else 1 / cycle_s
