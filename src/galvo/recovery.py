@@ -89,7 +89,15 @@ def recover(
     format = str(journal.header["provenance"]["written_format"])
     several = len(target.partials) > 1
     source = target.partials if several else target.partials[0]
-    with open_recording(source, format=format, axis="c" if several else "t") as recording:
+    # a format may tell by what it kept that the output was never finished
+    with open_recording(source, format=format, axis="c" if several else "t", damaged="report") as recording:
+        if recording.shape[0] < whole:
+            raise DamagedData(
+                "the partial output holds fewer frames than its journal says",
+                path=target.partials[0],
+                found=recording.shape[0],
+                expected=whole,
+            )
         shown = recording.isel(t=slice(0, whole))
         done = convert(shown, wanted, format=format, overwrite=overwrite, progress=progress, verify=True)
     return RecoverResult(

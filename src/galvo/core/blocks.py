@@ -16,30 +16,37 @@ BlockIndex = tuple[slice, slice, slice, slice, slice]
 
 
 def block_selections(
-    shape: Shape, itemsize: int, max_bytes: int, t_multiple: int = 1
+    shape: Shape, itemsize: int, max_bytes: int, t_multiple: int = 1, order: str = "TCZ"
 ) -> Iterator[BlockIndex]:
-    """Index tuples that cover `shape` in C order.
+    """Index tuples that cover `shape` in the given order.
 
     Each holds at most `max_bytes`, but never less than a frame at `t_multiple` T positions; blocks begin at multiples
     of `t_multiple`.
+
+    Parameters
+    ----------
+    shape : (T, C, Z, Y, X)
+    itemsize : int
+    max_bytes : int
+    t_multiple : int
+    order : str
+        Letters of T C Z, outermost first: a block that holds only part of an axis holds one position of those before.
     """
     if max_bytes <= 0:
         raise OptionError("max_bytes must be positive", found=max_bytes)
-    t, c, z, y, x = shape
+    if sorted(order) != ["C", "T", "Z"]:
+        raise OptionError("blocks follow each other along T, C and Z", found=repr(order), expected="TCZ, TZC, ...")
     if 0 in shape:
         return
-    unit = y * x * itemsize * t_multiple
-    if unit * c * z <= max_bytes:
-        steps = (max_bytes // (unit * c * z) * t_multiple, c, z)
-    elif unit * z <= max_bytes:
-        steps = (t_multiple, max_bytes // (unit * z), z)
-    else:
-        steps = (t_multiple, 1, max(1, max_bytes // unit))
-    for t0, c0, z0 in product(range(0, t, steps[0]), range(0, c, steps[1]), range(0, z, steps[2])):
-        yield (
-            slice(t0, min(t, t0 + steps[0])),
-            slice(c0, min(c, c0 + steps[1])),
-            slice(z0, min(z, z0 + steps[2])),
-            slice(0, y),
-            slice(0, x),
-        )
+    lengths = dict(zip("TCZ", shape, strict=False))
+    room = max(1, max_bytes // (shape[3] * shape[4] * itemsize * t_multiple))
+    steps: dict[str, int] = {}
+    for letter in reversed(order):
+        multiple = t_multiple if letter == "T" else 1
+        steps[letter] = room * multiple
+        room = max(1, room // -(-lengths[letter] // multiple))
+    whole = (slice(0, shape[3]), slice(0, shape[4]))
+    for starts in product(*(range(0, lengths[letter], steps[letter]) for letter in order)):
+        start = dict(zip(order, starts, strict=True))
+        t, c, z = (slice(start[axis], min(lengths[axis], start[axis] + steps[axis])) for axis in "TCZ")
+        yield (t, c, z, *whole)

@@ -83,6 +83,10 @@ class Sink(Protocol):
     def t_multiple(self, recording: Recording) -> int:
         """T positions that are stored together: blocks begin at multiples of it."""
 
+    @property
+    def block_order(self) -> str:
+        """Letters of T C Z, outermost first: how blocks follow each other."""
+
     def estimate(self, plan: WritePlan) -> int:
         """Greatest size of the output in bytes."""
 

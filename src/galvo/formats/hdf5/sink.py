@@ -91,6 +91,11 @@ class Hdf5Sink:
         frame_nbytes = recording.shape[3] * recording.shape[4] * recording.dtype.itemsize
         return max(1, min(recording.shape[0], _CHUNK_BYTES // max(1, frame_nbytes)))
 
+    @property
+    def block_order(self) -> str:
+        """Channel by channel, as the datasets are."""
+        return "TCZ"
+
     def estimate(self, plan: WritePlan) -> int:
         """Pixels without compression, and room for what surrounds them."""
         recording = plan.recording
