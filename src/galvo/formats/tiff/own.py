@@ -108,11 +108,9 @@ def _pages(
 ) -> tuple[EvenPages | ListedPages, PageLayout, Sequence[Damage]]:
     """Pages without a gap by arithmetic, others by the chain."""
     offset = kept.get("pixels_offset_bytes")
-    if offset is None:
+    if offset is None and not layout.codec.is_raw:
         found = find_pages(source, 0, limits, walk=True, damaged=damaged)
-        if found.layout is None or found.layout.codec.is_raw:
-            raise Malformed("pages that galvo compressed are not compressed", path=source.paths[0], hint=_FOREIGN)
-        return found.run, found.layout, found.damage
+        return found.run, found.layout or layout, found.damage
     shape, size = kept.shape, source.size(0)
     segments = page_segments(first, layout) if layout.codec.is_raw and not layout.tiled else None
     placed = segments is not None and (segments[0].tolist(), segments[1].tolist()) == ([offset], [layout.frame_nbytes])

@@ -28,7 +28,7 @@ from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
 from galvo.errors import DamagedData, OptionError, Unsupported
 from galvo.formats.kept_json import kept_json
-from galvo.formats.tiff.arrangement import STRIP_BYTE_COUNTS, STRIP_OFFSETS, Arrangement, PageFacts, arrange
+from galvo.formats.tiff.arrangement import STRIP_BYTE_COUNTS, STRIP_OFFSETS, PageFacts, arrange
 from galvo.formats.tiff.description import OME_TYPES, imagej_description, ome_xml, resolution
 from galvo.formats.tiff.directories import aligned, file_header
 
@@ -40,6 +40,7 @@ _CLASSIC_BYTES = 1 << 32
 # decoded: enough for the codecs to get going, and a frame of 512 x 512 has strips for two threads
 _STRIP_BYTES = 256 << 10
 _TASK_BYTES = 1 << 20
+_WRITE_BYTES = 32 << 10
 _IFDS_TOGETHER = 1 << 14
 
 _TYPES = {
@@ -387,9 +388,11 @@ class TiffSink:
         parts = [strips[first : first + together] for first in range(0, len(strips), together)]
         workers = worker_count(frames.nbytes)
 
-        def encoded(part: list[NDArray[Any]]) -> tuple[list[int], bytes]:
+        def encoded(part: list[NDArray[Any]]) -> tuple[list[int], list[Any]]:
             made = [self._codec.encode(strip, self._level) for strip in part]
-            return [len(one) for one in made], b"".join(made)
+            sizes = [len(one) for one in made]
+            # a copy costs less than many small writes
+            return sizes, made if sum(sizes) > _WRITE_BYTES * len(sizes) else [b"".join(made)]
 
         if workers == 1:
             done = [encoded(part) for part in parts]
@@ -397,7 +400,7 @@ class TiffSink:
             with ThreadPoolExecutor(workers) as pool:
                 done = list(pool.map(encoded, parts))
         sizes = np.array([size for some, _ in done for size in some], np.int64)
-        return sizes.reshape(len(frames), -1), [data for _, data in done]
+        return sizes.reshape(len(frames), -1), [data for _, some in done for data in some]
 
     def _as_stored(self, block: NDArray[Any]) -> NDArray[Any]:
         """A block (T, C, Z, Y, X) as pages (P, Y, X)."""
@@ -425,7 +428,7 @@ class TiffSink:
         if last < self._places.page_count - 1:
             self._link(self._places.link_at(last), 0)
 
-    def _put_strips(self, first: int, sizes: NDArray[np.int64], data: list[bytes]) -> None:
+    def _put_strips(self, first: int, sizes: NDArray[np.int64], data: list[Any]) -> None:
         """Append IFDs, tables and strips."""
         places, (count, strips) = self._places, sizes.shape
         start = aligned(self._file.seek(0, 2))
