@@ -129,9 +129,10 @@ class KeptJson:
         """From the text itself."""
         limits.check("text_bytes", len(text), path=path)
         try:
-            return cls(json.loads(text), path, limits)
+            kept = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise Malformed("what galvo kept of the recording is no JSON", path=path) from error
+        return cls(kept, path, limits)
 
     def get(self, name: str) -> Any:
         """What the format itself has to remember; None where it is not there."""
