@@ -46,7 +46,7 @@ The output appears under its name only when it is complete and on the disk. Ctrl
     callback=frame_range,
     help="Frames or volumes to write, counted from 0, b left out; -100: is the end.",
 )
-@click.option("--compression", metavar="NAME", help="Compression of the output: none, gzip, lzf, zstd.")
+@click.option("--compression", metavar="NAME", help="Compression: none, zstd; gzip, lzf (HDF5); zlib, lzw (TIFF).")
 @click.option("--compression-level", type=int, metavar="N", help="How hard to compress.")
 @click.option(
     "--write-option",
