@@ -139,6 +139,14 @@ def test_long_stacks_open_by_arithmetic(tmp_path, monkeypatch):
         assert np.array_equal(recording[...], pixels)
 
 
+def test_directories_that_lie_together_are_no_pages_in_a_row(tmp_path):
+    """As a TIFF of anyone's: the distance of the IFDs says nothing of the pixels."""
+    pixels, path = movie((4, 2, 1, 256, 256)), tmp_path / "out.tif"
+    galvo.save(pixels, path, layout="plain")
+    found = galvo.load(path, channels=2, limits=galvo.Limits(page_count=1000))
+    assert np.array_equal(found, pixels[:, :, 0])
+
+
 # ---- what other programs are told ------------------------------------------------------------------------------------
 
 
