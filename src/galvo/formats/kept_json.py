@@ -44,7 +44,7 @@ from galvo.formats.kept import (
 )
 from galvo.limits import Limits
 
-__all__ = ["KeptJson", "kept_json"]
+__all__ = ["KeptJson", "kept_json", "sealed"]
 
 _CHECKSUM = "crc32c"
 _KINDS = "iufbS"
@@ -77,6 +77,13 @@ def kept_json(plan: WritePlan, checksums: NDArray[np.uint32], **more: Any) -> di
         "block_crc32c": _packed(checksums),
     }
     made: dict[str, Any] = json.loads(json.dumps(whole, default=plain))
+    made[_CHECKSUM] = native.crc32c(_canonical(made))
+    return made
+
+
+def sealed(kept: Mapping[str, Any], checksums: NDArray[np.uint32]) -> dict[str, Any]:
+    """The same with the checksums of the blocks as they came to be."""
+    made = {**kept, "block_crc32c": _packed(checksums)}
     made[_CHECKSUM] = native.crc32c(_canonical(made))
     return made
 

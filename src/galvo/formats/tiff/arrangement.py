@@ -108,9 +108,7 @@ class Arrangement:
         return self.ifd_at(page) + (self.other if page else self.first).link_at
 
 
-def arrange(
-    facts: PageFacts, page_count: int, big: bool, description_nbytes: int, kept_nbytes: int
-) -> Arrangement:
+def arrange(facts: PageFacts, page_count: int, big: bool, description_nbytes: int, kept_nbytes: int) -> Arrangement:
     """Arrange a file.
 
     Parameters

@@ -137,9 +137,7 @@ def _pages(
     return run, replace(layout, rows=layout.height), ()
 
 
-def _incomplete(
-    count: int, whole: int, shape: Shape, kept: KeptJson, path: str, damaged: str
-) -> list[Damage]:
+def _incomplete(count: int, whole: int, shape: Shape, kept: KeptJson, path: str, damaged: str) -> list[Damage]:
     """What to say of a file that has fewer pages than it announces."""
     wanted = shape[0] * shape[1] * shape[2]
     if count > wanted:

@@ -11,7 +11,6 @@ import math
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -20,15 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.blocks import BlockIndex
-from galvo.core.codec import RAW, Codec
+from galvo.core.codec import Codec
 from galvo.core.output import Output, Target
 from galvo.core.partial import PartialFile
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
 from galvo.errors import DamagedData, OptionError, Unsupported
-from galvo.formats.kept_json import kept_json
+from galvo.formats.kept_json import kept_json, sealed
 from galvo.formats.tiff.arrangement import STRIP_BYTE_COUNTS, STRIP_OFFSETS, PageFacts, arrange
+from galvo.formats.tiff.compressions import PREDICTORS, find_compression, predictor_tag
 from galvo.formats.tiff.description import OME_TYPES, imagej_description, ome_xml, resolution
 from galvo.formats.tiff.directories import aligned, file_header
 
@@ -41,6 +41,7 @@ _CLASSIC_BYTES = 1 << 32
 _STRIP_BYTES = 256 << 10
 _TASK_BYTES = 1 << 20
 _WRITE_BYTES = 32 << 10
+_PIECE_BYTES = 8 << 20
 _IFDS_TOGETHER = 1 << 14
 
 _TYPES = {
@@ -49,40 +50,6 @@ _TYPES = {
     "plain": frozenset((*OME_TYPES, "i8", "u8", "f2", "c8", "c16")),
 }
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3, "c": 6}
-
-
-@dataclass(frozen=True, slots=True)
-class _Compression:
-    """A compression as TIFF writes it.
-
-    Attributes
-    ----------
-    tag : int
-        Value of tag 259.
-    steps : tuple of str
-        Of the codec.
-    level : int or None
-        By default.
-    levels : range
-    growth : (float, int)
-        Greatest size of what does not shrink: times, plus bytes.
-    """
-
-    tag: int
-    steps: tuple[str, ...] = ()
-    level: int | None = None
-    levels: range = range(0)
-    growth: tuple[float, int] = (1.0, 0)
-
-
-_COMPRESSIONS = {
-    "none": _Compression(1),
-    # on photon noise, level 1 is not only the fastest but the smallest
-    "zlib": _Compression(8, ("zlib",), 1, range(1, 10), (1.002, 64)),
-    # codes of at most 12 bits for at least one byte each
-    "lzw": _Compression(5, ("lzw",), growth=(1.5, 64)),
-    "zstd": _Compression(50000, ("zstd",), 1, range(1, 23), (1.01, 256)),
-}
 
 
 class TiffSink:
@@ -116,14 +83,7 @@ class TiffSink:
             raise OptionError("unknown layout", found=repr(layout), expected=", ".join(_LAYOUTS))
         self._asked, self._layout = layout, layout or "ome"
         self._name = "none" if compression is None else compression
-        if self._name not in _COMPRESSIONS:
-            raise OptionError("unknown compression", found=repr(compression), expected=", ".join(_COMPRESSIONS))
-        self._compression = _COMPRESSIONS[self._name]
-        levels = self._compression.levels
-        if compression_level is not None and (type(compression_level) is not int or compression_level not in levels):
-            expected = f"{levels[0]} to {levels[-1]}" if levels else f"none, {self._name} has no levels"
-            raise OptionError("no such compression_level", found=repr(compression_level), expected=expected)
-        self._level = self._compression.level if compression_level is None else compression_level
+        self._compression, self._level = find_compression(self._name, compression_level)
         for name, value in (("predictor", predictor), ("bigtiff", bigtiff)):
             if value is not None and type(value) is not bool:
                 raise OptionError(f"{name} does not fit", found=repr(value), expected="True, False or None")
@@ -196,7 +156,7 @@ class TiffSink:
             bits=8 * self._stored.itemsize,
             sample_format=_SAMPLE_FORMATS[self._stored.kind],
             compression=self._compression.tag,
-            predictor={"difference": 2, "float-difference": 3}.get((self._codec.steps or ("",))[0], 1),
+            predictor=predictor_tag(self._codec),
             x_resolution=across,
             y_resolution=down,
             resolution_unit=unit,
@@ -217,34 +177,31 @@ class TiffSink:
         expected = ", ".join(sorted(str(np.dtype(name)) for name in _TYPES[self._layout]))
         other = f'Write it with layout="{able[0]}", or convert' if able else "Convert"
         raise Unsupported(
-            f"{names[self._layout]} no such pixels", found=str(dtype), expected=expected,
+            f"{names[self._layout]} no such pixels",
+            found=str(dtype),
+            expected=expected,
             hint=f'{other} the pixels with dtype="..." (--dtype)',
-        )  # fmt: skip
+        )
 
     def _chosen_codec(self) -> Codec:
         """The codec, with a predictor where it was asked for or helps."""
-        if not self.compresses:
-            return RAW
         plain = Codec(self._compression.steps)
-        step = {"u": "difference", "i": "difference", "f": "float-difference"}.get(self._stored.kind)
-        if step == "float-difference" and (self._layout == "imagej" or self._stored.itemsize < 4):
+        step = PREDICTORS.get(self._stored.str[1:]) if self.compresses else None
+        if self._layout == "imagej" and (self._name != "lzw" or self._stored.kind == "f"):
+            # ImageJ would not undo it
             step = None
-        if step is None:
-            if self._predictor:
-                raise OptionError("no predictor for such pixels", found=str(self._stored), expected="predictor=False")
+        if step is None and self._predictor:
+            raise OptionError("no predictor for such pixels", found=str(self._stored), expected="predictor=False")
+        if step is None or self._predictor is False:
             return plain
         predicted = Codec((step, *self._compression.steps))
-        if self._predictor is not None:
-            return predicted if self._predictor else plain
-        if self._layout == "imagej" and self._name != "lzw":
-            return plain
+        if self._predictor:
+            return predicted
         recording = self._plan.recording
-        sizes = {plain: 0, predicted: 0}
-        for t in sorted({0, recording.shape[0] // 2}):
-            sample = self._as_stored(recording.isel(t=t, c=0, z=0)[...])
-            for codec in sizes:
-                sizes[codec] += sum(len(codec.encode(strip, self._level)) for strip in self._strips(sample))
-        return predicted if sizes[predicted] < sizes[plain] else plain
+        samples = [self._as_stored(recording.isel(t=t, c=0, z=0)[...]) for t in sorted({0, recording.shape[0] // 2})]
+        strips = [strip for sample in samples for strip in self._strips(sample)]
+        sizes = [sum(len(codec.encode(strip, self._level)) for strip in strips) for codec in (plain, predicted)]
+        return predicted if sizes[1] < sizes[0] else plain
 
     def _arrange(self, facts: PageFacts, description_nbytes: int, kept_nbytes: int) -> None:
         """Choose between classic and BigTIFF."""
@@ -319,13 +276,6 @@ class TiffSink:
 
     def _write_texts(self, kept: dict[str, Any]) -> None:
         places, text = self._places, _kept_text(kept)
-        if len(text) >= places.kept_nbytes:
-            raise DamagedData(
-                "what is known of the frames grew while they were written",
-                path=self._file.path,
-                found=f"{len(text)} bytes",
-                expected=f"less than {places.kept_nbytes}",
-            )
         described = self._description(_uuid(text))
         if described:
             self._write(places.description_at, described)
@@ -420,7 +370,11 @@ class TiffSink:
         if self.compresses:
             self._put_strips(first, *encoded)
             return
-        self._write(self._places.pixels_at + first * self._frame_nbytes, encoded.reshape(-1).view(np.uint8).data)
+        self._file.seek(self._places.pixels_at + first * self._frame_nbytes)
+        pixels = encoded.reshape(-1).view(np.uint8).data
+        # in pieces, so that the disk begins before all is handed over
+        for start in range(0, len(pixels), _PIECE_BYTES):
+            self._file.write(pixels[start : start + _PIECE_BYTES])
         if self._is_single and first:
             return
         last = first + len(encoded) - 1
@@ -451,14 +405,10 @@ class TiffSink:
 
     def finish(self, checksums: NDArray[np.uint32]) -> None:
         """Write the checksums and the name that they give."""
-        kept = kept_json(self._plan, checksums, **{name: self._unfinished[name] for name in _OWN})
-        self._write_texts(kept)
+        self._write_texts(sealed(self._unfinished, checksums))
 
     def abort(self) -> None:
         """Nothing is held between the other calls."""
-
-
-_OWN = ("dtype", "pixels_offset_bytes")
 
 
 def _kept_text(kept: dict[str, Any]) -> bytes:
