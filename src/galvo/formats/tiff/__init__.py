@@ -12,9 +12,9 @@ where they are evenly spaced, else by walking the chain in native code), `exotic
 pages that galvo does not decode itself: JPEG and other photographic codecs, bit depths that are no whole bytes,
 subsampled colour. Not read: SubIFDs (pyramid levels) and reduced-resolution pages.
 
-`sink` writes: `arrangement` says where everything lies, `directories` makes IFDs by the thousand, `compressions` has the
-tags and steps of each, `description` what other programs are told. What galvo keeps of a recording is JSON in tag 65271
-of the first IFD; `own` reads such files.
+`sink` writes: `arrangement` says where everything lies, `directories` makes IFDs by the thousand, `compressions` has
+the tags and steps of each, `description` what other programs are told. What galvo keeps of a recording is JSON in tag
+65271 of the first IFD; `own` reads such files.
 """
 
 from __future__ import annotations
