@@ -160,3 +160,23 @@ class TestHdf5(FormatConformance):
             path = folder(tmp_path, name) / f"{name}.h5"
             galvo.save(pixels, path, **options)
             yield Case(paths=[path], pixels=pixels, boundaries=[8, 48])
+
+
+class TestRaw(FormatConformance):
+    format_name = "bin"
+    has_signature = False
+    power_cut_count = 400
+
+    def cases(self, tmp_path):
+        pixels = movie((7, 1, 1, 6, 5), "<u2")
+        path = folder(tmp_path, "plain") / "movie.bin"
+        path.write_bytes(pixels.tobytes())
+        path.with_suffix(".json").write_text('{"frames": 7, "y": 6, "x": 5, "dtype": "uint16"}')
+        own = [range(60 * number, 60 * number + 60) for number in range(7)]
+        ends = [end for one in own for end in (one.start, one.stop)]
+        yield Case(paths=[path], pixels=pixels, boundaries=ends, frame_bytes=own)
+
+        pixels = movie((3, 2, 2, 6, 5), "<f4")
+        path = folder(tmp_path, "own") / "movie.bin"
+        galvo.save(pixels, path)
+        yield Case(paths=[path], pixels=pixels)

@@ -18,7 +18,7 @@ from galvo.errors import FormatError, NotFound, OptionError, UnknownFormat, warn
 from galvo.formats import REGISTRY
 from galvo.formats.split import channel_files
 
-__all__ = ["natural_key", "open_recording"]
+__all__ = ["natural_key", "open_recording", "recordings_in"]
 
 _GENERAL = ("limits", "damaged")
 
@@ -192,7 +192,27 @@ def _open_list(paths: list[str], format: str | None, axis: Literal["t", "c"], op
         raise
 
 
-def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Recording:
+def recordings_in(folder: str, format: str | None = None) -> tuple[list[tuple[Format, list[str]]], list[str]]:
+    """What recordings a folder holds.
+
+    Parameters
+    ----------
+    folder : path
+    format : str, optional
+        Of all of them, instead of detecting it.
+
+    Returns
+    -------
+    recordings : list of (Format, list of str)
+        The files of each, in natural order of the first.
+    unknown : list of str
+        Files with the suffix of a format that no format claims.
+
+    Raises
+    ------
+    NotFound
+        The folder cannot be listed.
+    """
     suffixes = {suffix for entry in REGISTRY.all().values() for suffix in entry.suffixes}
     try:
         names = sorted(os.listdir(folder), key=natural_key)
@@ -201,24 +221,32 @@ def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Re
     waiting = [os.path.join(folder, name) for name in names if Path(name).suffix.lower() in suffixes]
     waiting = [path for path in waiting if os.path.isfile(path)]
     found: list[tuple[Format, list[str]]] = []
+    unknown: list[str] = []
     while waiting:
         path = waiting[0]
         try:
             entry = _format_of(path, format)
         except UnknownFormat:
             waiting.remove(path)
+            unknown.append(path)
             continue
         members = entry.series(path) if entry.series is not None else channel_files(path)
         found.append((entry, members))
         taken = {os.path.abspath(member) for member in (*members, path)}
         waiting = [other for other in waiting if os.path.abspath(other) not in taken]
+    return found, unknown
+
+
+def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Recording:
+    found, unknown = recordings_in(folder, format)
     if len(found) == 1:
         entry, members = found[0]
         if entry.series is None:
             return _open_channels(entry, members, members[0], options)
         return _open_one(entry, members, options)
     if not found:
-        raise UnknownFormat("the folder holds no recording", path=folder, found=f"{len(names)} entries")
+        what = f"{len(unknown)} files that are none" if unknown else "no file with the suffix of a format"
+        raise UnknownFormat("the folder holds no recording", path=folder, found=what)
     listed = "; ".join(f"{Path(members[0]).name} ({entry.name}, {len(members)} files)" for entry, members in found[:8])
     more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
     raise UnknownFormat(

@@ -72,4 +72,5 @@ FORMAT = Format(
     series=_series,
     sink=_sink,
     write_options=("compression", "quantize", "quantize_offset", "quantize_scale", "shift"),
+    writes_folders=True,
 )
