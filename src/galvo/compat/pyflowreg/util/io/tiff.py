@@ -14,13 +14,14 @@ from galvo.compat.pyflowreg.util.io._recording import FileReader
 from galvo.core.recording import Recording
 from galvo.errors import OptionError, warn
 from galvo.formats.opening import open_recording
-from galvo.formats.tiff.description import OME_TYPES
 
 __all__ = ["TIFFFileReader", "TIFFFileWriter"]
 
 _COMPRESSIONS = {None: "none", "deflate": "zlib"}
 _WITH_LEVELS = ("zlib", "zstd")
 _DESCRIPTION_LENGTH = 500
+# OME has no types for them
+_WITHOUT_OME = ("i8", "u8", "f2", "c8", "c16")
 
 
 class TIFFFileReader(FileReader):
@@ -143,5 +144,5 @@ class TIFFFileWriter(FileWriter):
         super().__init__(file_path, "tiff", options, split_channels=split_channels, metadata=metadata)
 
     def _sink_options(self, dtype: np.dtype[Any]) -> dict[str, Any]:
-        layout = "ome" if dtype.str[1:] in OME_TYPES else "plain"
+        layout = "plain" if dtype.str[1:] in _WITHOUT_OME else "ome"
         return {"layout": layout, **self._options}
