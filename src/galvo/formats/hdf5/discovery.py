@@ -1,11 +1,11 @@
 """Which datasets of an HDF5 file are the recording, and what their axes are.
 
 Rule (pyflowreg spec 2.3 and the decisions of 2.12): a dataset that is named by the caller; else those that the file's
-attribute ``dataset_names`` (PyFlowReg's) lists; else the largest group of ``<prefix>ch<number>`` (``channel``, ``chan``)
-of one shape; else ``mov``, ``data`` or ``dataset``; else ``u`` and ``v`` (displacements) where there is nothing else;
-else the only one with 3 to 5 axes. Axes: the caller's; else the dataset's own attributes ``axes`` (galvo's) or ``dimension_ordering``;
-else 3-D is TYX, 4-D is TYXC when its last axis is at most 4 and TZYX otherwise, 5-D is TCZYX. What was guessed is said
-in a warning.
+attribute ``dataset_names`` lists, which is PyFlowReg's; else the largest group of ``<prefix>ch<number>`` (``channel``,
+``chan``) of one shape; else ``mov``, ``data`` or ``dataset``; else ``u`` and ``v``, displacements, where there is nothing
+else; else the only one with 3 to 5 axes. Axes: the caller's; else the dataset's own attributes ``axes`` (galvo's) or
+``dimension_ordering``; else 3-D is TYX, 4-D is TYXC when its last axis is at most 4 and TZYX otherwise, 5-D is TCZYX.
+What was guessed is said in a warning.
 """
 
 from __future__ import annotations

@@ -28,9 +28,7 @@ class ArrayReader(RecordingReader):
         Read from `array` itself, not from a copy.
     """
 
-    def __init__(
-        self, array: NDArray[Any], buffer_size: int = 100, bin_size: int = 1, inplace: bool = False
-    ) -> None:
+    def __init__(self, array: NDArray[Any], buffer_size: int = 100, bin_size: int = 1, inplace: bool = False) -> None:
         super().__init__(buffer_size, bin_size)
         if not isinstance(array, np.ndarray) or array.ndim not in (2, 3, 4):
             found = f"{array.ndim}D" if isinstance(array, np.ndarray) else type(array).__name__

@@ -146,7 +146,8 @@ class VideoReader(ABC):
 
     def _part(self, frames: Any, rest: tuple[Any, ...]) -> NDArray[Any]:
         """(T, H, W, C) and what `rest`, of H, W and C, leaves of it."""
-        part, then = [], []
+        part: list[slice] = []
+        then: list[Any] = []
         lengths = (self.height, self.width, self.n_channels)
         for entry, length, axis in zip(rest, lengths, "HWC", strict=False):
             if isinstance(entry, slice):
@@ -228,19 +229,18 @@ class VideoReader(ABC):
         most = max(1, _PIECE_BYTES // frame_nbytes)
         if size == 1:
             return self._raw(slice(raw.start, raw.stop), part)
-        means = []
         if size <= most:
             step = most // size * size
-            for start in range(raw.start, raw.stop, step):
-                means.append(self.bin_frames(self._raw(slice(start, min(start + step, raw.stop)), part)))
-            return np.concatenate(means)
+            pieces = (slice(start, min(start + step, raw.stop)) for start in range(raw.start, raw.stop, step))
+            return np.concatenate([self.bin_frames(self._raw(piece, part)) for piece in pieces])
+        wide = np.result_type(self.dtype, np.float64)
+        means = []
         for start in range(raw.start, raw.stop, size):
             stop = min(start + size, raw.stop)
-            pieces = (self._raw(slice(at, min(at + most, stop)), part) for at in range(start, stop, most))
-            wide = np.result_type(self.dtype, np.float64)
-            total = sum(piece.sum(axis=0, dtype=wide) for piece in pieces)
-            means.append((total / (stop - start)).astype(self.dtype)[None])
-        return np.concatenate(means)
+            cuts = (slice(at, min(at + most, stop)) for at in range(start, stop, most))
+            total = sum(self._raw(cut, part).sum(axis=0, dtype=wide) for cut in cuts)
+            means.append((total / (stop - start)).astype(self.dtype))
+        return np.stack(means)
 
     # ---- one batch after another --------------------------------------------------------------------------------
 

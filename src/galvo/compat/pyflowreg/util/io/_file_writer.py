@@ -157,8 +157,9 @@ class FileWriter(VideoWriter):
             self._closed = True
 
     def __del__(self) -> None:
-        if getattr(self, "_spool", None) is not None:
-            self._drop()
-            warnings.warn(
-                f"{self.file_path} was not written: its writer was never closed", ResourceWarning, stacklevel=2, source=self
-            )
+        if getattr(self, "_spool", None) is None:
+            return
+        self._drop()
+        if not self._failed:
+            told = f"{self.file_path} was not written: its writer was never closed"
+            warnings.warn(told, ResourceWarning, stacklevel=2, source=self)

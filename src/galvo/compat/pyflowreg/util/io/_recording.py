@@ -23,7 +23,7 @@ _SUFFIXES = ((".HDF5", ".h5", ".hdf5", ".hdf"), (".MAT", ".mat"), (".TIFF", ".ti
 
 
 class CannotOpen(FormatError, ReadError):
-    """A file that is not what it should be: ValueError and OSError, of which PyFlowReg raises now one, now the other."""
+    """A file that is not what it should be; PyFlowReg raises now a ValueError, now an OSError."""
 
 
 class RecordingReader(VideoReader):
@@ -161,4 +161,3 @@ def existing(path: str | os.PathLike[str]) -> Path:
                 if (other := wanted.with_suffix(suffix)).is_file():
                     return other
     raise NotFound(f"File not found: {path}")
-

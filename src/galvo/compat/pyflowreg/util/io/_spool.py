@@ -7,7 +7,6 @@ until the output is there, and is gone with its process.
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
 from typing import Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NoReturn
+from typing import Any
 
 from galvo.compat.pyflowreg.util.io._recording import FileReader
 
@@ -21,7 +21,7 @@ class MDFFileReader(FileReader):
 
     def __init__(
         self, file_path: str | os.PathLike[str], buffer_size: int = 500, bin_size: int = 1, **kwargs: Any
-    ) -> NoReturn:
+    ) -> None:
         raise NotImplementedError(
             "MDF file reading requires Windows and 'pywin32' library, and PyFlowReg itself: galvo does not read MDF; "
             "export the recording as TIFF in MScan"

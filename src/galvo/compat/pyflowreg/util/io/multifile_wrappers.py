@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from galvo.compat.pyflowreg.util.io._base import Part, VideoReader, VideoWriter
 from galvo.compat.pyflowreg.util.io._file_writer import FileWriter
-from galvo.compat.pyflowreg.util.io._recording import RecordingReader
 from galvo.compat.pyflowreg.util.io._files import file_reader
+from galvo.compat.pyflowreg.util.io._recording import RecordingReader
 from galvo.compat.pyflowreg.util.io.hdf5 import HDF5FileWriter
 from galvo.compat.pyflowreg.util.io.mat import MATFileWriter
 from galvo.compat.pyflowreg.util.io.tiff import TIFFFileWriter
