@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from enum import Enum
+from enum import StrEnum
 
 import numpy as np
 import pytest
@@ -85,7 +85,9 @@ def test_frames_that_do_not_follow(tmp_path, video, kind, shape, match):
         np.testing.assert_array_equal(writer.get_array(), np.concatenate([video(), video(t=2)]))
 
 
-@pytest.mark.parametrize("late", [np.full((1, 6, 8, 1), 300, "u2"), np.full((1, 6, 8, 1), 0.5), np.full((1, 6, 8, 1), -1)])
+@pytest.mark.parametrize(
+    "late", [np.full((1, 6, 8, 1), 300, "u2"), np.full((1, 6, 8, 1), 0.5), np.full((1, 6, 8, 1), -1)]
+)
 def test_values_never_change_on_the_way(tmp_path, late):
     with get_video_file_writer(tmp_path / "out.h5", "HDF5") as writer:
         writer.write_frames(np.ones((1, 6, 8, 1), "u1"))
@@ -163,12 +165,15 @@ def test_the_output_appears_whole_in_close(tmp_path, video):
 def test_an_exception_leaves_what_was_there(tmp_path, video):
     path = tmp_path / "out.h5"
     path.write_bytes(b"before")
-    with pytest.raises(KeyError), get_video_file_writer(path, "HDF5") as writer:
-        writer.write_frames(video())
-        raise KeyError
-    with pytest.raises(KeyError), get_video_file_writer(tmp_path / "many", "MULTIFILE_HDF5") as writer:
-        writer.write_frames(video())
-        raise KeyError
+
+    def fail(path, kind):
+        with get_video_file_writer(path, kind) as writer:
+            writer.write_frames(video())
+            raise KeyError
+
+    for place, kind in ((path, "HDF5"), (tmp_path / "many", "MULTIFILE_HDF5")):
+        with pytest.raises(KeyError):
+            fail(place, kind)
     assert path.read_bytes() == b"before"
     assert names(tmp_path) == ["many", "out.h5"]
     assert names(tmp_path / "many") == []
@@ -224,12 +229,34 @@ def test_a_full_disk(tmp_path, video, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(WriteError, match="the disk is full"), HDF5FileWriter(path) as writer:
-        with monkeypatch.context() as patch:
-            patch.setattr(disk, "write_at", full)
+    with HDF5FileWriter(path) as writer, monkeypatch.context() as patch:
+        patch.setattr(disk, "write_at", full)
+        with pytest.raises(WriteError, match="the disk is full"):
             writer.write_frames(video())
+    # nothing was taken, so nothing is written
     assert path.read_bytes() == b"before"
     assert names(tmp_path) == ["out.h5"]
+
+
+def test_a_batch_is_taken_whole_or_not_at_all(tmp_path, video, monkeypatch):
+    monkeypatch.setattr("galvo.compat.pyflowreg.util.io._spool._PIECE_BYTES", 3 * 6 * 8 * 2 * 2)
+    calls = []
+
+    def third_fails(descriptor, offset, data, write_at=disk.write_at):
+        calls.append(len(data))
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_at(descriptor, offset, data)
+
+    with HDF5FileWriter(tmp_path / "out.h5") as writer:
+        writer.write_frames(video()[:2])
+        with monkeypatch.context() as patch:
+            patch.setattr(disk, "write_at", third_fails)
+            with pytest.raises(WriteError, match="the disk is full"):
+                writer.write_frames(video())
+        writer.write_frames(video()[2:])
+    assert len(calls) == 3
+    np.testing.assert_array_equal(shown(tmp_path / "out.h5"), video())
 
 
 def test_close_may_be_repeated_once_there_is_room(tmp_path, video, monkeypatch):
@@ -254,17 +281,17 @@ def test_close_may_be_repeated_once_there_is_room(tmp_path, video, monkeypatch):
 
 
 def test_formats_by_name(tmp_path):
-    class OutputFormat(str, Enum):
+    class OutputFormat(StrEnum):
         HDF5 = "HDF5"
         ZORK = "ZORK"
 
     assert isinstance(get_video_file_writer(tmp_path / "a.h5", OutputFormat.HDF5), HDF5FileWriter)
     for name in ("hdf5", "ZORK", OutputFormat.ZORK, None):
-        with pytest.raises(ValueError, match="^Unsupported output format: "):
+        with pytest.raises(ValueError, match=r"^Unsupported output format: "):
             get_video_file_writer(tmp_path / "a.h5", name)
-    with pytest.raises(NotImplementedError, match="^BEGONIA format not yet implemented$"):
+    with pytest.raises(NotImplementedError, match=r"^BEGONIA format not yet implemented$"):
         get_video_file_writer(tmp_path / "a.h5", "BEGONIA")
-    with pytest.raises(ValueError, match="^Unsupported output format: ZORK"):
+    with pytest.raises(ValueError, match=r"^Unsupported output format: ZORK"):
         MULTIFILEFileWriter(tmp_path / "a.h5", "ZORK")
     with pytest.raises(ValueError, match="HDF5 needs a path"):
         get_video_file_writer(None, "HDF5")

@@ -2,8 +2,8 @@
 
 Rule (pyflowreg spec 2.3 and the decisions of 2.12): a dataset that is named by the caller; else those that the file's
 attribute ``dataset_names`` lists, which is PyFlowReg's; else the largest group of ``<prefix>ch<number>`` (``channel``,
-``chan``) of one shape; else ``mov``, ``data`` or ``dataset``; else ``u`` and ``v``, displacements, where there is nothing
-else; else the only one with 3 to 5 axes. Axes: the caller's; else the dataset's own attributes ``axes`` (galvo's) or
+``chan``) of one shape; else ``mov``, ``data`` or ``dataset``; else ``u`` and ``v``, displacements, alone in a file;
+else the only one with 3 to 5 axes. Axes: the caller's; else the dataset's own attributes ``axes`` (galvo's) or
 ``dimension_ordering``; else 3-D is TYX, 4-D is TYXC when its last axis is at most 4 and TZYX otherwise, 5-D is TCZYX.
 What was guessed is said in a warning.
 """

@@ -71,7 +71,7 @@ class FileWriter(VideoWriter):
             Other frames than those before, or the writer is closed; with the first frames, options or pixels that the
             format does not take.
         OSError
-            The disk did not take them.
+            The disk did not take them; none of these is written, and they may be given again.
         """
         if self._closed:
             raise OptionError("the writer is closed", found=self.file_path)
@@ -135,11 +135,11 @@ class FileWriter(VideoWriter):
         WriteError
             An OSError: the output could not be written; what had its name is as it was.
         """
-        if self._spool is not None:
+        if self._spool is not None and self._spool.count:
             failed, self._failed = self._failed, True
             # a second attempt goes on behind what the first brought to the disk
             self._save(self._spool.recording(self._metadata), resume=failed)
-            self._drop()
+        self._drop()
         self._closed = True
 
     def _drop(self) -> None:

@@ -38,13 +38,18 @@ class Spool:
         The output that they are for.
     frame_shape : (Y, X, C)
     dtype : dtype
+
+    Attributes
+    ----------
+    count : int
+        Frames that are there.
     """
 
     def __init__(self, final: str, frame_shape: tuple[int, int, int], dtype: np.dtype[Any]) -> None:
         self._final = final
         self._shape = frame_shape
         self._dtype = dtype.newbyteorder("=")
-        self._count = 0
+        self.count = 0
         self._name = f"{final}.{secrets.token_hex(4)}.frames"
         try:
             self._descriptor = disk.create(self._name)
@@ -55,7 +60,7 @@ class Spool:
             disk.unlink(self._name)
 
     def append(self, frames: NDArray[Any]) -> None:
-        """Add frames (T, Y, X, C).
+        """Add frames (T, Y, X, C), all of them or none.
 
         Raises
         ------
@@ -66,18 +71,18 @@ class Spool:
         frame_nbytes = y * x * c * self._dtype.itemsize
         step = max(1, _PIECE_BYTES // max(1, frame_nbytes))
         for at in range(0, len(frames), step):
-            piece = frames[at : at + step].transpose(0, 3, 1, 2)
-            stored = np.ascontiguousarray(piece, self._dtype)
+            piece = np.ascontiguousarray(frames[at : at + step].transpose(0, 3, 1, 2), self._dtype)
+            offset = (self.count + at) * frame_nbytes
             try:
-                disk.write_at(self._descriptor, self._count * frame_nbytes, stored.reshape(-1).view(np.uint8).data)
+                disk.write_at(self._descriptor, offset, piece.reshape(-1).view(np.uint8).data)
             except OSError as error:
                 raise write_error(error, self._final) from error
-            self._count += len(piece)
+        self.count += len(frames)
 
     def recording(self, metadata: Metadata) -> Recording:
         """All frames as a recording, which reads them from the file."""
         y, x, c = self._shape
-        return Recording(_SpoolReader(self._descriptor, (self._count, c, 1, y, x), self._dtype), metadata)
+        return Recording(_SpoolReader(self._descriptor, (self.count, c, 1, y, x), self._dtype), metadata)
 
     def close(self) -> None:
         """Let the frames go."""
