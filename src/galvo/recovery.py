@@ -81,7 +81,7 @@ def recover(
     WriteError
         The output is still being written, or the destination cannot be.
     """
-    final = os.fspath(path)
+    final = os.fspath(path).rstrip(os.sep)
     final = final.removesuffix(partial_path("")).removesuffix(journal_path(""))
     beside = Path(final).with_suffix(f".recovered{Path(final).suffix}")
     wanted = os.fspath(beside if destination is None else destination)

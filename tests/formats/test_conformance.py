@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 import zlib
 
 import h5py
@@ -174,9 +176,94 @@ class TestRaw(FormatConformance):
         path.with_suffix(".json").write_text('{"frames": 7, "y": 6, "x": 5, "dtype": "uint16"}')
         own = [range(60 * number, 60 * number + 60) for number in range(7)]
         ends = [end for one in own for end in (one.start, one.stop)]
-        yield Case(paths=[path], pixels=pixels, boundaries=ends, frame_bytes=own)
+        beside = [path.with_suffix(".json")]
+        yield Case(paths=[path], pixels=pixels, beside=beside, boundaries=ends, frame_bytes=own)
 
         pixels = movie((3, 2, 2, 6, 5), "<f4")
         path = folder(tmp_path, "own") / "movie.bin"
         galvo.save(pixels, path)
-        yield Case(paths=[path], pixels=pixels)
+        yield Case(paths=[path], pixels=pixels, beside=[path.with_suffix(".json"), path.with_suffix(".galvo.json")])
+def pzf_frame(pixels, number):
+    """A plain blob as PYME writes it."""
+    code = {"u1": 0, "u2": 1, "f4": 2}[pixels.dtype.str[1:]]
+    shape = (*pixels.shape, 1)[:3]
+    header = struct.pack("<2sBBBBcxqIIIIQffI12x", b"BD", 3, code, 0, 0, b"C", 7, number, *shape, 1700000000, 0, 0, 64)
+    return header + pixels.tobytes()
+
+
+class PzfConformance(FormatConformance):
+    format_name = "pzf"
+    write_dtypes = ("u1", "<u2", ">i2", "<f4")
+    # a block is many files, each an operation or four
+    power_cut_count = 300
+
+    def writes(self, dtype, options):
+        return "quantize" not in options or dtype[1:] in ("i2", "u2")
+
+
+class TestPzfFolder(PzfConformance):
+    output_name = "out"
+    write_options = (
+        {},
+        {"compression": "raw", "shift": 200, "quantize": "sqrt", "quantize_offset": -128, "quantize_scale": 0.5},
+    )
+
+    def cases(self, tmp_path):
+        pixels = movie((5, 1, 1, 9, 7), "<u2")
+        home = folder(tmp_path, "foreign")
+        for number, frame in enumerate(pixels[:, 0, 0]):
+            (home / f"frame{number + 98:05d}.PZF").write_bytes(pzf_frame(frame, number))
+        (home / "metadata.json").write_text(
+            json.dumps({"voxelsize.x": 0.1, "voxelsize": {"y": 0.2}, "Camera": {"CycleTime": 0.05}})
+        )
+        paths = sorted(home.glob("*.PZF"))
+        metadata = {"pixel_size_um": (0.1, 0.2), "frame_rate_hz": 20.0}
+        known = {"frame_bytes": [range(64, paths[0].stat().st_size)], "boundaries": [0, 20, 48, 64]}
+        yield Case(paths=paths, pixels=pixels, metadata=metadata, beside=[home / "metadata.json"], **known)
+
+        pixels = movie((1, 1, 3, 6, 5), "<f4")
+        path = folder(tmp_path, "single") / "deep.pzf"
+        path.write_bytes(pzf_frame(np.ascontiguousarray(pixels[0, 0].transpose(1, 2, 0)), 0))
+        yield Case(paths=[path], pixels=pixels, boundaries=[20, 64])
+
+        pixels = movie((4, 2, 3, 8, 6), "<i2") - 60
+        home = folder(tmp_path, "own")
+        galvo.save(pixels, home / "out", format="pzf")
+        paths, beside = sorted((home / "out").glob("*.pzf")), [home / "out" / "metadata.json"]
+        known = {"frame_bytes": [range(64, paths[0].stat().st_size)], "boundaries": [0, 20, 48, 64]}
+        yield Case(paths=paths, pixels=pixels, beside=beside, **known)
+
+
+class TestPzfTable(PzfConformance):
+    output_name = "out.h5"
+    write_options = (
+        {},
+        {"compression": "chunks", "quantize": "sqrt", "quantize_offset": -128, "quantize_scale": 0.5},
+    )
+
+    def cases(self, tmp_path):
+        pixels = movie((6, 1, 1, 10, 12), "<u2")
+        path = folder(tmp_path, "foreign") / "foreign.h5"
+        order = [3, 1, 0, 2, 5, 4]
+        with h5py.File(path, "w") as file:
+            data = file.create_dataset("PZFImageData", (6,), h5py.vlen_dtype(np.uint8), maxshape=(None,), chunks=(4,))
+            table = np.array([(n, row) for row, n in enumerate(order)], [("FrameNum", "<i4"), ("Position", "<i8")])
+            file["PZFImageIndex"] = table
+            for row, number in enumerate(order):
+                data[row] = np.frombuffer(pzf_frame(pixels[number, 0, 0], number), np.uint8)
+        yield self.case(path, pixels)
+
+        pixels = movie((5, 2, 3, 8, 6), "<i2") - 60
+        for name, options in (("own", {}), ("chunks", {"compression": "chunks"})):
+            path = folder(tmp_path, name) / f"{name}.h5"
+            galvo.save(pixels, path, format="pzf", **options)
+            yield self.case(path, pixels)
+
+    def case(self, path, pixels):
+        content = path.read_bytes()
+        with h5py.File(path) as file:
+            position = np.argsort(file["PZFImageIndex"]["FrameNum"])
+            blobs = [file["PZFImageData"][row].tobytes() for row in position]
+        own = [range(content.index(blob) + 64, content.index(blob) + len(blob)) for blob in blobs]
+        heaps = [at for at in range(0, len(content), 8) if content[at : at + 4] == b"GCOL"]
+        return Case(paths=[path], pixels=pixels, frame_bytes=own, boundaries=[8, 48, *heaps])

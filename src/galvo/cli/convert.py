@@ -12,6 +12,7 @@ from galvo.cli.ending import FAILED, debug_option, error_line
 from galvo.cli.options import (
     channel_positions,
     frame_range,
+    number_or_estimate,
     open_options,
     pixel_type,
     scale_value,
@@ -34,6 +35,7 @@ Examples:
   galvo convert rec_00001_00001.tif -o green.h5 --channels GCaMP --frames 0:1000
   galvo convert 'session/*.tif' -o all.h5 --compression gzip
   galvo convert session/ -o converted/ -t hdf5       every recording of a folder
+  galvo convert rec_00001_00001.tif -o rec -t pzf --quantize sqrt --dry-run
 
 The output appears under its name only when it is complete and on the disk. Ctrl-C leaves an old output as it was.
 """
@@ -41,7 +43,13 @@ The output appears under its name only when it is complete and on the disk. Ctrl
 
 @click.command("convert", short_help="Write a recording in another format.", epilog=_EPILOG)
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...")
-@click.option("-o", "--output", required=True, metavar="OUT", help="File to write; its suffix names the format.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="File to write; its suffix names the format. For -t pzf a folder, or a file .h5.",
+)
 @click.option("-t", "--to", "to_format", metavar="FORMAT", help="Format to write, instead of the suffix's.")
 @click.option(
     "--channels",
@@ -66,8 +74,29 @@ The output appears under its name only when it is complete and on the disk. Ctrl
     callback=scale_value,
     help="What to make of pixels that do not fit --dtype.",
 )
-@click.option("--compression", metavar="NAME", help="Compression of the output: none, gzip, lzf, zstd.")
-@click.option("--compression-level", type=int, metavar="N", help="How hard to compress.")
+@click.option(
+    "--compression",
+    metavar="NAME",
+    help="HDF5: none (the default), gzip, lzf, zstd. PZF: huffman (the default), raw, chunks.",
+)
+@click.option("--compression-level", type=int, metavar="N", help="HDF5: how hard to compress, 1 to 9, zstd to 22.")
+@click.option(
+    "--quantize",
+    type=click.Choice(["none", "sqrt"]),
+    help="PZF: sqrt stores a byte per pixel, with loss below the noise of photons.",
+)
+@click.option(
+    "--quantize-offset",
+    metavar="COUNTS|estimate",
+    callback=number_or_estimate,
+    help="PZF: value of a pixel without light; by default estimated from the recording's noise.",
+)
+@click.option(
+    "--quantize-scale",
+    metavar="STEP|estimate",
+    callback=number_or_estimate,
+    help="PZF: square roots of counts per level; by default estimated from the recording's noise.",
+)
 @click.option(
     "--write-option",
     "write_settings",
@@ -94,6 +123,9 @@ def command(
     scale: Any,
     compression: str | None,
     compression_level: int | None,
+    quantize: str | None,
+    quantize_offset: float | str | None,
+    quantize_scale: float | str | None,
     write_settings: tuple[tuple[str, Any], ...],
     overwrite: bool,
     resume: bool,
@@ -110,7 +142,13 @@ def command(
     from galvo.core.disk import free_bytes
     from galvo.formats.opening import open_recording
 
-    write_options = {"compression": compression, "compression_level": compression_level}
+    write_options = {
+        "compression": compression,
+        "compression_level": compression_level,
+        "quantize": quantize,
+        "quantize_offset": quantize_offset,
+        "quantize_scale": quantize_scale,
+    }
     write_options = {name: value for name, value in write_options.items() if value is not None} | dict(write_settings)
     source = sources[0] if len(sources) == 1 else list(sources)
     common = {"split_channels": split_channels, "axes": axes, "dtype": pixel_type(dtype), "scale": scale}

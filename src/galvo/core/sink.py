@@ -75,7 +75,7 @@ class Sink(Protocol):
         """What users should know of the output before it is written, one line each."""
 
     def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
-        """What the output will show for a block (T, C, Z, Y, X): the block itself, unless the format is lossy."""
+        """What the output will show for a block (T, C, Z, Y, X) at `index`: itself, unless the format is lossy."""
 
     def target(self, final: str, recording: Recording) -> Target:
         """The files that the output will be, given what the user calls it; refuses a name that cannot be."""

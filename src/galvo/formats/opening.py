@@ -213,27 +213,34 @@ def recordings_in(folder: str, format: str | None = None) -> tuple[list[tuple[Fo
     NotFound
         The folder cannot be listed.
     """
-    suffixes = {suffix for entry in REGISTRY.all().values() for suffix in entry.suffixes}
+    suffixes = tuple({suffix for entry in REGISTRY.all().values() for suffix in entry.suffixes})
     try:
-        names = sorted(os.listdir(folder), key=natural_key)
+        names = os.listdir(folder)
     except OSError as error:
         raise NotFound(error.strerror or "cannot be listed", path=folder) from error
-    waiting = [os.path.join(folder, name) for name in names if Path(name).suffix.lower() in suffixes]
-    waiting = [path for path in waiting if os.path.isfile(path)]
+    waiting = {name for name in names if name.lower().endswith(suffixes)}
+    home = os.path.abspath(folder)
     found: list[tuple[Format, list[str]]] = []
     unknown: list[str] = []
+    # no system call per name, and no sorting of them all: a folder may be one recording of 20,000 files
     while waiting:
-        path = waiting[0]
+        name = min(waiting)
+        waiting.remove(name)
+        path = os.path.join(folder, name)
+        if not os.path.isfile(path):
+            continue
         try:
             entry = _format_of(path, format)
         except UnknownFormat:
-            waiting.remove(path)
             unknown.append(path)
             continue
         members = entry.series(path) if entry.series is not None else channel_files(path)
         found.append((entry, members))
-        taken = {os.path.abspath(member) for member in (*members, path)}
-        waiting = [other for other in waiting if os.path.abspath(other) not in taken]
+        # members of one folder have one prefix
+        prefix = members[0][: len(members[0]) - len(os.path.basename(members[0]))]
+        if os.path.abspath(prefix) == home:
+            waiting.difference_update([member[len(prefix) :] for member in members if member.startswith(prefix)])
+    found.sort(key=lambda one: natural_key(os.path.basename(one[1][0])))
     return found, unknown
 
 

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 import galvo
 from galvo.core.atomic import journal_path
+from galvo.core.blocks import block_selections
 from galvo.core.output import Target
+from galvo.core.sink import WritePlan
 from galvo.core.write import Progress
 from galvo.errors import WriteError
 from galvo.formats import REGISTRY
@@ -98,6 +100,21 @@ class WritingConformance:
         own = {name: value for name, value in options.items() if name != "split_channels"}
         sink = new_sink(entry.sink, own, bool(options.get("split_channels")))
         return sink.target(str(folder / name), galvo.Recording.from_array(pixels))
+
+    def writes(self, dtype: str, options: Mapping[str, Any]) -> bool:
+        """Whether pixels of a type can be written with these options; formats override it."""
+        return True
+
+    def _shown(self, pixels: NDArray[Any], target: Target, options: Mapping[str, Any]) -> NDArray[Any]:
+        """What the output has to show: the pixels themselves, unless the options are lossy."""
+        entry = REGISTRY.get(self.format_name)
+        if entry.sink is None:
+            return pixels
+        recording, sink = galvo.Recording.from_array(pixels), entry.sink(**options)
+        (whole,) = block_selections(recording.shape, 1, recording.nbytes)
+        sink.target(target.final, recording)
+        sink.prepare(WritePlan(recording=recording, blocks=(whole,)))
+        return sink.shown(whole, recording[...])
 
     def _save(self, pixels: Any, target: Target, **options: Any) -> Any:
         return galvo.save(pixels, target.final, format=self.format_name, **options)

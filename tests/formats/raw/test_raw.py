@@ -82,9 +82,11 @@ def test_told_by_the_caller(tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"dtype": "u2"}, {"dtype": "u2", "y": 5}, {"y": 5, "x": 4}, {"dtype": "u2", "y": 7, "x": 4}]
-    + [{"dtype": "O", "y": 5, "x": 4}, {"dtype": "nonsense", "y": 5, "x": 4}, {"dtype": "u2", "y": -5, "x": 4}]
-    + [{"dtype": "u2", "y": 5, "x": 4, "offset_bytes": -1}, {"dtype": "u2", "y": 5.0, "x": 4}],
+    [
+        *({}, {"dtype": "u2"}, {"dtype": "u2", "y": 5}, {"y": 5, "x": 4}, {"dtype": "u2", "y": 7, "x": 4}),
+        *({"dtype": "O", "y": 5, "x": 4}, {"dtype": "nonsense", "y": 5, "x": 4}, {"dtype": "u2", "y": -5, "x": 4}),
+        *({"dtype": "u2", "y": 5, "x": 4, "offset_bytes": -1}, {"dtype": "u2", "y": 5.0, "x": 4}),
+    ],
     ids=repr,
 )
 def test_not_enough_told(tmp_path, options):
@@ -97,8 +99,10 @@ def test_not_enough_told(tmp_path, options):
 
 @pytest.mark.parametrize(
     "description",
-    [{"dtype": None}, {"dtype": ""}, {"dtype": "O"}, {"dtype": "u2,u2"}, {"frames": None, "y": None}, {"y": -5}]
-    + [{"y": "5"}, {"y": True}, {"frames": None, "y": 7}, {"frames": 1.5}],
+    [
+        *({"dtype": None}, {"dtype": ""}, {"dtype": "O"}, {"dtype": "u2,u2"}, {"frames": None, "y": None}),
+        *({"y": -5}, {"y": "5"}, {"y": True}, {"frames": None, "y": 7}, {"frames": 1.5}),
+    ],
     ids=repr,
 )
 def test_texts_that_do_not_describe(tmp_path, description):
@@ -117,7 +121,7 @@ def test_texts_that_are_none(tmp_path, text):
 def test_a_file_never_grows(tmp_path):
     """More frames than the file has: told with both sizes, and the file stays as it is."""
     path = put(tmp_path, frames=7)
-    with pytest.raises(Truncated, match="240 bytes.*280 bytes"):
+    with pytest.raises(Truncated, match=r"240 bytes.*280 bytes"):
         galvo.open(path)
     with galvo.open(path, damaged="report") as found:
         assert found.damage
