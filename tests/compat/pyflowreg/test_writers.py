@@ -68,6 +68,7 @@ def test_three_axes_are_a_frame_only_where_all_of_it_fits(tmp_path):
     [
         ((2, 5, 8, 2), r"^Frame size mismatch. Expected \(6, 8\), got \(5, 8\)"),
         ((2, 6, 8, 3), r"^Channel count mismatch. Expected 2, got 3"),
+        ((6, 8, 3), r"^Channel count mismatch. Expected 2, got 3"),
         ((6, 8), r"^Channel count mismatch. Expected 2, got 1"),
         ((8,), r"^Expected 2D, 3D or 4D input, got 1D"),
         ((1, 1, 6, 8, 2), r"^Expected 2D, 3D or 4D input, got 5D"),

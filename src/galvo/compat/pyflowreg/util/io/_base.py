@@ -347,7 +347,10 @@ class VideoWriter(ABC):
         if frames.ndim == 2:
             frames = frames[None, :, :, None]
         elif frames.ndim == 3:
-            known = self.initialized and frames.shape == (self.height, self.width, self.n_channels)
+            size = (self.height, self.width)
+            known = self.initialized and frames.shape[:2] == size
+            # of a square as long as T both could be meant
+            known = known and (frames.shape[2] == self.n_channels or frames.shape[1:] != size)
             frames = frames[None] if channels_last or known else frames[..., None]
         if not self.initialized:
             return frames
