@@ -18,11 +18,10 @@ from galvo.compat.pyflowreg.util.io import (
 )
 
 PYTHON = os.environ.get("GALVO_PYFLOWREG_PYTHON")
-pytestmark = [
-    pytest.mark.skipif(not PYTHON, reason="no PyFlowReg: GALVO_PYFLOWREG_PYTHON names no Python that has it"),
-    # .mat files of PyFlowReg do not name their axes
-    pytest.mark.filterwarnings("ignore:.*does not name its axes"),
-]
+if not PYTHON:
+    pytest.skip("no PyFlowReg: GALVO_PYFLOWREG_PYTHON names no Python that has it", allow_module_level=True)
+# .mat files of PyFlowReg do not name their axes
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not name its axes")
 
 FILES = {"HDF5": "hdf5", "TIFF": "tiff", "SUITE2P_TIFF": "tiff", "MAT": "matlab"}
 FOLDERS = {"MULTIFILE_HDF5": "hdf5", "CAIMAN_HDF5": "hdf5", "MULTIFILE_TIFF": "tiff", "MULTIFILE_MAT": "matlab"}
@@ -89,8 +88,6 @@ def run(script, folder):
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory):
     """What PyFlowReg wrote, beside the pixels as .npy."""
-    if not PYTHON:
-        pytest.skip("no PyFlowReg")
     folder = tmp_path_factory.mktemp("theirs")
     rng = np.random.default_rng(0)
     for dtype, channels in CASES:
