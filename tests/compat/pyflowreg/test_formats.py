@@ -347,6 +347,7 @@ def test_metadata_of_a_plain_tiff(tmp_path, video):
             "shape": (6, 6, 8, 1),
             "unbinned_shape": (11, 6, 8, 1),
             "dtype": "uint16",
+            "sample_mode": False,
             "deinterleave": 1,
             "is_scanimage": False,
             "description": "d" * 500,
@@ -454,6 +455,26 @@ def test_other_suffixes_of_a_format(tmp_path, video, there, asked):
         get_video_file_reader((tmp_path / asked).with_suffix(".tif"))
 
 
+def test_other_suffixes_of_tiff(tmp_path, video):
+    tifffile.imwrite(tmp_path / "a.tif", video(c=1)[..., 0], photometric="minisblack")
+    for asked in ("a.TIFF", "a.tiff"):
+        np.testing.assert_array_equal(shown(tmp_path / asked), video(c=1))
+
+
+def test_other_suffixes_of_mat(tmp_path, video, needs):
+    needs("matlab")
+    write(tmp_path / "a.MAT", "MAT", video())
+    np.testing.assert_array_equal(shown(tmp_path / "a.mat"), video())
+
+
+def test_hdf5_without_a_video(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["image"] = np.zeros((3, 4))
+    for error in (ValueError, OSError):
+        with pytest.raises(error, match=r"^Cannot open HDF5 file: .*image \(3, 4\)"):
+            shown(tmp_path / "a.h5")
+
+
 def test_the_name_that_is_asked_for_wins(tmp_path, video):
     write(tmp_path / "a.h5", "HDF5", video())
     write(tmp_path / "a.HDF5", "HDF5", video(t=7))
@@ -488,9 +509,9 @@ def test_missing_files(tmp_path, kind):
 @pytest.mark.parametrize(
     ("name", "match"),
     [
-        ("a.h5", "^.*Cannot open HDF5 file: "),
-        ("a.tif", "Failed to open TIFF file: "),
-        ("a.mat", "Cannot open MAT file: "),
+        ("a.h5", "^Cannot open HDF5 file: "),
+        ("a.tif", "^Failed to open TIFF file: "),
+        ("a.mat", "^Cannot open MAT file: "),
     ],
 )
 def test_files_that_are_something_else(tmp_path, name, match):

@@ -138,7 +138,7 @@ class FileReader(RecordingReader):
         try:
             return self._opened()
         except (FormatError, ReadError) as error:
-            raise CannotOpen(f"{self._failure}: {error}", path=self.file_path) from error
+            raise CannotOpen(f"{self._failure}: {error}") from error
 
     def _opened(self) -> Recording:
         return open_recording(self.file_path, series=False, **self._options)

@@ -72,9 +72,9 @@ class TIFFFileReader(FileReader):
         Returns
         -------
         dict
-            ``file_name``, ``frame_count``, ``shape``, ``unbinned_shape``, ``dtype``, ``deinterleave``,
-            ``is_scanimage``; ``z_planes`` and ``volumes`` where there are planes; ``description`` (500 characters at
-            most), ``software`` and ``datetime`` where the file has them.
+            ``file_name``, ``frame_count``, ``shape``, ``unbinned_shape``, ``dtype``, ``sample_mode`` (False: samples
+            are never frames), ``deinterleave``, ``is_scanimage``; ``z_planes`` and ``volumes`` where there are planes;
+            ``description`` (500 characters at most), ``software`` and ``datetime`` where the file has them.
         """
         self._ensure_initialized()
         recording = self._recording
@@ -84,6 +84,7 @@ class TIFFFileReader(FileReader):
             "shape": self.shape,
             "unbinned_shape": self.unbinned_shape,
             "dtype": str(self.dtype),
+            "sample_mode": False,
             "deinterleave": self.deinterleave,
             "is_scanimage": False,
         }
