@@ -195,7 +195,7 @@ def _write(
     if recording.size == 0:
         raise OptionError("nothing to write: the selection is empty", found=f"shape {recording.shape}")
     multiple = sink.t_multiple(recording)
-    blocks = tuple(block_selections(recording.shape, recording.dtype.itemsize, block_bytes, multiple))
+    blocks = tuple(block_selections(recording.shape, recording.dtype.itemsize, block_bytes, multiple, sink.block_order))
     plan = WritePlan(recording=recording, blocks=blocks, provenance=_provenance(recording, entry.name, options))
     sink.prepare(plan)
     estimated = sink.estimate(plan)

@@ -50,6 +50,7 @@ class PlainSink:
         return plan.recording.nbytes
 
     notes = ()
+    block_order = "TCZ"
 
     def shown(self, block):
         return block

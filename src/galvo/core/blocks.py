@@ -16,30 +16,36 @@ BlockIndex = tuple[slice, slice, slice, slice, slice]
 
 
 def block_selections(
-    shape: Shape, itemsize: int, max_bytes: int, t_multiple: int = 1
+    shape: Shape, itemsize: int, max_bytes: int, t_multiple: int = 1, order: str = "TCZ"
 ) -> Iterator[BlockIndex]:
-    """Index tuples that cover `shape` in C order.
+    """Index tuples that cover `shape`, one after another in an order of its axes.
 
-    Each holds at most `max_bytes`, but never less than a frame at `t_multiple` T positions; blocks begin at multiples
-    of `t_multiple`.
+    Parameters
+    ----------
+    shape : (T, C, Z, Y, X)
+    itemsize : int
+        Bytes of a pixel.
+    max_bytes : int
+        Most of one block, which is never less than a frame at `t_multiple` T positions.
+    t_multiple : int
+        Blocks begin at multiples of it.
+    order : str
+        T C Z, the axis that changes last first. A block holds several positions on an axis only where it holds all of
+        those behind it.
     """
     if max_bytes <= 0:
         raise OptionError("max_bytes must be positive", found=max_bytes)
-    t, c, z, y, x = shape
     if 0 in shape:
         return
-    unit = y * x * itemsize * t_multiple
-    if unit * c * z <= max_bytes:
-        steps = (max_bytes // (unit * c * z) * t_multiple, c, z)
-    elif unit * z <= max_bytes:
-        steps = (t_multiple, max_bytes // (unit * z), z)
-    else:
-        steps = (t_multiple, 1, max(1, max_bytes // unit))
-    for t0, c0, z0 in product(range(0, t, steps[0]), range(0, c, steps[1]), range(0, z, steps[2])):
-        yield (
-            slice(t0, min(t, t0 + steps[0])),
-            slice(c0, min(c, c0 + steps[1])),
-            slice(z0, min(z, z0 + steps[2])),
-            slice(0, y),
-            slice(0, x),
-        )
+    lengths = dict(zip("TCZ", shape[:3], strict=True))
+    together = shape[3] * shape[4] * itemsize * t_multiple
+    # positions in units of what must stay together
+    steps, counts = {}, {**lengths, "T": -(-lengths["T"] // t_multiple)}
+    for axis in reversed(order):
+        steps[axis] = max(1, min(counts[axis], max_bytes // together))
+        together *= counts[axis]
+    steps["T"] *= t_multiple
+    for starts in product(*(range(0, lengths[axis], steps[axis]) for axis in order)):
+        start = dict(zip(order, starts, strict=True))
+        t, c, z = (slice(start[axis], min(lengths[axis], start[axis] + steps[axis])) for axis in "TCZ")
+        yield t, c, z, slice(0, shape[3]), slice(0, shape[4])

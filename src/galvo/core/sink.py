@@ -80,6 +80,10 @@ class Sink(Protocol):
     def target(self, final: str, recording: Recording) -> Target:
         """The files that the output will be, given what the user calls it; refuses a name that cannot be."""
 
+    @property
+    def block_order(self) -> str:
+        """T C Z in the order in which blocks are to come, the axis that changes last first."""
+
     def t_multiple(self, recording: Recording) -> int:
         """T positions that are stored together: blocks begin at multiples of it."""
 

@@ -50,14 +50,14 @@ _CHECKSUM = "crc32c"
 _KINDS = "iufbS"
 
 
-def kept_json(plan: WritePlan, checksums: NDArray[np.uint32], **more: Any) -> dict[str, Any]:
-    """All that is kept of a plan whose blocks are written.
+def kept_json(plan: WritePlan, checksums: NDArray[np.uint32] | None, **more: Any) -> dict[str, Any]:
+    """What is kept of a plan.
 
     Parameters
     ----------
     plan : WritePlan
-    checksums : ndarray of uint32
-        CRC-32C of each block.
+    checksums : ndarray of uint32 or None
+        CRC-32C of each block; None before they are written: then only what is known by then is kept.
     **more
         What the format itself has to remember.
 
@@ -66,16 +66,14 @@ def kept_json(plan: WritePlan, checksums: NDArray[np.uint32], **more: Any) -> di
     dict
         For `json.dumps` as it is.
     """
-    events = event_columns(plan.recording)
-    bounds = [[part.start, part.stop] for index in plan.blocks for part in index]
-    whole = {
-        **kept_facts(plan),
-        **more,
-        "frames": {name: _packed(column) for name, column in frame_columns(plan.recording).items()},
-        "events": None if events is None else {name: _packed(column) for name, column in events.items()},
-        "block_bounds": _packed(np.array(bounds, np.int64).reshape(-1)),
-        "block_crc32c": _packed(checksums),
-    }
+    whole: dict[str, Any] = {**kept_facts(plan), **more, "frames": {}, "events": None}
+    if checksums is not None:
+        events = event_columns(plan.recording)
+        bounds = [[part.start, part.stop] for index in plan.blocks for part in index]
+        whole["frames"] = {name: _packed(column) for name, column in frame_columns(plan.recording).items()}
+        whole["events"] = None if events is None else {name: _packed(column) for name, column in events.items()}
+        whole["block_bounds"] = _packed(np.array(bounds, np.int64).reshape(-1))
+        whole["block_crc32c"] = _packed(checksums)
     made: dict[str, Any] = json.loads(json.dumps(whole, default=plain))
     made[_CHECKSUM] = native.crc32c(_canonical(made))
     return made

@@ -75,6 +75,7 @@ class DummySink:
         return HEADER.size + plan.recording.nbytes + self._pad
 
     notes = ()
+    block_order = "TCZ"
 
     def shown(self, block):
         return block

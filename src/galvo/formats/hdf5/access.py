@@ -1,4 +1,8 @@
-"""Opening an HDF5 file for reading: the one place that does, and the one that names its failures."""
+"""Opening an HDF5 file: the one place that does, and the one that names its failures.
+
+HDF5 writes through `PartialFile`, which never lets it see an error: libhdf5 crashes the process when a write fails in
+the middle of its own bookkeeping.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,11 @@ from typing import Any
 
 import h5py
 
+from galvo.core.output import Output
 from galvo.core.source import file_size
-from galvo.errors import GalvoError, Malformed, ReadError
+from galvo.errors import DamagedData, GalvoError, Malformed, ReadError
 
-__all__ = ["opened"]
+__all__ = ["opened", "written"]
 
 # What h5py raises on files that libhdf5 cannot make sense of.
 _TROUBLE = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError)
@@ -40,3 +45,33 @@ def opened(path: str) -> Iterator[Any]:
         raise ReadError(error.strerror or "cannot be opened", path=path) from error
     except _TROUBLE as error:
         raise Malformed(f"HDF5 cannot read the file: {error}", path=path) from error
+
+
+@contextmanager
+def written(output: Output, mode: str, number: int = 0) -> Iterator[Any]:
+    """A file of an output as an `h5py.File`, open for writing inside the `with` and whole behind it.
+
+    It is opened anew for each block: what HDF5 keeps in memory between blocks would be lost in a crash, and an output
+    that was resumed would differ from one that was not.
+
+    Parameters
+    ----------
+    output : Output
+    mode : "w" or "r+"
+    number : int
+        Which of its files.
+    """
+    try:
+        # version 1.8 of the format: read by every HDF5 of the last decade, MATLAB's too, with checksums on its headers
+        with h5py.File(output.files[number], mode, libver=("v108", "v108")) as file:
+            yield file
+    except (OSError, RuntimeError, ValueError, KeyError, GalvoError) as error:
+        # where HDF5 fails to read back what the disk did not take, the disk's failure is the one to tell
+        output.check()
+        if isinstance(error, GalvoError) or mode == "w":
+            raise
+        raise DamagedData(
+            f"HDF5 cannot go on with the partial output: {error}",
+            path=output.files[number].path,
+            hint="Start again without resume",
+        ) from error

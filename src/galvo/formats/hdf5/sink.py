@@ -1,14 +1,8 @@
-"""Writing HDF5: one dataset per channel, chunks of whole frames written straight, compressed in threads.
-
-HDF5 writes through `PartialFile`, which never lets it see an error: libhdf5 crashes the process when a write fails in
-the middle of its own bookkeeping.
-"""
+"""Writing HDF5: one dataset per channel, chunks of whole frames written straight, compressed in threads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import product
 from typing import Any
 
@@ -22,7 +16,8 @@ from galvo.core.output import Output, Target
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
-from galvo.errors import DamagedData, GalvoError, OptionError, Unsupported
+from galvo.errors import OptionError, Unsupported
+from galvo.formats.hdf5.access import written
 from galvo.formats.hdf5.filters import FILTER_NUMBERS, who_reads
 from galvo.formats.hdf5.frames import create_frames, write_events, write_frames
 from galvo.formats.hdf5.schema import GROUP, create_group, finish_group
@@ -86,6 +81,11 @@ class Hdf5Sink:
         """One file."""
         return Target(final=final, files=(final,))
 
+    @property
+    def block_order(self) -> str:
+        """Any would do."""
+        return "TCZ"
+
     def t_multiple(self, recording: Recording) -> int:
         """Frames that share a chunk: one, but more where frames are small."""
         frame_nbytes = recording.shape[3] * recording.shape[4] * recording.dtype.itemsize
@@ -104,7 +104,7 @@ class Hdf5Sink:
     def begin(self, output: Output) -> None:
         """Create the datasets."""
         self._output = output
-        with self._open("w") as made:
+        with written(self._output, "w") as made:
             self._create(made)
 
     def reopen(self, output: Output) -> None:
@@ -124,29 +124,6 @@ class Hdf5Sink:
             raise Unsupported("HDF5 has no chunks of 4 GiB, and a frame is not split", found=f"{chunk_nbytes} bytes")
         self._lengths = (t, z, y, x) if z > 1 else (t, y, x)
         self._chunk = (self._multiple, 1, y, x) if z > 1 else (self._multiple, y, x)
-
-    @contextmanager
-    def _open(self, mode: str) -> Iterator[Any]:
-        """The HDF5 file inside the `with`, whole in the partial file behind it.
-
-        It is opened anew for each block: what HDF5 keeps in memory between blocks would be lost in a crash, and an
-        output that was resumed would differ from one that was not.
-        """
-        try:
-            # version 1.8 of the format: read by every HDF5 of the last decade, MATLAB's too, with checksums on its
-            # headers
-            with h5py.File(self._output.files[0], mode, libver=("v108", "v108")) as file:
-                yield file
-        except (OSError, RuntimeError, ValueError, KeyError, GalvoError) as error:
-            # where HDF5 fails to read back what the disk did not take, the disk's failure is the one to tell
-            self._output.check()
-            if isinstance(error, GalvoError) or mode == "w":
-                raise
-            raise DamagedData(
-                f"HDF5 cannot go on with the partial output: {error}",
-                path=self._output.files[0].path,
-                hint="Start again without resume",
-            ) from error
 
     def _create(self, file: Any) -> None:
         recording = self._plan.recording
@@ -194,7 +171,7 @@ class Hdf5Sink:
     def put(self, index: BlockIndex, encoded: list[bytes | memoryview]) -> None:
         """Write the chunks of a block."""
         t, c, z = index[:3]
-        with self._open("r+") as file:
+        with written(self._output, "r+") as file:
             datasets = [file[f"ch{number}"].id for number in range(c.start + 1, c.stop + 1)]
             for (channel, plane, first), data in zip(self._corners(index), encoded, strict=True):
                 corner = (t.start + first, z.start + plane, 0, 0) if len(self._chunk) == 4 else (t.start + first, 0, 0)
@@ -211,7 +188,7 @@ class Hdf5Sink:
 
     def finish(self, checksums: NDArray[np.uint32]) -> None:
         """Write the checksums."""
-        with self._open("r+") as file:
+        with written(self._output, "r+") as file:
             write_events(file[GROUP], self._plan.recording)
             finish_group(file[GROUP], self._plan.blocks, checksums)
 
