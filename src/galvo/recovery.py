@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from galvo.conversion import ConvertResult, convert
 from galvo.core import disk
 from galvo.core.atomic import journal_path, partial_path
@@ -89,7 +91,8 @@ def recover(
     format = str(journal.header["provenance"]["written_format"])
     several = len(target.partials) > 1
     source = target.partials if several else target.partials[0]
-    with open_recording(source, format=format, axis="c" if several else "t") as recording:
+    # what has no end yet is no damage here
+    with open_recording(source, format=format, axis="c" if several else "t", damaged="report") as recording:
         shown = recording.isel(t=slice(0, whole))
         done = convert(shown, wanted, format=format, overwrite=overwrite, progress=progress, verify=True)
     return RecoverResult(
@@ -120,5 +123,9 @@ def _journal(final: str) -> Journal:
 def _whole_frames(journal: Journal) -> tuple[int, int]:
     """T positions that are whole, and how many there were to be."""
     blocks, last = journal.header["blocks"], journal.commits[-1].block
-    announced = int(journal.header["shape"][0])
-    return (announced if last + 1 >= len(blocks) else int(blocks[last + 1][0][0])), announced
+    announced, channels, planes = journal.header["shape"][:3]
+    # the writing may go through T once for each channel, or each plane
+    reached = np.zeros((channels, planes), np.int64)
+    for t, c, z in (index[:3] for index in blocks[: last + 1]):
+        reached[slice(*c), slice(*z)] = t[1]
+    return int(reached.min()), int(announced)

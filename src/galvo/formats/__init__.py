@@ -14,5 +14,6 @@ REGISTRY = Registry(
         "galvo.formats.tiff:FORMAT",
         "galvo.formats.scanimage:FORMAT",
         "galvo.formats.hdf5:FORMAT",
+        "galvo.formats.matlab:FORMAT",
     ]
 )
