@@ -4,8 +4,9 @@ Level 5::
 
     0    text, 116 bytes; offset of subsystem data, 8 bytes
     124  u16 version 0x0100; u16 "MI", which tells the byte order
-    128  elements: u32 type, u32 nbytes, data; inside arrays padded to 8 bytes, or u16 nbytes, u16 type and up to 4 bytes
-         type 14, an array: flags (class, logical, complex), dimensions, name, real part, imaginary part, each an element
+    128  elements: u32 type, u32 nbytes, data; inside arrays padded to 8 bytes, or in short: u16 nbytes, u16 type (in
+         this order in big-endian files, in the other one in little-endian ones), up to 4 bytes
+         type 14, an array: flags (class, logical, complex), dimensions, name, real and imaginary part, each an element
          type 15: an array deflated (version 7)
 
 Level 4: per array i32 type (byte order, stored type, full, text or sparse), rows, columns, complex, length of the name;

@@ -162,7 +162,7 @@ class ColumnReader:
 
     def _split(self, chosen: list[Int64], step_nbytes: list[int]) -> int:
         """The axis along which reads are cut: slow enough to read much at once, fast enough to leave out much."""
-        split = next(axis for axis, nbytes in enumerate(step_nbytes) if nbytes <= _READ_BYTES or axis == len(chosen) - 1)
+        split = next((axis for axis, nbytes in enumerate(step_nbytes) if nbytes <= _READ_BYTES), len(chosen) - 1)
         for axis in range(split + 1, len(chosen)):
             wanted = int(chosen[axis].max() - chosen[axis].min()) + 1
             if (self._lengths[axis] - wanted) * step_nbytes[axis] > SMALL_READ_BYTES:

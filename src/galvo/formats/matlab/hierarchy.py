@@ -19,7 +19,7 @@ from galvo.core.source import read_prefix
 from galvo.errors import Malformed, Unsupported
 from galvo.formats.hdf5.access import opened
 from galvo.formats.hdf5.discovery import Movie
-from galvo.formats.hdf5.guard import Found, contained, refuse, walk
+from galvo.formats.hdf5.guard import contained, refuse, walk
 from galvo.formats.hdf5.reader import movie_reader
 from galvo.formats.matlab.discovery import movie
 from galvo.formats.matlab.own import CREATED_BY, END_NAME, START_NAME, Kept
@@ -70,8 +70,7 @@ def _variables(file: Any, path: str, refuse_all: bool, allow_external: bool) -> 
     """Every array of the file; one that reaches outside is refused."""
     found = []
     sparse: dict[str, bool] = {}
-    for entry in walk(file, allow_external, path):
-        name, item, danger = entry
+    for name, item, danger in walk(file, allow_external, path):
         if name.split("/")[1] in _INTERNAL:
             continue
         if danger:

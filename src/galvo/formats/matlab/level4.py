@@ -28,7 +28,7 @@ _NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*\0")
 
 
 def byte_order(head: bytes) -> str:
-    """"<" or ">" where `head` begins a level 4 file, else ""."""
+    """The byte order, "<" or ">", where `head` begins a level 4 file, else ""."""
     if len(head) < _HEADER_BYTES:
         return ""
     for order, thousands in (("<", 0), (">", _BIG_ENDIAN)):

@@ -20,7 +20,7 @@ HEADER_BYTES = 128
 # "MAT-File Format", tables 1-1 and 1-3
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _TEXT_TYPES = {16: "u1", 17: "u2", 18: "u4"}
-_UINT32, _INT32, _MATRIX, _COMPRESSED, _LAST_TYPE = 6, 5, 14, 15, 18
+_UINT32, _INT32, _MATRIX, _COMPRESSED = 6, 5, 14, 15
 _KINDS = {
     1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 6: "double", 7: "single", 8: "int8", 9: "uint8",
     10: "int16", 11: "uint16", 12: "int32", 13: "uint32", 14: "int64", 15: "uint64", 16: "function_handle",
@@ -31,7 +31,7 @@ _MOST_DIMENSIONS, _MOST_NAME_BYTES = 64, 4096
 
 
 def byte_order(head: bytes) -> str:
-    """"<" or ">" where `head` begins a level 5 file, else ""."""
+    """The byte order, "<" or ">", where `head` begins a level 5 file, else ""."""
     return {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}.get(bytes(head[124:128]), "")
 
 
@@ -65,8 +65,8 @@ def variables(source: FileSource, cut: bool = False) -> Iterator[Variable]:
             return
         kind, nbytes = struct.unpack(f"{order}II", tag)
         start, end = offset + 8, offset + 8 + nbytes
-        if not 0 < kind <= _LAST_TYPE:
-            raise Malformed("no element begins here", path=path, offset=offset, found=f"type {kind}")
+        if kind not in (_MATRIX, _COMPRESSED):
+            raise Malformed("no array begins here", path=path, offset=offset, found=f"type {kind}")
         if end > size and not cut:
             raise Truncated(
                 "an array reaches beyond the end of the file",
@@ -79,10 +79,9 @@ def variables(source: FileSource, cut: bool = False) -> Iterator[Variable]:
         count += 1
         if count > MOST_VARIABLES:
             raise LimitExceeded("more arrays than a recording has", path=path, found=f"over {MOST_VARIABLES}")
-        found = None
         if kind == _COMPRESSED:
             found = _deflated(source, start, min(nbytes, size - start), order, cut)
-        elif kind == _MATRIX:
+        else:
             found = _Matrix(Span(source, start), 0, nbytes, order, path, start).variable()
         # what belongs to the subsystem of objects has no name
         if found is not None and found.name:

@@ -1,8 +1,8 @@
 """What galvo keeps of a recording beside its arrays, as two texts in variables of their own.
 
-`galvo`, the first variable, is what is known before the pixels: `kept_json` with the names of the arrays and the letters
-of their dimensions. `galvo_frames`, the last one, is what `kept_json` has more in the end: the frame table, events, and
-the checksums. A file without it was never finished.
+`galvo`, the first variable, is what is known before the pixels: `kept_json` with the names of the arrays and the
+letters of their dimensions. `galvo_frames`, the last one, is what `kept_json` has more in the end: the frame table,
+events, and the checksums. A file without it was never finished.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def start_text(plan: WritePlan, names: tuple[str, ...], axes: str) -> str:
 
 def end_text(plan: WritePlan, names: tuple[str, ...], axes: str, checksums: NDArray[np.uint32]) -> str:
     """What is known once they are."""
-    start, whole = json.loads(start_text(plan, names, axes)), kept_json(plan, checksums, variables=list(names), axes=axes)
+    start = json.loads(start_text(plan, names, axes))
+    whole = kept_json(plan, checksums, variables=list(names), axes=axes)
     return json.dumps({name: value for name, value in whole.items() if value != start.get(name, ...)})
 
 

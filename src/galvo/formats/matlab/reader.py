@@ -21,15 +21,14 @@ __all__ = ["check_bounds", "open_matlab", "own_recording", "own_variables", "ver
 
 
 def version_of(probe: Probe) -> str | None:
-    """ "4", "5" (which stands for 6 and 7, too) or "7.3"; None for what is no MATLAB file."""
+    """One of "4", "5" (which stands for 6 and 7, too) and "7.3"; None for what is no MATLAB file."""
     from galvo.formats.hdf5 import FORMAT as HDF5
 
     head = probe.head
     if level5.byte_order(head):
         return "5"
-    if head[124:128] in (b"\x00\x02IM", b"\x02\x00MI") or probe.suffix == ".mat":
-        if HDF5.detect(probe):
-            return "7.3"
+    if (head[124:128] in (b"\x00\x02IM", b"\x02\x00MI") or probe.suffix == ".mat") and HDF5.detect(probe):
+        return "7.3"
     return "4" if level4.byte_order(head) else None
 
 

@@ -215,7 +215,7 @@ class Level5Sink:
             transpose_into(columns, block[:, channel - c.start].swapaxes(2, 3))
             first = t.start == 0 and z.start == 0
             last = t.stop == lengths[0] and z.stop == lengths[2]
-            data = memoryview(columns.reshape(-1).view(np.uint8))
+            data = columns.reshape(-1).view(np.uint8).data
             head = self._head(channel) if first else b""
             tail = bytes(self._padding) if last else b""
             if self._level is None:
