@@ -59,14 +59,22 @@ def open_hierarchy(
                     raise Malformed("the channels of a galvo file are missing", path=path, found=listing(found))
                 reader = _reader(file, path, chosen, kept.axes[: len(chosen[0].shape)], False, limits)
                 return own_recording(kept, reader, path, damaged, limits)
-        variables = _variables(file, path, names is None, allow_external)
+        variables = _named(file, names) or _variables(file, path, allow_external)
         chosen, letters = movie(variables, path, names, axes)
         reader = _reader(file, path, chosen, letters, allow_external, limits)
     check_bounds(reader, path, limits)
     return Recording(reader, Metadata(format="matlab", version="7.3"), files=[path])
 
 
-def _variables(file: Any, path: str, refuse_all: bool, allow_external: bool) -> list[Variable]:
+def _named(file: Any, names: str | Sequence[str] | None) -> list[Variable]:
+    """The variables that are asked for, where all of them lie in the file itself; else none."""
+    wanted = [] if names is None else [names] if isinstance(names, str) else list(names)
+    items = [contained(file, name) for name in wanted]
+    there = all(isinstance(item, h5py.Dataset) and "MATLAB_sparse" not in item.parent.attrs for item in items)
+    return [_variable(name, item) for name, item in zip(wanted, items, strict=True)] if there else []
+
+
+def _variables(file: Any, path: str, allow_external: bool) -> list[Variable]:
     """Every array of the file; one that reaches outside is refused."""
     found = []
     sparse: dict[str, bool] = {}
