@@ -87,7 +87,9 @@ def seeds(version, folder) -> list[Seed]:
             if not deflated:
                 data = pixels[:, 0, 0].transpose(1, 2, 0).astype(f"{order}{stored}").tobytes(order="F")
                 place = (content.index(data), content.index(data) + len(data))
-            made.append(Seed(f"{order}{dtype} as {stored}", content, pixels, {"axes": "YXT"}, False, place))
+            # by name: what is deflated and not read may be damaged, and is then no candidate any more
+            options = {"axes": "YXT", "variable": "ch1"} if deflated else {"axes": "YXT"}
+            made.append(Seed(f"{order}{dtype} as {stored}", content, pixels, options, False, place))
     pixels = noise((5, 2, 3, 8, 6), "<i2")
     for options in ({}, {"compression": "gzip"}) if version == "7.3" else ({},):
         galvo.save(pixels, path, overwrite=True, version=version, **options)

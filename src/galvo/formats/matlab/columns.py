@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any
@@ -18,11 +19,12 @@ from galvo.core.read import SMALL_READ_BYTES, worker_count
 from galvo.core.selection import Indices, Selection, compact, outer_index
 from galvo.core.source import FileSource
 from galvo.errors import DamagedData, Malformed, ReadError
-from galvo.formats.matlab.variable import Part, Variable
+from galvo.formats.matlab.variable import Content, Part, Variable
 
 __all__ = ["ColumnReader", "transpose_into"]
 
 _READ_BYTES = 4 << 20
+_READ_AHEAD = 2
 _TILE = 32
 _SMALL_FRAME_BYTES = 64 << 10
 
@@ -46,7 +48,8 @@ def transpose_into(target: NDArray[Any], source: NDArray[Any]) -> None:
 class _Job:
     """One read: where it begins, what it holds, what is wanted of it, and where that belongs."""
 
-    variable: Variable
+    name: str
+    content: Content
     part: Part
     first: int
     shape: tuple[int, ...]
@@ -100,19 +103,27 @@ class ColumnReader:
             raise ReadError("the recording is closed", path=self._source.paths[0], hint="Open it again")
         if out.size == 0:
             return
-        if any(one.content is not None and one.content.forward_only() for one in self._variables):
-            for job in self._jobs(selection, out):
-                self._run(job)
-            return
-        jobs = list(self._jobs(selection, out))
-        workers = min(worker_count(out.nbytes), len(jobs))
+        jobs, workers = self._jobs(selection, out), worker_count(out.nbytes)
         if workers == 1:
             for job in jobs:
-                self._run(job)
-            return
-        with ThreadPoolExecutor(workers) as pool:
-            for _ in pool.map(self._run, jobs):
-                pass
+                self._place(job, self._fetch(job))
+        elif any(one.content is not None and one.content.forward_only() for one in self._variables):
+            self._read_forward(jobs)
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                for _ in pool.map(lambda job: self._place(job, self._fetch(job)), jobs):
+                    pass
+
+    def _read_forward(self, jobs: Iterator[_Job]) -> None:
+        """One read after another, while what came before is put in its place."""
+        with ThreadPoolExecutor(1) as pool:
+            waiting: deque[Future[None]] = deque()
+            for job in jobs:
+                waiting.append(pool.submit(self._place, job, self._fetch(job)))
+                if len(waiting) > _READ_AHEAD:
+                    waiting.popleft().result()
+            for placed in waiting:
+                placed.result()
 
     def _jobs(self, selection: Selection, out: NDArray[Any]) -> Iterator[_Job]:
         several = len(self._variables) > 1
@@ -122,14 +133,15 @@ class ColumnReader:
         for position, channel in enumerate(channels):
             variable = self._variables[channel]
             target = (out[:, position : position + 1] if several else out).transpose(absent + present)
-            if variable.content is None:
+            content = variable.content
+            if content is None:
                 raise DamagedData(f"{variable.name} was never written", path=self._source.paths[0])
             for number, part in enumerate(variable.parts):
                 shown = target if self.dtype.kind != "c" else (target.real, target.imag)[number]
-                yield from self._part_jobs(variable, part, selection, shown, len(absent))
+                yield from self._part_jobs(variable.name, content, part, selection, shown, len(absent))
 
     def _part_jobs(
-        self, variable: Variable, part: Part, selection: Selection, target: NDArray[Any], absent: int
+        self, name: str, content: Content, part: Part, selection: Selection, target: NDArray[Any], absent: int
     ) -> Iterator[_Job]:
         """Reads of at most `_READ_BYTES`, or of one step along the fastest axis, in the order of the file."""
         chosen = [np.asarray(selection.axes[AXES.index(letter)], np.int64) for letter in self._letters]
@@ -151,7 +163,8 @@ class ColumnReader:
                 if isinstance(where, range) and where.step < 0:
                     index = np.asarray(where)
                 yield _Job(
-                    variable=variable,
+                    name=name,
+                    content=content,
                     part=part,
                     first=before + first * steps[split],
                     shape=shape,
@@ -169,29 +182,28 @@ class ColumnReader:
                 split = axis
         return split
 
-    def _run(self, job: _Job) -> None:
+    def _fetch(self, job: _Job) -> bytes:
+        itemsize = job.part.dtype.itemsize
+        return job.content.read(job.part.offset + job.first * itemsize, math.prod(job.shape) * itemsize)
+
+    def _place(self, job: _Job, data: bytes) -> None:
         stored = job.part.dtype
-        content = job.variable.content
-        if content is None:
-            return
-        nbytes = math.prod(job.shape) * stored.itemsize
-        data = content.read(job.part.offset + job.first * stored.itemsize, nbytes)
         piece = np.frombuffer(data, stored).reshape(job.shape)[outer_index(list(job.wanted))]
         held = job.target.dtype
         if held != np.bool_ and not np.can_cast(stored, held, "safe"):
-            self._check(job.variable, piece, held)
+            self._check(job.name, piece, held)
         if isinstance(job.index[-1], slice):
             transpose_into(job.target[job.index], piece)
         else:
             job.target[job.index] = piece
 
-    def _check(self, variable: Variable, piece: NDArray[Any], held: np.dtype[Any]) -> None:
+    def _check(self, name: str, piece: NDArray[Any], held: np.dtype[Any]) -> None:
         """Refuse values that the array's class cannot hold: they would change silently."""
         with np.errstate(all="ignore"):
             back = piece.astype(held).astype(piece.dtype)
         if not bool(((back == piece) | (piece != piece)).all()):
             raise Malformed(
-                f"{variable.name} holds values that its class cannot",
+                f"{name} holds values that its class cannot",
                 path=self._source.paths[0],
                 found=str(piece.dtype),
                 expected=str(held),

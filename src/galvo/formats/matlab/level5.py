@@ -60,7 +60,7 @@ def variables(source: FileSource, cut: bool = False) -> Iterator[Variable]:
     while offset < size:
         tag = source.read_upto(0, offset, 8)
         if len(tag) < 8:
-            if any(tag) and not cut:
+            if not cut:
                 raise Truncated("the file ends within an element", path=path, offset=offset)
             return
         kind, nbytes = struct.unpack(f"{order}II", tag)

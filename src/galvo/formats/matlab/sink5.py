@@ -41,6 +41,7 @@ _NUMBERS = {
     "i8": (12, 14), "u8": (13, 15),
 }  # fmt: skip
 _PIECE_BYTES = 1 << 20
+_WRITE_BYTES = 4 << 20
 _ZLIB_HEAD = b"\x78\x9c"
 # RFC 1951: an empty last block of fixed codes
 _STREAM_END = b"\x03\x00"
@@ -254,10 +255,12 @@ class Level5Sink:
     def put(self, index: BlockIndex, encoded: list[_Stretch]) -> None:
         """Append a block to its arrays."""
         for stretch in encoded:
-            if self._level is None:
-                self._write(*stretch.pieces)
-            else:
+            if self._level is not None:
                 self._append_deflated(stretch)
+                continue
+            for piece in stretch.pieces:
+                # so that the system begins to write while the rest is coming
+                self._write(*(piece[first : first + _WRITE_BYTES] for first in range(0, len(piece), _WRITE_BYTES)))
 
     def _append_deflated(self, stretch: _Stretch) -> None:
         file, checksum = self._file, stretch.checksum
