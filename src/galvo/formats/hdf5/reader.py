@@ -71,8 +71,8 @@ def open_hdf5(
     with opened(path) as file:
         own = dataset is None and _is_own(file)
         movie = _own_movie(file, path, limits) if own else find_movie(file, path, dataset, axes, allow_external)
-        metadata = read_metadata(file, path, limits) if own else Metadata(format="hdf5")
         reader, steps = movie_reader(file, path, movie, allow_external, limits)
+        metadata = read_metadata(file, path, limits) if own else Metadata(format="hdf5")
     stored = who_reads(steps)
     if stored:
         metadata = replace(metadata, attributes={**metadata.attributes, "stored": "; ".join(stored)})

@@ -185,7 +185,8 @@ class _Matrix:
         expected = dtype.itemsize
         for length in shape:
             expected *= length
-        if name != "char" and nbytes != expected:
+        # a character of Unicode may take several units
+        if kind not in _TEXT_TYPES and nbytes != expected:
             raise self._wrong("an array has another size than its dimensions", f"{nbytes} bytes", f"{expected}")
         return Part(where, dtype, nbytes)
 
