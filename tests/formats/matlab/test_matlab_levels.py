@@ -208,6 +208,10 @@ def test_several_are_listed(tmp_path):
         assert rec.shape == (4, 1, 1, 5, 4)
     with pytest.raises(Unsupported, match="different sizes or classes"):
         galvo.open(path, variable=["a", "b"])
+    path = holding(tmp_path, a=noise((3, 4, 5), "u2"), b=noise((3, 4, 5), "u2", 1))
+    with galvo.open(path, variable="b,a", axes="YXT") as rec, galvo.open(path, variable="b", axes="YXT") as first:
+        assert np.array_equal(rec[:, 0], first[:, 0])
+        assert rec.shape == (5, 2, 1, 3, 4)
     with pytest.raises(OptionError, match=r"no variable 'c'.*a 3x4x5 uint16"):
         galvo.open(path, variable="c")
 
@@ -226,8 +230,9 @@ def test_guessed_axes(tmp_path, shape, axes):
 
 def test_dimension_ordering(tmp_path):
     values = noise((5, 3, 4), "u2")
-    with galvo.open(holding(tmp_path, mov=values), dimension_ordering=(1, 2, 0)) as rec:
-        assert np.array_equal(rec[:, 0, 0], values)
+    for ordering in ((1, 2, 0), "1,2,0"):
+        with galvo.open(holding(tmp_path, mov=values), dimension_ordering=ordering) as rec:
+            assert np.array_equal(rec[:, 0, 0], values)
     for wrong in ((0, 1), (0, 1, 1), 3, "abc"):
         with pytest.raises(OptionError, match="positions of H, W and T"):
             galvo.open(holding(tmp_path, mov=values), dimension_ordering=wrong)

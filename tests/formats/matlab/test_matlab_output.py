@@ -143,7 +143,13 @@ def test_golden_bytes(tmp_path):
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     ("wanted", "names"),
-    [("mov", ["mov1", "mov2"]), ("a*b", ["a1b", "a2b"]), (["green", "red"], ["green", "red"]), (None, ["ch1", "ch2"])],
+    [
+        ("mov", ["mov1", "mov2"]),
+        ("a*b", ["a1b", "a2b"]),
+        (["green", "red"], ["green", "red"]),
+        ("g,r", ["g", "r"]),
+        (None, ["ch1", "ch2"]),
+    ],
 )
 def test_names(tmp_path, version, wanted, names):
     pixels, path = noise((3, 2, 1, 4, 4), "u2"), tmp_path / "x.mat"

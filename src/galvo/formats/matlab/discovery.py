@@ -62,14 +62,14 @@ def movie(
     return tuple(chosen), letters
 
 
-def stated_axes(axes: str | None, ordering: Sequence[int] | None) -> str | None:
+def stated_axes(axes: str | None, ordering: Sequence[int] | str | None) -> str | None:
     """The caller's axes, as letters or as the positions of H, W and T."""
     if ordering is None:
         return axes
     if axes is not None:
         raise OptionError("axes and dimension_ordering say the same thing", hint="Give one of them")
     try:
-        positions = [int(position) for position in ordering]
+        positions = [int(position) for position in (ordering.split(",") if isinstance(ordering, str) else ordering)]
     except (TypeError, ValueError):
         positions = []
     if sorted(positions) != [0, 1, 2]:

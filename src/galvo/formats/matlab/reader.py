@@ -49,8 +49,8 @@ def open_matlab(
     paths : sequence of str
         One file.
     variable : str or list of str, optional
-        The array, or those of the channels, instead of discovering them. In version 7.3 fields of structs have names
-        with a slash, as in ``"output/mov"``.
+        The array, or those of the channels (in a text, commas between them), instead of discovering them. In version
+        7.3 fields of structs have names with a slash, as in ``"output/mov"``.
     axes : str, optional
         Letters of T C Z Y X in MATLAB's order, as in ``"YXT"``.
     dimension_ordering : sequence of int, optional
@@ -74,6 +74,8 @@ def open_matlab(
     """
     (path,) = paths
     letters = stated_axes(axes, dimension_ordering)
+    if isinstance(variable, str) and "," in variable:
+        variable = variable.split(",")
     probe = Probe(path)
     try:
         version = version_of(probe)

@@ -43,8 +43,8 @@ class MatlabSink:
     compression_level : int, optional
         1 (fast) to 9 (small), 3 by default.
     dataset_names : str or list of str, optional
-        Names of the arrays, one per channel. In a text ``*`` stands for the channel's number from 1; without it,
-        several channels have the number behind. ``"ch*"`` by default.
+        Names of the arrays, one per channel; in a text, commas between them. In one name ``*`` stands for the channel's
+        number from 1; without it, several channels have the number behind. ``"ch*"`` by default.
     """
 
     def __init__(
@@ -152,6 +152,8 @@ def _variable_names(wanted: str | Sequence[str] | None, count: int) -> tuple[str
     """The name of each channel's array."""
     if wanted is None:
         wanted = "ch*"
+    if isinstance(wanted, str) and "," in wanted:
+        wanted = wanted.split(",")
     if isinstance(wanted, str):
         pattern = wanted if "*" in wanted or count == 1 else f"{wanted}*"
         names = tuple(pattern.replace("*", str(number)) for number in range(1, count + 1))
