@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from galvo.core.axes import AXES, Shape
 from galvo.core.index import Int64
-from galvo.core.read import SMALL_READ_BYTES, worker_count
+from galvo.core.read import worker_count
 from galvo.core.selection import Indices, Selection, compact, outer_index
 from galvo.core.source import FileSource
 from galvo.errors import DamagedData, Malformed, ReadError
@@ -24,6 +24,8 @@ from galvo.formats.matlab.variable import Content, Part, Variable
 __all__ = ["ColumnReader", "transpose_into"]
 
 _READ_BYTES = 4 << 20
+# what a read of its own costs, expressed in bytes that are read and left out
+_SKIPPED_BYTES = 64 << 10
 _READ_AHEAD = 2
 _TILE = 32
 _SMALL_FRAME_BYTES = 64 << 10
@@ -149,7 +151,7 @@ class ColumnReader:
         split = self._split(chosen, [step * part.dtype.itemsize for step in steps])
         orders = [np.argsort(positions, kind="stable").astype(np.int64) for positions in chosen]
         along, step_nbytes = chosen[split][orders[split]], steps[split] * part.dtype.itemsize
-        gap, together = max(1, SMALL_READ_BYTES // step_nbytes), max(1, _READ_BYTES // step_nbytes)
+        gap, together = max(1, _SKIPPED_BYTES // step_nbytes), max(1, _READ_BYTES // step_nbytes)
         breaks = np.flatnonzero((np.diff(along) > gap) | (np.diff(along // together) > 0)) + 1
         groups = list(pairwise([0, *breaks.tolist(), along.size]))
         rest = [compact(positions) for positions in chosen[split + 1 :]]
@@ -178,7 +180,7 @@ class ColumnReader:
         split = next((axis for axis, nbytes in enumerate(step_nbytes) if nbytes <= _READ_BYTES), len(chosen) - 1)
         for axis in range(split + 1, len(chosen)):
             wanted = int(chosen[axis].max() - chosen[axis].min()) + 1
-            if (self._lengths[axis] - wanted) * step_nbytes[axis] > SMALL_READ_BYTES:
+            if (self._lengths[axis] - wanted) * step_nbytes[axis] > _SKIPPED_BYTES:
                 split = axis
         return split
 
