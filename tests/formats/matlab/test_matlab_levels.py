@@ -23,6 +23,7 @@ from galvo.errors import (
     Malformed,
     OptionError,
     Truncated,
+    UnsafeContent,
     Unsupported,
 )
 from galvo.testing.matlab import MatBuilder
@@ -418,7 +419,8 @@ def test_dimensions_are_reversed(tmp_path, userblock, chunks):
     def fill(file):
         file.create_dataset("mov", data=values.transpose(2, 1, 0), chunks=chunks, shuffle=chunks is not None)
 
-    with galvo.open(hierarchy(tmp_path, fill, userblock), axes="YXT") as rec:
+    path = hierarchy(tmp_path, fill, userblock)
+    with galvo.open(path, axes="YXT", format=None if userblock else "matlab") as rec:
         assert rec.metadata.format == "matlab"
         assert rec.shape == (5, 1, 1, 3, 4)
         assert np.array_equal(rec[:, 0, 0], values.transpose(2, 0, 1))
@@ -467,4 +469,29 @@ def test_fields_of_structs(tmp_path):
     path = hierarchy(tmp_path, fill)
     with galvo.open(path, axes="YXT") as rec, galvo.open(path, variable="out/mov", axes="YXT") as same:
         assert np.array_equal(rec[...], same[...])
+        assert np.array_equal(rec[:, 0, 0], values.transpose(2, 0, 1))
+
+
+def test_hdf5_under_another_name_is_no_matlab_file(tmp_path):
+    """Its axes would be turned around."""
+    values = noise((5, 1, 1, 3, 4), "u2")
+    galvo.save(values, tmp_path / "x.mat", format="hdf5")
+    with galvo.open(tmp_path / "x.mat") as rec:
+        assert rec.metadata.format == "hdf5"
+        assert np.array_equal(rec[...], values)
+
+
+def test_links_to_other_files(tmp_path):
+    values = noise((3, 4, 5), "<u2")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["mov"] = values.T
+
+    def fill(file):
+        file["mov"] = h5py.ExternalLink("other.h5", "/mov")
+
+    path = hierarchy(tmp_path, fill)
+    for name in (None, "mov"):
+        with pytest.raises(UnsafeContent, match="allow_external"):
+            galvo.open(path, variable=name, axes="YXT")
+    with galvo.open(path, axes="YXT", allow_external=True) as rec:
         assert np.array_equal(rec[:, 0, 0], values.transpose(2, 0, 1))

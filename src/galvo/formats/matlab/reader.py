@@ -10,6 +10,7 @@ from galvo.core.read import Reader
 from galvo.core.recording import Damage, Recording
 from galvo.core.source import FileSource
 from galvo.errors import Malformed, Truncated, UnknownFormat
+from galvo.formats.hdf5 import FORMAT as HDF5
 from galvo.formats.matlab import level4, level5
 from galvo.formats.matlab.columns import ColumnReader
 from galvo.formats.matlab.discovery import five_lengths, movie, stated_axes
@@ -21,13 +22,14 @@ __all__ = ["check_bounds", "open_matlab", "own_recording", "own_variables", "ver
 
 
 def version_of(probe: Probe) -> str | None:
-    """One of "4", "5" (which stands for 6 and 7, too) and "7.3"; None for what is no MATLAB file."""
-    from galvo.formats.hdf5 import FORMAT as HDF5
+    """One of "4", "5" (which stands for 6 and 7, too) and "7.3"; None for what is no MATLAB file.
 
+    HDF5 without MATLAB's header is none, whatever its name: MATLAB does not load it, and its axes may be as stored.
+    """
     head = probe.head
     if level5.byte_order(head):
         return "5"
-    if (head[124:128] in (b"\x00\x02IM", b"\x02\x00MI") or probe.suffix == ".mat") and HDF5.detect(probe):
+    if head[124:128] in (b"\x00\x02IM", b"\x02\x00MI") and HDF5.detect(probe):
         return "7.3"
     return "4" if level4.byte_order(head) else None
 
@@ -78,7 +80,8 @@ def open_matlab(
         variable = variable.split(",")
     probe = Probe(path)
     try:
-        version = version_of(probe)
+        # the caller may know better
+        version = version_of(probe) or ("7.3" if HDF5.detect(probe) else None)
         head = probe.head
     finally:
         probe.close()
