@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import hypothesis.extra.numpy as hnp
@@ -313,6 +314,10 @@ def test_going_back_in_what_is_deflated(tmp_path, reads):
         for t in (59, 40, 3, 58, 21):
             assert np.array_equal(rec[t, 0, 0], values[..., t])
         assert sum(nbytes for _, nbytes in reads) < path.stat().st_size
+        times = np.random.default_rng(0).integers(0, 60, 80).tolist()
+        with ThreadPoolExecutor(8) as pool:
+            for t, frame in zip(times, pool.map(lambda t: rec[t, 0, 0], times), strict=True):
+                assert np.array_equal(frame, values[..., t])
 
 
 # ---- damage ---------------------------------------------------------------------------------------------------------
