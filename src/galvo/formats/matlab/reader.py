@@ -201,4 +201,11 @@ def own_recording(kept: Kept, reader: Reader, path: str, damaged: str, limits: L
             hint='Resume the conversion, or open what is there with damaged="report"',
         )
     told = Damage(path=path, offset=None, message=f"{message}; frames that are not there cannot be read")
-    return Recording(reader, metadata, files=[path], left_out=kept.json.left_out(metadata), damage=[told])
+    return Recording(
+        reader,
+        metadata,
+        files=[path],
+        facts=kept.json.facts(),
+        left_out=kept.json.left_out(metadata),
+        damage=[told],
+    )
