@@ -20,6 +20,8 @@ from galvo.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["check_bounds", "open_matlab", "own_recording", "own_variables", "version_of"]
 
+_TITLE = b"MATLAB 7.3 MAT-file"
+
 
 def version_of(probe: Probe) -> str | None:
     """One of "4", "5" (which stands for 6 and 7, too) and "7.3"; None for what is no MATLAB file.
@@ -29,7 +31,9 @@ def version_of(probe: Probe) -> str | None:
     head = probe.head
     if level5.byte_order(head):
         return "5"
-    if head[124:128] in (b"\x00\x02IM", b"\x02\x00MI") and HDF5.detect(probe):
+    # said twice, so that damage to one does not turn the axes around
+    is_later = head[124:128] in (b"\x00\x02IM", b"\x02\x00MI") or head.startswith(_TITLE)
+    if is_later and HDF5.detect(probe):
         return "7.3"
     return "4" if level4.byte_order(head) else None
 
