@@ -98,8 +98,9 @@ class IndexedReader:
         if not self._has_whole_frames:
             return None
         index = self.index
-        order, page = index.order, index.order.start + c * index.order.c + z * index.order.z
-        page += t * order.t if isinstance(order.t, int) else int(order.t[t])
+        page = index.order.page_at(t, c, z)
+        if page < 0:
+            return None
         file = bisect_right(self._first_pages, page) - 1
         local = page - self._first_pages[file]
         run = index.runs[file]
@@ -130,7 +131,9 @@ class IndexedReader:
         chunk = self.index.chunk_shape
         page = self.index.order.page(t // chunk[0], c // chunk[1], z // chunk[2])
         file = self.index.file_of(page)
-        return {"file": file, "page": page - self.index.first_page[file]}
+        within = page - self.index.first_page[file]
+        # a plane that no file holds
+        return {"file": np.where(page < 0, -1, file), "page": np.where(page < 0, -1, within)}
 
     def read(self, selection: Selection, out: NDArray[Any]) -> None:
         """Fill `out` with the selected pixels.
@@ -185,6 +188,7 @@ class IndexedReader:
         t, c, z = (grid.ravel() for grid in np.meshgrid(t, c, z, indexing="ij"))
         ct, cc, cz, cy, cx = index.chunk_shape
         page = index.order.page(t // ct, c // cc, z // cz)
+        self._refuse_missing(page, t, c, z)
         inside = ((t % ct) * cc + c % cc) * cz + z % cz
         frame_nbytes = out.shape[3] * out.shape[4] * itemsize
         frame_start = np.arange(page.size, dtype=np.int64) * frame_nbytes
@@ -308,6 +312,19 @@ class IndexedReader:
                 )
             self.index = self.index.with_run(file, listed)
 
+    def _refuse_missing(self, page: Int64, t: Int64 | int, c: Int64 | int, z: Int64 | int) -> None:
+        missing = page < 0
+        if missing.any():
+            at = int(np.argmax(missing))
+            place = ", ".join(
+                f"{letter}={int(np.atleast_1d(axis)[at])}" for letter, axis in zip("tcz", (t, c, z), strict=True)
+            )
+            raise DamagedData(
+                f"no file holds the plane {place}",
+                path=self.source.paths[0],
+                hint="Select planes that are there; `frame_table` gives -1 as the file of the others",
+            )
+
     def _refuse_absent(self, file: int, local: Int64, offset: Int64) -> None:
         absent = offset < 0
         if absent.any():
@@ -343,7 +360,9 @@ class IndexedReader:
         index = self.index
         gt, gc, gz, gy, gx = (piece[0] for piece in job)
         one = np.ones(1, np.int64)
-        ((file, _, local),) = index.split_by_file(index.order.page(one * gt, one * gc, one * gz))
+        page = index.order.page(one * gt, one * gc, one * gz)
+        self._refuse_missing(page, *(axis * part for axis, part in zip((gt, gc, gz), index.chunk_shape, strict=False)))
+        ((file, _, local),) = index.split_by_file(page)
         self.prove_pages(file, local)
         plane = gc * index.grid[0] * index.grid[1] if index.planar else 0
         offset, nbytes = self.index.runs[file].locate(local, one * (plane + gy * index.grid[1] + gx))

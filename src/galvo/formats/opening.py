@@ -14,6 +14,7 @@ import numpy as np
 from galvo.core.join import join
 from galvo.core.recording import Origin, Recording
 from galvo.core.registry import Format
+from galvo.core.source import file_size
 from galvo.errors import FormatError, NotFound, OptionError, UnknownFormat, warn
 from galvo.formats import REGISTRY
 from galvo.formats.split import channel_files
@@ -119,6 +120,8 @@ def _open_paths(
         entry = _format_of(path, format)
         if series and entry.series is not None:
             return _open_one(entry, entry.series(path), options)
+        if not series and "series" in entry.options:
+            options = {**options, "series": False}
         return _open_channels(entry, channel_files(path) if series else [path], path, options)
     if isinstance(source, Sequence):
         paths = [_path(item) for item in source]
@@ -166,6 +169,14 @@ def _format_of(path: str, format: str | None) -> Format:
     return REGISTRY.get(format) if format is not None else REGISTRY.detect(path)
 
 
+def _format_like(path: str, format: str | None, known: dict[tuple[str, int], Format]) -> Format:
+    """The format of one file of many: those of one suffix and size are taken to be of one format."""
+    key = (Path(path).suffix.lower(), file_size(path))
+    if key not in known:
+        known[key] = _format_of(path, format)
+    return known[key]
+
+
 def _open_one(entry: Format, paths: list[str], options: dict[str, Any]) -> Recording:
     _check_options(entry.options + _GENERAL, options, entry.name)
     return entry.open(paths, **options)
@@ -178,8 +189,10 @@ def _check_options(known: Sequence[str], options: dict[str, Any], what: str) -> 
 
 
 def _open_list(paths: list[str], format: str | None, axis: Literal["t", "c"], options: dict[str, Any]) -> Recording:
-    formats = [_format_of(path, format) for path in paths]
-    if axis == "t" and len({entry.name for entry in formats}) == 1 and formats[0].series is not None:
+    known: dict[tuple[str, int], Format] = {}
+    formats = [_format_like(path, format, known) for path in paths]
+    takes_several = formats[0].series is not None or formats[0].group is not None
+    if axis == "t" and len({entry.name for entry in formats}) == 1 and takes_several:
         return _open_one(formats[0], paths, options)
     parts: list[Recording] = []
     try:
@@ -194,30 +207,30 @@ def _open_list(paths: list[str], format: str | None, axis: Literal["t", "c"], op
 def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Recording:
     suffixes = {suffix for entry in REGISTRY.all().values() for suffix in entry.suffixes}
     try:
-        names = sorted(os.listdir(folder), key=natural_key)
+        with os.scandir(folder) as listing:
+            names = {entry.name: entry.is_file() for entry in listing}
     except OSError as error:
         raise NotFound(error.strerror or "cannot be listed", path=folder) from error
-    waiting = [os.path.join(folder, name) for name in names if Path(name).suffix.lower() in suffixes]
-    waiting = [path for path in waiting if os.path.isfile(path)]
-    found: list[tuple[Format, list[str]]] = []
-    while waiting:
-        path = waiting[0]
+    waiting = [name for name, is_file in names.items() if is_file and Path(name).suffix.lower() in suffixes]
+    known: dict[tuple[str, int], Format] = {}
+    by_format: dict[str, list[str]] = {}
+    for name in sorted(waiting, key=natural_key):
+        path = os.path.join(folder, name)
         try:
-            entry = _format_of(path, format)
+            by_format.setdefault(_format_like(path, format, known).name, []).append(path)
         except UnknownFormat:
-            waiting.remove(path)
             continue
-        members = entry.series(path) if entry.series is not None else channel_files(path)
-        found.append((entry, members))
-        taken = {os.path.abspath(member) for member in (*members, path)}
-        waiting = [other for other in waiting if os.path.abspath(other) not in taken]
+    found = [
+        (REGISTRY.get(name), members) for name, paths in by_format.items() for members in _grouped(name, paths)
+    ]
     if len(found) == 1:
         entry, members = found[0]
-        if entry.series is None:
+        if entry.series is None and len(channel_files(members[0])) == len(members):
             return _open_channels(entry, members, members[0], options)
         return _open_one(entry, members, options)
     if not found:
         raise UnknownFormat("the folder holds no recording", path=folder, found=f"{len(names)} entries")
+    found.sort(key=lambda one: natural_key(one[1][0]))
     listed = "; ".join(f"{Path(members[0]).name} ({entry.name}, {len(members)} files)" for entry, members in found[:8])
     more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
     raise UnknownFormat(
@@ -226,3 +239,23 @@ def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Re
         found=listed + more,
         hint="Name one of them, or give a list or a pattern to join them",
     )
+
+
+def _grouped(name: str, paths: list[str]) -> list[list[str]]:
+    """The files of each recording, of all files of one format in a folder."""
+    entry = REGISTRY.get(name)
+    groups: list[list[str]] = []
+    alone: list[str] = []
+    taken: set[str] = set()
+    for path in paths:
+        if os.path.abspath(path) in taken:
+            continue
+        members = entry.series(path) if entry.series is not None else channel_files(path)
+        taken |= {os.path.abspath(member) for member in (*members, path)}
+        if len(members) == 1 and entry.group is not None:
+            alone.append(path)
+        else:
+            groups.append(members)
+    if entry.group is not None and alone:
+        groups += entry.group(alone)
+    return groups

@@ -10,7 +10,9 @@ Byte layout (TIFF 6.0, Adobe 1992; BigTIFF, AWare Systems 2007)::
 `ifd` reads one IFD, `layout` says what its pixels look like, `pages` finds every page of a file (by arithmetic
 where they are evenly spaced, else by walking the chain in native code), `exotic` is the one door to tifffile for
 pages that galvo does not decode itself: JPEG and other photographic codecs, bit depths that are no whole bytes,
-subsampled colour. Not read: SubIFDs (pyramid levels) and reduced-resolution pages.
+subsampled colour. `several` finds the pages of thousands of files, `headless` those that have no IFD. What pages mean
+is the matter of `page_axes`, `imagej`, `shaped` (tifffile) and `ome`; `images` of which files belong together. Not
+read: SubIFDs (pyramid levels) and reduced-resolution pages.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0")
 
 
 def _detect(probe: Probe) -> bool:
-    return probe.head.startswith(MAGIC)
+    # a companion file is the XML of an OME-TIFF that has no master
+    return probe.head.startswith(MAGIC) or (probe.suffix == ".ome" and b"<OME" in probe.head)
 
 
 def _open(paths: list[str], **options: Any) -> Recording:
@@ -38,11 +41,18 @@ def _open(paths: list[str], **options: Any) -> Recording:
     return open_tiff(paths, **options)
 
 
+def _group(paths: list[str]) -> list[list[str]]:
+    from galvo.formats.tiff.images import belonging_together
+
+    return belonging_together(paths)
+
+
 FORMAT = Format(
     name="tiff",
-    title="TIFF and BigTIFF stacks, ImageJ hyperstacks",
+    title="TIFF and BigTIFF stacks, OME-TIFF, ImageJ hyperstacks, folders of images",
     suffixes=(".tif", ".tiff"),
     detect=_detect,
     open=_open,
-    options=("pages", "channels", "walk"),
+    group=_group,
+    options=("pages", "axes", "channels", "planes", "samples", "image", "series", "walk"),
 )
