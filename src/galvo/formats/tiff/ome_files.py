@@ -118,7 +118,9 @@ def _resolved(document: OmeDocument, image: OmeImage, number: int, path: str, ho
     """Where the files of each TiffData are."""
     names = {data.file_name for data in image.tiff_data if data.file_name}
     # a file alone may have been renamed after it was written
-    alone = len(names) == 1 and not _is_there(_beside(holder, *names)) and holder == path
+    same_name = all(data.file_name for data in image.tiff_data) and len(names) == 1
+    own_uuid = not document.uuid or not image.tiff_data[0].uuid
+    alone = same_name and own_uuid and holder == path and not _is_there(_beside(holder, *names))
     places: dict[tuple[str | None, str], str] = {}
     for data in image.tiff_data:
         key = (data.file_name, data.uuid)

@@ -85,16 +85,12 @@ def planes_of(files: OmeFiles, found: FilePages, path: str) -> Planes | None:
             hint=AS_PAGES,
         )
     table = np.full((table_t, lengths["C"], lengths["Z"]), -1, np.int64)
-    c, z = position // steps["C"] % lengths["C"], position // steps["Z"] % lengths["Z"]
-    # of several pages for one plane the first counts
-    table[t[::-1], c[::-1], z[::-1]] = page[::-1]
-    if (table[t, c, z] != page).any():
-        at = int(np.argmax(table[t, c, z] != page))
-        warn(
-            f"{path}: the OME-XML has several pages for some planes, such as t={t[at]}, c={c[at]}, z={z[at]}; "
-            "the first one is taken"
-        )
     used = int(np.unique(page).size)
+    position, first = np.unique(position, return_index=True)
+    t, c, z = (position // steps[letter] % lengths[letter] for letter in "TCZ")
+    table[t, c, z] = page[first]
+    if position.size != page.size:
+        warn(f"{path}: the OME-XML has {page.size} pages for {position.size} planes; the first one of each is taken")
     is_whole = (table >= 0).all(axis=(1, 2))
     beyond = 0
     if is_whole.any():
