@@ -23,6 +23,7 @@ __all__ = ["page_before", "page_segments", "predict_pages", "single_page"]
 
 _SAMPLED_PAGES = 6
 _BLOCK_BYTES = 64 << 10
+_BEGINNING_BYTES = 16 << 10
 _STRUCTURE = frozenset(tag for tag, _ in LAYOUT_TAGS.values()) | {254, 273, 279, 324, 325, 338}
 _OFFSETS = (273, 324)
 _COUNTS = (279, 325)
@@ -129,8 +130,8 @@ def single_page(
 def page_before(source: FileSource, file: int, first: Ifd, stride: int) -> int | None:
     """Where a page lies that the chain begins behind; None where there is none.
 
-    Looked for are the width and height entries of the first page of the chain, one stride before it and where programs
-    put the first page of a file.
+    Looked for are the width and height entries of the first page of the chain, one stride before it and where the file
+    begins.
     """
     step, head, header_nbytes = (20, 8, 16) if first.header.big else (12, 2, 8)
     width, height = first.entries.get(256), first.entries.get(257)
@@ -138,9 +139,10 @@ def page_before(source: FileSource, file: int, first: Ifd, stride: int) -> int |
         return None
     mark = source.read(file, width.at, 2 * step)
     reach = head + (_BEFORE_WIDTH + 2) * step
-    for place in {first.offset - stride, header_nbytes}:
-        if header_nbytes <= place and place + reach <= first.offset:
-            at = source.read_upto(file, place, reach).find(mark)
+    for place, nbytes in ((first.offset - stride, reach), (header_nbytes, _BEGINNING_BYTES)):
+        nbytes = min(nbytes, first.offset - place)
+        if header_nbytes <= place and nbytes > len(mark):
+            at = source.read_upto(file, place, nbytes).find(mark)
             if at >= 0 and not _is_former(source, file, first, place + at, head, step):
                 return place + at
     return None

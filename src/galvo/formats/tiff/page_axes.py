@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from galvo.core.index import PageOrder
-from galvo.errors import OptionError, warn
+from galvo.errors import OptionError, Truncated, warn
 from galvo.formats.tiff.imagej import imagej_counts, looks_like_imagej, whole_number
 from galvo.formats.tiff.pages import TiffPages
 from galvo.formats.tiff.shaped import ShapedText
@@ -163,7 +163,8 @@ def _of_imagej(found: TiffPages, fields: Mapping[str, str], path: str) -> PageAx
     count, (t, c, z) = found.run.count, imagej_counts(fields)
     if c * z * t == count:
         return PageAxes(t, c, z)
-    if found.damage and count >= c * z:
+    if found.damage:
+        _refuse_less_than_a_volume(count, c * z, path)
         return PageAxes(count // (c * z), c, z)
     if fields.keys() & {"channels", "slices", "frames"}:
         warn(
@@ -173,6 +174,17 @@ def _of_imagej(found: TiffPages, fields: Mapping[str, str], path: str) -> PageAx
     elif count > 1 and whole_number(fields.get("images")) != count:
         warn(f"{path}: ImageJ announces {fields.get('images', 'no')} images, the file has {count} pages")
     return PageAxes(t=count)
+
+
+def _refuse_less_than_a_volume(count: int, needed: int, path: str) -> None:
+    if count < needed:
+        raise Truncated(
+            "not one whole volume is left of the file",
+            path=path,
+            found=f"{count} pages",
+            expected=f"at least {needed}",
+            hint='Open it with axes="T" to get the pages that are there',
+        )
 
 
 def _of_shaped(found: TiffPages, shaped: ShapedText, path: str) -> PageAxes:
@@ -206,7 +218,9 @@ def _of_shaped(found: TiffPages, shaped: ShapedText, path: str) -> PageAxes:
     rest = math.prod(length for letter, length in sizes.items() if letter != letters[0])
     if math.prod(sizes.values()) == count:
         return replace(_page_axes(letters, sizes), samples_in_t=in_t)
-    if letters[:1] == "T" and rest > 1 and count >= rest and (count % rest == 0 or found.damage):
+    if found.damage and rest > 1:
+        _refuse_less_than_a_volume(count, rest, path)
+    if letters[:1] == "T" and rest > 1 and (count % rest == 0 or found.damage):
         # series that were appended to each other
         return _page_axes(letters, sizes | {"T": count // rest})
     if letters not in ("", "T"):
