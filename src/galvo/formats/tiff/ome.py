@@ -31,7 +31,7 @@ AS_PAGES = 'Open it with axes="T" to read its pages one after the other'
 def looks_like_ome(description: str) -> bool:
     """Whether a text begins as OME-XML does."""
     head = description[:_FIRST_CHARACTERS]
-    return "<OME" in head or ":OME " in head
+    return "<OME" in head or ":OME " in head or "www.openmicroscopy.org/" in head
 
 
 @dataclass(slots=True)

@@ -145,6 +145,8 @@ def _tell(files: OmeFiles, planes: Planes, damaged: str, path: str) -> list[Dama
     if len(planes.missing):
         place = "t={}, c={}, z={}".format(*planes.missing[0])
         said.append(f"{len(planes.missing)} planes are in no file, the first one at {place}: they cannot be read")
+    if planes.unused and len(files.document.images) == 1:
+        said.append(f"{planes.unused} pages are no planes of the OME-XML")
     if planes.lengths[0] != announced:
         said.append(f"the OME-XML announces {announced} T, {planes.lengths[0]} whole ones are there")
     if damaged == "report":
