@@ -6,7 +6,7 @@ did. Everything else that reads without a word as other pixels or another shape 
 reader could know that it was another one (the only width of a single page, a chain that now ends earlier); these are
 counted. Where it does not, galvo has misread. In formats whose files repeat themselves (ScanImage, evenly spaced pages)
 there is no first kind: none may be silent. One thing ImageJ's and OME files say once: the axes of their pages, in the
-first page's text. Where that text or its tag has changed and tifffile finds no axes any more either, every page must still be
+first page's text. Where that text or its tag has changed and tifffile finds no axes any more either, every page must be
 there and right, but may be counted along T.
 """
 
