@@ -136,22 +136,24 @@ def _open_paths(
 
 def _open_channels(entry: Format, paths: list[str], path: str, options: dict[str, Any]) -> Recording:
     """One recording from the files of its channels, or from the one that was named where they do not fit."""
-    if len(paths) == 1:
-        return _open_one(entry, paths, options)
+    whole = _open_one(entry, [path], options)
+    if len(paths) == 1 or len(whole.files) > 1:
+        return whole
     parts: list[Recording] = []
     try:
-        parts += (_open_one(_format_of(other, None), [other], options) for other in paths)
+        for other in paths:
+            is_named = os.path.basename(other) == os.path.basename(path)
+            parts.append(whole if is_named else _open_one(_format_of(other, None), [other], options))
         return join(parts, "c")
-    except (FormatError, OptionError) as error:
+    except BaseException as error:
         for part in parts:
-            part.close()
-        whole = _open_one(entry, [path], options)
+            if part is not whole:
+                part.close()
+        if not isinstance(error, FormatError | OptionError):
+            whole.close()
+            raise
         warn(f"{path}: opened without {len(paths) - 1} files of the same name, which are no channels of it: {error}")
         return whole
-    except BaseException:
-        for part in parts:
-            part.close()
-        raise
 
 
 def _path(item: Any) -> str:

@@ -248,6 +248,14 @@ def test_channels_of_several_samples(tmp_path, axes):
     whole = array[tuple(slice(None) if letter in axes else None for letter in "TZCYXS")]
     t, z, c, y, x, s = whole.shape
     same(path, whole.transpose(0, 2, 5, 1, 3, 4).reshape(t, c * s, z, y, x))
+    with pytest.raises(OptionError, match="pages that are no channels"):
+        galvo.open(path, samples="t")
+
+
+def test_samples_in_t_leave_channels_alone(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, movie(3, 2), photometric="minisblack", metadata={"axes": "TCYX"})
+    same(path, movie(3, 2)[:, :, None], samples="t")
 
 
 def test_channels_of_samples_that_lie_apart(tmp_path):

@@ -415,6 +415,16 @@ def test_no_file_of_another_folder_is_opened(tmp_path, name):
             assert rec.shape[0] == 2
 
 
+def test_a_set_with_names_of_channels_is_opened_once(tmp_path):
+    pixels = planes(3, 2, 1)
+    entries = [tiff_data(0, 3, (0, c, 0), UUIDS[c], f"a_ch{c + 1}.tif") for c in range(2)]
+    for c in range(2):
+        xml = ome(image(pixels.shape, "XYZTC", "".join(entries)), uuid=UUIDS[c])
+        write(tmp_path / f"a_ch{c + 1}.tif", in_order(pixels[:, c : c + 1], "XYZTC"), xml)
+    for source in (tmp_path / "a_ch1.tif", tmp_path / "a_ch2.tif", tmp_path):
+        same(source, pixels)
+
+
 # ---- several images -------------------------------------------------------------------------------------------------
 
 

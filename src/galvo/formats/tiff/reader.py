@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import index as as_int
+from typing import Any
 
 import numpy as np
 
@@ -136,7 +137,23 @@ def open_tiff(
 
 
 def _with_samples(recording: Recording, samples: str) -> Recording:
-    return recording.fold("C") if samples == "t" and recording.shape[1] > 1 else recording
+    """The recording, with the samples of its pages as frames where that is asked for."""
+    reader: Any = recording._reader
+    if samples == "c":
+        return recording
+    if isinstance(reader, IndexedReader):
+        index = reader.index
+        count = index.shape[1] if index.planar else index.chunk_shape[1]
+    else:
+        count = reader.samples
+    if count == 1:
+        return recording
+    if recording.shape[1] != count:
+        recording.close()
+        raise OptionError(
+            'samples="t" needs pages that are no channels', path=recording.files[0], found=f"{recording.shape[1]} C"
+        )
+    return recording.fold("C")
 
 
 def _ome(
