@@ -12,7 +12,9 @@ taken one by one, without a tree.
 
 from __future__ import annotations
 
+import math
 import re
+from array import array
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import ParseError, XMLParser
 
@@ -20,10 +22,12 @@ from galvo.errors import GalvoError, Malformed, UnsafeContent, warn
 from galvo.formats.tiff.units import length_um, number, time_s
 from galvo.limits import Limits
 
-__all__ = ["AS_PAGES", "OmeDocument", "OmeImage", "TiffData", "looks_like_ome", "parse_ome"]
+__all__ = ["AS_PAGES", "OmeDocument", "OmeImage", "PlaneTimes", "TiffData", "looks_like_ome", "parse_ome"]
 
 _ORDER = re.compile(r"XY([ZCT])([ZCT])([ZCT])")
 _GREATEST = 1 << 40
+_DEEPEST = 256
+_PIECE_CHARACTERS = 1 << 16
 _FIRST_CHARACTERS = 4096
 AS_PAGES = 'Open it with axes="T" to read its pages one after the other'
 
@@ -34,26 +38,61 @@ def looks_like_ome(description: str) -> bool:
     return "<OME" in head or ":OME " in head or "www.openmicroscopy.org/" in head
 
 
+def _column() -> array[int]:
+    return array("q")
+
+
+def _numbers() -> array[float]:
+    return array("d")
+
+
 @dataclass(slots=True)
 class TiffData:
-    """Pages of a file that are planes of an image.
+    """Pages of files that are planes of an image: columns with one entry per element, as there may be one per plane.
 
     Attributes
     ----------
-    ifd : int
-    count : int or None
-        None: all pages of the file.
-    first : (int, int, int)
-        T, C and Z of the first one.
-    file_name : str or None
-    uuid : str
+    ifd, count : array of int
+        First page and number of pages; -1: all pages of the file.
+    t, c, z : array of int
+        The first plane.
+    file : array of int
+        Number in `files`.
+    files : list of (str or None, str)
+        Name and UUID; no name is the file that holds the XML.
     """
 
-    ifd: int
-    count: int | None
-    first: tuple[int, int, int]
-    file_name: str | None = None
-    uuid: str = ""
+    ifd: array[int] = field(default_factory=_column)
+    count: array[int] = field(default_factory=_column)
+    t: array[int] = field(default_factory=_column)
+    c: array[int] = field(default_factory=_column)
+    z: array[int] = field(default_factory=_column)
+    file: array[int] = field(default_factory=_column)
+    files: list[tuple[str | None, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ifd)
+
+
+@dataclass(slots=True)
+class PlaneTimes:
+    """Times of planes, as columns.
+
+    Attributes
+    ----------
+    t, c, z : array of int
+    time_s, exposure_s : array of float
+        NaN where unknown.
+    """
+
+    t: array[int] = field(default_factory=_column)
+    c: array[int] = field(default_factory=_column)
+    z: array[int] = field(default_factory=_column)
+    time_s: array[float] = field(default_factory=_numbers)
+    exposure_s: array[float] = field(default_factory=_numbers)
+
+    def __len__(self) -> int:
+        return len(self.t)
 
 
 @dataclass(slots=True)
@@ -72,9 +111,8 @@ class OmeImage:
         Of each page, as the channels have it.
     channel_names : list of str
     pixel_size_um, spacing_um, interval_s : float or None
-    tiff_data : list of TiffData
-    planes : list of ((int, int, int), float or None, float or None)
-        T C Z, time and exposure in s.
+    tiff_data : TiffData
+    planes : PlaneTimes
     start_time : str or None
     """
 
@@ -87,8 +125,8 @@ class OmeImage:
     pixel_size_um: tuple[float, float] | None = None
     spacing_um: float | None = None
     interval_s: float | None = None
-    tiff_data: list[TiffData] = field(default_factory=list)
-    planes: list[tuple[tuple[int, int, int], float | None, float | None]] = field(default_factory=list)
+    tiff_data: TiffData = field(default_factory=TiffData)
+    planes: PlaneTimes = field(default_factory=PlaneTimes)
     start_time: str | None = None
 
     @property
@@ -140,7 +178,9 @@ def parse_ome(text: str, path: str, limits: Limits) -> OmeDocument:
     document = OmeDocument(text)
     parser = XMLParser(target=_Target(document, path, limits))
     try:
-        parser.feed(text.strip())
+        # in pieces: the parser goes to the end of what it has before it lets an error through
+        for start in range(0, len(whole := text.strip()), _PIECE_CHARACTERS):
+            parser.feed(whole[start : start + _PIECE_CHARACTERS])
         parser.close()
     except (ParseError, ValueError) as error:
         if isinstance(error, GalvoError):
@@ -157,6 +197,10 @@ class _Target:
         self._image: OmeImage | None = None
         self._in_pixels = False
         self._in_tiff_data = False
+        self._depth = 0
+        # name and UUID of the file that the current TiffData names
+        self._file: tuple[str | None, str] = (None, "")
+        self._numbers: dict[tuple[str | None, str], int] = {}
         self._text: list[str] | None = None
         self._channel_samples: list[int] = []
         self._units_told: set[str] = set()
@@ -169,13 +213,16 @@ class _Target:
         """An element begins."""
         name = tag.rpartition("}")[2]
         image, document = self._image, self._document
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise Malformed("the OME-XML is nested too deeply", path=self._path, expected=f"at most {_DEEPEST} levels")
         if name == "OME":
             document.uuid = attributes.get("UUID", "").lower()
         elif name == "BinaryOnly":
             document.metadata_file = attributes.get("MetadataFile", "")
         elif name == "Image":
             self._image = OmeImage(name=attributes.get("Name", ""), start_time=attributes.get("AcquiredDate"))
-            self._channel_samples = []
+            self._channel_samples, self._numbers = [], {}
         elif image is None:
             return
         elif name == "Pixels" and not image.sizes:
@@ -191,8 +238,8 @@ class _Target:
         elif name == "TiffData":
             self._in_tiff_data = True
             self._tiff_data(image, attributes)
-        elif name == "UUID" and self._in_tiff_data and image.tiff_data:
-            image.tiff_data[-1].file_name = attributes.get("FileName")
+        elif name == "UUID" and self._in_tiff_data:
+            self._file = (attributes.get("FileName"), "")
             self._text = []
         elif name == "Plane":
             self._plane(image, attributes)
@@ -206,14 +253,19 @@ class _Target:
         """An element ends."""
         name = tag.rpartition("}")[2]
         image, text = self._image, "".join(self._text or ()).strip()
-        if name == "UUID" and self._in_tiff_data and image is not None and image.tiff_data:
-            image.tiff_data[-1].uuid = text.lower()
+        self._depth -= 1
+        if name == "UUID" and self._in_tiff_data:
+            self._file = (self._file[0], text.lower())
             self._text = None
         elif name in ("AcquisitionDate", "CreationDate") and image is not None:
             image.start_time = text or image.start_time
             self._text = None
-        elif name == "TiffData":
+        elif name == "TiffData" and self._in_tiff_data and image is not None:
             self._in_tiff_data = False
+            number = self._numbers.setdefault(self._file, len(self._numbers))
+            if number == len(image.tiff_data.files):
+                image.tiff_data.files.append(self._file)
+            image.tiff_data.file.append(number)
         elif name == "Pixels":
             self._in_pixels = False
         elif name == "Image" and image is not None:
@@ -247,19 +299,29 @@ class _Target:
         image.interval_s = self._in_unit(attributes, "TimeIncrement", "s")
 
     def _tiff_data(self, image: OmeImage, attributes: dict[str, str]) -> None:
-        count: int | None = None
+        count = -1
         if "PlaneCount" in attributes or "NumPlanes" in attributes:
             count = self._whole(attributes, "PlaneCount" if "PlaneCount" in attributes else "NumPlanes", 0)
         elif "IFD" in attributes:
             count = 1
-        first = tuple(self._whole(attributes, f"First{letter}", 0) for letter in "TCZ")
-        image.tiff_data.append(TiffData(self._whole(attributes, "IFD", 0), count, first))  # type: ignore[arg-type]
+        data = image.tiff_data
+        for column, value in (
+            (data.ifd, self._whole(attributes, "IFD", 0)),
+            (data.count, count),
+            *((getattr(data, letter.lower()), self._whole(attributes, f"First{letter}", 0)) for letter in "TCZ"),
+        ):
+            column.append(value)
+        self._file = (None, "")
 
     def _plane(self, image: OmeImage, attributes: dict[str, str]) -> None:
         times = [self._in_unit(attributes, name, "s", least=None) for name in ("DeltaT", "ExposureTime")]
-        if times != [None, None]:
-            where = tuple(self._whole(attributes, f"The{letter}", 0) for letter in "TCZ")
-            image.planes.append((where, *times))  # type: ignore[arg-type]
+        if times == [None, None]:
+            return
+        planes = image.planes
+        for letter in "TCZ":
+            getattr(planes, letter.lower()).append(self._whole(attributes, f"The{letter}", 0))
+        for column, value in zip((planes.time_s, planes.exposure_s), times, strict=True):
+            column.append(math.nan if value is None else value)
 
     def _finish(self, image: OmeImage) -> None:
         if not image.sizes:

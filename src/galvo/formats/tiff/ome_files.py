@@ -7,6 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from galvo.core.index import Int64
 from galvo.core.source import FileSource, file_size, read_file
 from galvo.errors import NotFound, OptionError, ReadError
 from galvo.formats.tiff.ifd import read_header, read_ifd
@@ -28,7 +31,7 @@ class OmeFiles:
         Of that image.
     paths : tuple of str
         Files that are there.
-    file_of : tuple of int
+    file_of : ndarray of int64
         For each TiffData of the image its file; -1 where that is not there.
     missing : tuple of str
         Names of files that are not there.
@@ -38,7 +41,7 @@ class OmeFiles:
     image: OmeImage
     number: int
     paths: tuple[str, ...]
-    file_of: tuple[int, ...]
+    file_of: Int64
     missing: tuple[str, ...]
 
 
@@ -106,38 +109,37 @@ def find_ome(path: str, text: str | None, limits: Limits, image: int | str | Non
         return None
     number = _number_of(document.images, image, path)
     chosen = document.images[number]
-    if not chosen.tiff_data:
+    if not len(chosen.tiff_data):
         if path != holder or chosen.plane_count < 1:
             return None
         # all planes in the order of the pages
-        return OmeFiles(document, chosen, number, (path,), (), ())
+        return OmeFiles(document, chosen, number, (path,), np.zeros(0, np.int64), ())
     return _resolved(document, chosen, number, path, holder)
 
 
 def _resolved(document: OmeDocument, image: OmeImage, number: int, path: str, holder: str) -> OmeFiles | None:
     """Where the files of each TiffData are."""
-    names = {data.file_name for data in image.tiff_data if data.file_name}
+    files = image.tiff_data.files
+    names = set(os.listdir(os.path.dirname(holder) or os.curdir))
     # a file alone may have been renamed after it was written
-    same_name = all(data.file_name for data in image.tiff_data) and len(names) == 1
-    own_uuid = not document.uuid or not image.tiff_data[0].uuid
-    alone = same_name and own_uuid and holder == path and not _is_there(_beside(holder, *names))
-    places: dict[tuple[str | None, str], str] = {}
-    for data in image.tiff_data:
-        key = (data.file_name, data.uuid)
-        if key not in places:
-            own = data.file_name is None or (data.uuid != "" and data.uuid == document.uuid) or alone
-            places[key] = holder if own else _beside(holder, data.file_name or "")
+    alone = len({name for name, _ in files}) == 1 and holder == path and not (document.uuid and files[0][1])
+    alone = alone and files[0][0] is not None and os.path.basename(_beside(holder, files[0][0])) not in names
     present: dict[str, int] = {}
     missing: dict[str, None] = {}
-    for place in dict.fromkeys(places.values()):
-        if place.lower().endswith(".ome") or not (place in (path, holder) or _is_there(place)):
-            missing[place] = None
+    numbers: list[int] = []
+    for name, uuid in files:
+        own = name is None or (uuid != "" and uuid == document.uuid) or alone
+        place = holder if own else _beside(holder, name or "")
+        there = place in (path, holder) or (os.path.basename(place) in names and _is_there(place))
+        if place.lower().endswith(".ome") or not there:
+            missing[os.path.basename(place)] = None
+            numbers.append(-1)
         else:
-            present[place] = len(present)
-    file_of = tuple(present.get(places[data.file_name, data.uuid], -1) for data in image.tiff_data)
+            numbers.append(present.setdefault(place, len(present)))
     if not present or (path not in present and path != holder):
         return None
-    return OmeFiles(document, image, number, tuple(present), file_of, tuple(os.path.basename(name) for name in missing))
+    file_of = np.array(numbers, np.int64)[np.array(image.tiff_data.file, np.int64)]
+    return OmeFiles(document, image, number, tuple(present), file_of, tuple(missing))
 
 
 def _number_of(images: Sequence[OmeImage], wanted: int | str | None, path: str) -> int:

@@ -16,7 +16,9 @@ __all__ = ["Planes", "kept_pages", "planes_of"]
 
 # planes that may be announced for each that is there
 _MOST_MISSING = 64
-_FEW = 1 << 20
+_FEW = 1 << 16
+# pages that may be named for each plane
+_MOST_TIMES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,10 @@ def planes_of(files: OmeFiles, found: FilePages, path: str) -> Planes | None:
     pages = sum(counts)
     whole = PageOrder(0, steps["T"], steps["C"], steps["Z"])
     data = image.tiff_data
-    if not data and pages < total and not found.damage:
+    if not len(data) and pages < total and not found.damage:
         return None
-    is_simple = not data or (
-        len(data) == 1 and data[0].ifd == 0 and data[0].first == (0, 0, 0) and data[0].count in (None, total)
+    is_simple = not len(data) or (
+        len(data) == 1 and not any((data.ifd[0], data.t[0], data.c[0], data.z[0])) and data.count[0] in (-1, total)
     )
     if is_simple and len(counts) == 1 and counts[0] >= total and found.opened[0].numbers is None:
         return Planes((lengths["T"], lengths["C"], lengths["Z"]), whole, np.zeros((0, 3), np.int64), 0, pages - total)
@@ -113,18 +115,25 @@ def _assigned(
     last = [count if one is None else one[-1] + 1 for one, count in zip(chain, counts, strict=True)]
     pages_of = np.array(last, np.int64)
     data = image.tiff_data
-    if not data:
+    if not len(data):
         data_file, ifd = np.zeros(1, np.int64), np.zeros(1, np.int64)
         count, start = np.array([image.plane_count], np.int64), np.zeros(1, np.int64)
     else:
-        data_file, ifd = np.array(files.file_of, np.int64), np.array([one.ifd for one in data], np.int64)
+        data_file, ifd = files.file_of, np.array(data.ifd, np.int64)
         in_file = np.where(data_file < 0, 0, pages_of[data_file])
-        count = np.array([-1 if one.count is None else one.count for one in data], np.int64)
+        count = np.array(data.count, np.int64)
         count = np.where(count < 0, np.maximum(0, in_file - ifd), count)
         start = _starts(files, steps, lengths)
     # no more than the file has, nor than the image takes
     available = np.where(data_file < 0, 0, pages_of[data_file] - ifd)
     count = np.clip(np.minimum(count, available), 0, np.maximum(0, image.plane_count - start))
+    if count.sum() > _FEW + _MOST_TIMES * image.plane_count:
+        raise Malformed(
+            "the OME-XML names the same planes again and again",
+            path=files.paths[0],
+            found=f"{int(count.sum())} pages for {image.plane_count} planes",
+            hint=AS_PAGES,
+        )
     owner = np.repeat(np.arange(count.size), count)
     within = np.arange(owner.size, dtype=np.int64) - np.repeat(np.cumsum(count) - count, count)
     position, number, file = start[owner] + within, ifd[owner] + within, data_file[owner]
@@ -147,7 +156,7 @@ def kept_pages(found: FilePages, file: int) -> Int64 | None:
 def _starts(files: OmeFiles, steps: dict[str, int], lengths: dict[str, int]) -> Int64:
     """Where each TiffData begins in the dimension order; -1 would be outside, which is refused."""
     image = files.image
-    first = np.array([one.first for one in image.tiff_data], np.int64).reshape(-1, 3)
+    first = np.stack([np.array(getattr(image.tiff_data, letter), np.int64) for letter in "tcz"], axis=1)
     if image.samples > 1 and first.size and int(first[:, 1].max()) >= lengths["C"]:
         # some writers count samples here
         first[:, 1] //= image.samples

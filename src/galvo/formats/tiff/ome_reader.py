@@ -68,14 +68,16 @@ def open_ome(files: OmeFiles, *, walk: bool, damaged: str, limits: Limits) -> Re
 
 def _choice(files: OmeFiles, file: int) -> Callable[[Int64], Int64] | None:
     """The pages of one file that the image names, where there are other images in it."""
-    data = [one for one, place in zip(files.image.tiff_data, files.file_of, strict=True) if place == file]
-    if any(one.count is None for one in data):
+    mine = files.file_of == file
+    data = files.image.tiff_data
+    first, count = np.array(data.ifd, np.int64)[mine], np.array(data.count, np.int64)[mine]
+    if (count < 0).any():
         return None
 
     def choose(numbers: Int64) -> Int64:
         wanted = np.zeros(int(numbers[-1]) + 1, np.bool_)
-        for one in data:
-            wanted[one.ifd : one.ifd + (one.count or 0)] = True
+        for start, stop in zip(first.tolist(), (first + count).tolist(), strict=True):
+            wanted[start:stop] = True
         return numbers[wanted[numbers]]
 
     return choose
@@ -83,7 +85,7 @@ def _choice(files: OmeFiles, file: int) -> Callable[[Int64], Int64] | None:
 
 def _open(files: OmeFiles, source: FileSource, walk: bool, damaged: str, limits: Limits) -> Recording | None:
     image, path = files.image, files.paths[0]
-    several = len(files.document.images) > 1 and bool(image.tiff_data)
+    several = len(files.document.images) > 1 and len(image.tiff_data) > 0
     found = pages_of_files(
         source, limits, walk=walk, damaged=damaged, pages=(lambda file: _choice(files, file)) if several else None
     )
@@ -113,7 +115,7 @@ def _open(files: OmeFiles, source: FileSource, walk: bool, damaged: str, limits:
         reader,
         _metadata(files, one.header.big, reader.shape),
         files=source.paths,
-        facts=OmeFacts(image, reader.shape[:3]) if image.planes else None,
+        facts=OmeFacts(image, reader.shape[:3]) if len(image.planes) else None,
         left_out=_left_out(files, found, planes),
         damage=damage,
     )
@@ -212,8 +214,9 @@ class OmeFacts:
     """
 
     def __init__(self, image: OmeImage, lengths: Sequence[int]) -> None:
-        where = np.array([place for place, _, _ in image.planes], np.int64).reshape(-1, 3)
-        values = np.array([(time, exposure) for _, time, exposure in image.planes], np.float64)
+        planes = image.planes
+        where = np.stack([np.array(column, np.int64) for column in (planes.t, planes.c, planes.z)], axis=1)
+        values = np.stack([np.array(column, np.float64) for column in (planes.time_s, planes.exposure_s)], axis=1)
         inside = (where < [lengths[0], lengths[1] // image.samples, lengths[2]]).all(axis=1)
         # as rows by position, so that a sparse list needs no full table
         shape = (lengths[0], max(1, lengths[1] // image.samples), lengths[2])
