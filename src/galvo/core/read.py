@@ -33,6 +33,8 @@ _SCRATCH_BYTES = 32 << 20
 _ROW_GAP_BYTES = 8 << 10
 _PROVED_PAGES = 1 << 20
 _BUNCH_BYTES = 4 << 20
+# what writers leave between segments that follow each other
+_PADDING_BYTES = 64
 # what a small read costs, expressed in bytes of a large one
 SMALL_READ_BYTES = 8 << 10
 
@@ -487,7 +489,7 @@ class IndexedReader:
             yield self.source.read(file, int(offset[0]), int(nbytes[0]))
             return
         start, stop = int(offset.min()), int((offset + nbytes).max())
-        if 0 <= stop - start <= int(nbytes.sum()) + SMALL_READ_BYTES * offset.size:
+        if 0 <= stop - start <= int(nbytes.sum()) + _PADDING_BYTES * offset.size:
             block = memoryview(self.source.read(file, start, stop - start))
             for at, size in zip((offset - start).tolist(), nbytes.tolist(), strict=True):
                 yield block[at : at + size]

@@ -23,7 +23,7 @@ __all__ = ["page_before", "page_segments", "predict_pages", "single_page"]
 
 _SAMPLED_PAGES = 6
 _BLOCK_BYTES = 64 << 10
-_BEGINNING_BYTES = 16 << 10
+_BEGINNING_BYTES = 4 << 10
 _STRUCTURE = frozenset(tag for tag, _ in LAYOUT_TAGS.values()) | {254, 273, 279, 324, 325, 338}
 _OFFSETS = (273, 324)
 _COUNTS = (279, 325)
