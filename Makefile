@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := bench/.venv
 BENCH_BIN := $(BENCH_VENV)/bin
-BENCHES := startup open read formats timestamps convert
+BENCHES := startup open read formats write timestamps convert pzf compression
 
 # Folders are listed too: their time changes when a file is removed.
 SOURCES := $(shell find src native ! -name __pycache__ ! -path '*/__pycache__/*') pyproject.toml README.md LICENSE
@@ -67,7 +67,7 @@ export TOOLS
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench-peers bench harden clean
+.PHONY: help install demo test check bench-peers bench harden sanitize clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -89,6 +89,10 @@ check: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 harden: $(VENV)/.installed ## the long test matrices, on two processes
 	@$(BIN)/python -m pytest -q -n 2 -m harden
 
+sanitize: build/sanitize/huffman_streams ## 100,000 damaged Huffman streams, with AddressSanitizer and UBSan
+	@build/sanitize/huffman_streams 100000
+	@GALVO_ISA=baseline build/sanitize/huffman_streams 20000
+
 bench-peers: $(BENCH_VENV)/.installed ## bench/.venv with galvo and the libraries that it is compared with
 
 bench: $(BENCH_VENV)/.installed ## every figure, ours and the peers' in one run; results in bench/results
@@ -102,6 +106,14 @@ bench: $(BENCH_VENV)/.installed ## every figure, ours and the peers' in one run;
 clean: ## remove the environments, the build and the caches (bench/results stays)
 	rm -rf $(VENV) $(BENCH_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# No Python in it, so that the sanitizers see nothing but these kernels.
+SANITIZED := $(wildcard native/sanitize/*.cpp native/huffman_*.cpp) native/sqrt_quantize.cpp native/isa.cpp
+
+build/sanitize/huffman_streams: $(SANITIZED) $(wildcard native/*.hpp native/sanitize/*.hpp)
+	@mkdir -p $(@D)
+	@$(CXX) -std=c++17 -O2 -g -Wall -Wextra -ffp-contract=off -fno-math-errno -pthread \
+	    -fsanitize=address,undefined -fno-sanitize-recover=all -o $@ $(SANITIZED)
 
 $(VENV)/.created:
 	@sh -c "$$TOOLS"

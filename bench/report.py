@@ -22,6 +22,7 @@ DISTRIBUTIONS = (
     "imagecodecs",
     "roiextractors",
     "scanimage-tiff-reader",
+    "pymecompress",
 )
 
 

@@ -25,11 +25,13 @@ Isa best_isa() noexcept {
     // AVX registers exist for a program only if the system saves them.
     if (leaf_count < 7 || !osxsave || (_xgetbv(0) & 6) != 6) return Isa::sse42;
     __cpuidex(leaf, 7, 0);
-    return (leaf[1] & (1 << 5)) != 0 ? Isa::avx2 : Isa::sse42;
+    constexpr int kWanted = 1 << 5 | 1 << 3 | 1 << 8;
+    return (leaf[1] & kWanted) == kWanted ? Isa::avx2 : Isa::sse42;
 #elif defined(GALVO_X86_64)
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("ssse3")) return Isa::baseline;
-    return __builtin_cpu_supports("avx2") ? Isa::avx2 : Isa::sse42;
+    const bool all = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+    return all ? Isa::avx2 : Isa::sse42;
 #else
     return Isa::baseline;
 #endif

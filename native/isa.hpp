@@ -17,6 +17,7 @@
 
 namespace galvo {
 
+// avx2 includes BMI1 and BMI2.
 enum class Isa { baseline, sse42, avx2, armv8_crc };
 
 // The set in use: the best the machine has, lowered to GALVO_ISA where that names a smaller set.

@@ -16,14 +16,12 @@
 #include <nanobind/stl/string.h>
 
 #include "boxes.hpp"
+#include "buffer.hpp"
 #include "checked.hpp"
 #include "crc32c.hpp"
-#include "huffman_decode.hpp"
-#include "huffman_encode.hpp"
 #include "isa.hpp"
 #include "page_template.hpp"
 #include "positioned_read.hpp"
-#include "sqrt_quantize.hpp"
 #include "text_scan.hpp"
 #include "tiff_walk.hpp"
 
@@ -31,6 +29,9 @@ namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace galvo {
+
+void define_huffman(nb::module_ &m);  // module_huffman.cpp
+
 namespace {
 
 using Integers = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -38,23 +39,6 @@ using Bytes = nb::ndarray<std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::c
 
 // Above this a read is compared with the file's size before memory is taken.
 constexpr std::int64_t kTrustedRead = 1 << 20;
-
-// Contiguous bytes of any object that exports them.
-class Buffer {
-  public:
-    explicit Buffer(nb::handle source, int access = PyBUF_SIMPLE) {
-        if (PyObject_GetBuffer(source.ptr(), &view_, access) != 0) throw nb::python_error();
-    }
-    ~Buffer() { PyBuffer_Release(&view_); }
-    Buffer(const Buffer &) = delete;
-    Buffer &operator=(const Buffer &) = delete;
-
-    std::uint8_t *data() const noexcept { return static_cast<std::uint8_t *>(view_.buf); }
-    std::int64_t size() const noexcept { return static_cast<std::int64_t>(view_.len); }
-
-  private:
-    Py_buffer view_;
-};
 
 [[noreturn]] void raise_os_error(int error) {
     errno = error;
@@ -255,93 +239,12 @@ nb::tuple py_tiff_walk(int fd, std::int64_t size, bool big, bool little, std::in
     return nb::make_tuple(columns, nb::make_tuple(static_cast<std::int64_t>(pages.end), pages.end_offset, page_count));
 }
 
-using Pixels = nb::ndarray<const std::uint16_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Codes = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-template <class Pixel>
-using Out = nb::ndarray<Pixel, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-void require_equal_length(std::size_t out, std::size_t expected, const char *name) {
-    if (out != expected)
-        throw std::invalid_argument("out has " + std::to_string(out) + " values, " + name + " has " +
-                                    std::to_string(expected));
-}
-
-// `make_encoder` counts the symbols; both steps run without the GIL.
-template <class MakeEncoder>
-nb::bytes encoded(const MakeEncoder &make_encoder) {
-    std::optional<HuffmanEncoder> encoder;
-    {
-        const nb::gil_scoped_release released;
-        encoder.emplace(make_encoder());
-    }
-    PyObject *bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(encoder->stream_size()));
-    if (bytes == nullptr) throw nb::python_error();
-    nb::bytes owner = nb::steal<nb::bytes>(bytes);
-    auto *out = reinterpret_cast<std::uint8_t *>(PyBytes_AS_STRING(bytes));
-    const nb::gil_scoped_release released;
-    encoder->write(out);
-    return owner;
-}
-
-nb::bytes py_huffman_encode(nb::handle data, int threads) {
-    const Buffer bytes(data);
-    return encoded([&] { return HuffmanEncoder(bytes.data(), static_cast<std::size_t>(bytes.size()), threads); });
-}
-
-std::size_t py_huffman_decode(nb::handle stream, const Bytes &out, int threads) {
-    const Buffer bytes(stream);
-    const nb::gil_scoped_release released;
-    return huffman_decode(bytes.data(), static_cast<std::size_t>(bytes.size()), out.data(), out.size(), threads);
-}
-
-void py_sqrt_quantize(const Pixels &pixels, double offset, double scale, const Bytes &out) {
-    const SqrtQuantizer quantizer(offset, scale);
-    require_equal_length(out.size(), pixels.size(), "pixels");
-    const nb::gil_scoped_release released;
-    quantizer.quantize(pixels.data(), pixels.size(), out.data());
-}
-
-template <class Pixel>
-void py_sqrt_dequantize(const Codes &codes, double offset, double scale, const Out<Pixel> &out) {
-    const SqrtQuantizer quantizer(offset, scale);
-    require_equal_length(out.size(), codes.size(), "codes");
-    const nb::gil_scoped_release released;
-    quantizer.dequantize(codes.data(), codes.size(), out.data());
-}
-
-nb::bytes py_sqrt_encode(const Pixels &pixels, double offset, double scale, int threads) {
-    const SqrtQuantizer quantizer(offset, scale);
-    std::vector<std::uint8_t> codes(pixels.size());
-    quantizer.quantize(pixels.data(), pixels.size(), codes.data());
-    return encoded([&] { return HuffmanEncoder(codes.data(), codes.size(), threads); });
-}
-
-template <class Pixel>
-std::size_t py_sqrt_decode(nb::handle stream, double offset, double scale, const Out<Pixel> &out, int threads) {
-    const SqrtQuantizer quantizer(offset, scale);
-    const Buffer bytes(stream);
-    const nb::gil_scoped_release released;
-    std::vector<std::uint8_t> codes(out.size());
-    const std::size_t used =
-        huffman_decode(bytes.data(), static_cast<std::size_t>(bytes.size()), codes.data(), codes.size(), threads);
-    quantizer.dequantize(codes.data(), codes.size(), out.data());
-    return used;
-}
-
-template <class Pixel>
-void define_sqrt_readers(nb::module_ &m) {
-    m.def("sqrt_dequantize", &py_sqrt_dequantize<Pixel>, "codes"_a.noconvert(), "offset"_a, "scale"_a,
-          "out"_a.noconvert(), "Pixels of the codes.");
-    m.def("sqrt_decode", &py_sqrt_decode<Pixel>, "stream"_a, "offset"_a, "scale"_a, "out"_a.noconvert(),
-          "threads"_a = 1, "Pixels of a stream of codes; the number of its bytes that were used.");
-}
-
 }  // namespace
 }  // namespace galvo
 
 NB_MODULE(native, m) {
     using namespace galvo;
-    m.doc() = "Native kernels of galvo: positioned reads, checksums, TIFF chains and number scans.";
+    m.doc() = "Native kernels of galvo: positioned reads, checksums, TIFF chains, number scans and Huffman streams.";
 
     m.def("isa", [] { return std::string(isa_name(active_isa())); }, "Name of the instruction set in use.");
     m.def("crc32c", &py_crc32c, "data"_a, "value"_a = 0, "CRC-32C of `data`, going on from `value`.");
@@ -369,15 +272,5 @@ NB_MODULE(native, m) {
           "threads"_a, "Numbers of `key = value` lines, float64 (jobs, keys), and the first failure.");
     m.def("tiff_walk", &py_tiff_walk, "fd"_a, "size"_a, "big"_a, "little"_a, "first"_a, "max_pages"_a,
           "max_values"_a, "Columns of all pages of an IFD chain, and why the walk ended.");
-
-    m.def("huffman_encode", &py_huffman_encode, "data"_a, "threads"_a = 1, "The Huffman stream of `data`.");
-    m.def("huffman_decode", &py_huffman_decode, "stream"_a, "out"_a.noconvert(), "threads"_a = 1,
-          "Fill `out` from a Huffman stream; the number of its bytes that were used.");
-    m.def("sqrt_quantize", &py_sqrt_quantize, "pixels"_a.noconvert(), "offset"_a, "scale"_a, "out"_a.noconvert(),
-          "Codes of the pixels.");
-    m.def("sqrt_encode", &py_sqrt_encode, "pixels"_a.noconvert(), "offset"_a, "scale"_a, "threads"_a = 1,
-          "The Huffman stream of the pixels' codes.");
-    define_sqrt_readers<std::uint8_t>(m);
-    define_sqrt_readers<std::uint16_t>(m);
-    define_sqrt_readers<float>(m);
+    define_huffman(m);
 }

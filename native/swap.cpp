@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "endian.hpp"
 #include "isa.hpp"
 
 #if defined(GALVO_X86_64)
@@ -10,19 +11,6 @@
 
 namespace galvo {
 namespace {
-
-inline std::uint16_t reversed(std::uint16_t v) noexcept { return static_cast<std::uint16_t>((v << 8) | (v >> 8)); }
-
-inline std::uint32_t reversed(std::uint32_t v) noexcept {
-    v = ((v & 0x00FF00FFu) << 8) | ((v >> 8) & 0x00FF00FFu);
-    return (v << 16) | (v >> 16);
-}
-
-inline std::uint64_t reversed(std::uint64_t v) noexcept {
-    v = ((v & 0x00FF00FF00FF00FFull) << 8) | ((v >> 8) & 0x00FF00FF00FF00FFull);
-    v = ((v & 0x0000FFFF0000FFFFull) << 16) | ((v >> 16) & 0x0000FFFF0000FFFFull);
-    return (v << 32) | (v >> 32);
-}
 
 // memcpy, since pixels may lie at any address.
 template <class Word>

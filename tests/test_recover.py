@@ -110,3 +110,33 @@ def test_an_output_that_is_being_written(tmp_path, source):
 
     galvo.convert(source, final, progress=progress, block_bytes=BLOCK_BYTES)
     assert refused
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(
+    ("name", "saved"), [("out", "out.recovered"), ("out.h5", "out.recovered.h5")], ids=["folder", "table"]
+)
+@pytest.mark.parametrize("options", [{}, {"quantize": "sqrt", "quantize_offset": -32768, "quantize_scale": 1.01}])
+def test_frames_that_are_blobs(tmp_path, source, name, saved, options):
+    final = tmp_path / name
+    interrupted(source, final, 3, format="pzf", **options)
+    assert not final.exists()
+    if name == "out":
+        # a frame that was not committed, cut off
+        (tmp_path / "out.partial" / "frame00119.pzf").write_bytes(b"BD")
+    result = galvo.recover(f"{final}{os.sep}" if name == "out" else final)
+    assert result.path == str(tmp_path / saved)
+    assert (result.announced, result.recovered % 10) == (60, 0)
+    assert 0 < result.recovered < 60
+    with galvo.open(source) as whole, galvo.open(result.path) as recording:
+        pixels, original = recording[...], whole[: result.recovered]
+        assert recording.dtype == np.int16
+        if options:
+            assert np.abs(pixels.astype(int) - original).max() <= 1.01 * 256 + 2
+        else:
+            assert np.array_equal(pixels, original)
+        assert np.array_equal(recording.timestamps, whole.timestamps[: result.recovered])
+        assert recording.channel_names == whole.channel_names
+    assert galvo.verify(result.path).ok
+    # going on is still possible
+    galvo.convert(source, final, format="pzf", block_bytes=BLOCK_BYTES, resume=True, verify=True, **options)

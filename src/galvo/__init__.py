@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from galvo.batch import BatchResult, convert_folder
     from galvo.conversion import ConvertResult, convert, load, save
     from galvo.core.metadata import LeftOut, Metadata
     from galvo.core.recording import Damage, Recording
@@ -28,6 +29,8 @@ _HOMES = {
     "save": "galvo.conversion:save",
     "convert": "galvo.conversion:convert",
     "verify": "galvo.verification:verify",
+    "convert_folder": "galvo.batch:convert_folder",
+    "BatchResult": "galvo.batch:BatchResult",
     "ConvertResult": "galvo.conversion:ConvertResult",
     "VerifyResult": "galvo.verification:VerifyResult",
     "recover": "galvo.recovery:recover",
@@ -42,6 +45,7 @@ _HOMES = {
 _MODULES = ("compat", "errors")
 
 __all__ = [
+    "BatchResult",
     "ConvertResult",
     "Damage",
     "LeftOut",
@@ -52,6 +56,7 @@ __all__ = [
     "VerifyResult",
     "compat",
     "convert",
+    "convert_folder",
     "errors",
     "load",
     "open",

@@ -294,8 +294,8 @@ def sqrt_quantize(pixels: NDArray[np.uint16], offset: float, scale: float, out: 
 
     Notes
     -----
-    PZF's arithmetic, all of it float32: ``float32(1 / scale) * sqrt(float32(pixel) - float32(offset))``, halves rounded
-    away from 0. Codes above 255 become 255.
+    PZF's arithmetic, all of it float32, `offset` and `scale` too: ``(1 / scale) * sqrt(pixel - offset)``, halves
+    rounded away from 0. Codes above 255 become 255.
     """
 
 def sqrt_dequantize(

@@ -141,7 +141,7 @@ def compare(
     progress : bool or callable
     block_bytes : int
     shown : callable, optional
-        What `other` has to show for a block of `recording`, where it was written with loss.
+        What `other` has to show for a block of `recording`, given where it is, where it was written with loss.
 
     Returns
     -------

@@ -186,3 +186,58 @@ def test_who_else_can_read_it(run, raw, tmp_path):
     again = tmp_path / "again.h5"
     assert "filter" not in run("convert", out, "-o", again).stdout
     assert "filter" not in run("info", again).stdout
+
+
+@pytest.mark.parametrize("name", ["frames", "frames.h5"])
+def test_pzf_says_how_int16_is_stored(run, raw, tmp_path, name):
+    out = tmp_path / name
+    result = run("convert", raw, "-o", out, "-t", "pzf", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "int16 is stored as uint16 with 32768 added" in result.stdout
+    assert not out.exists()
+    result = run("convert", raw, "-o", out, "-t", "pzf", "--compression", "raw", "--verify")
+    assert result.exit_code == 0, result.output
+    with galvo.open(raw) as source, galvo.open(out) as written:
+        assert np.array_equal(source[...], written[...])
+        assert np.array_equal(source.timestamps, written.timestamps)
+    text = run("info", out).stdout
+    assert "pzf" in text
+    assert "int16 is stored as uint16 with 32768 added" in " ".join(text.split())
+    assert run("verify", out).exit_code == 0
+
+
+def test_pzf_quantised(run, raw, tmp_path):
+    out = tmp_path / "frames"
+    result = run(
+        *("convert", raw, "-o", out, "-t", "pzf", "--write-option", "shift=least"),
+        *("--quantize", "sqrt", "--quantize-offset", "-32768", "--quantize-scale", "1.25", "--verify"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "quantised with loss: steps of 1.25 in the square root above -32768" in " ".join(result.stdout.split())
+    with galvo.open(raw) as source, galvo.open(out) as written:
+        assert np.abs(written[...].astype(int) - source[...]).max() <= 1.25 * 256 + 2
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "text"),
+    [
+        (["--quantize", "cube"], 2, "cube"),
+        (["--quantize-scale", "fine"], 2, "no number"),
+        (["--quantize-scale", "0", "--quantize", "sqrt"], 1, "quantize_scale"),
+        (["--compression", "gzip"], 1, "unknown compression"),
+        (["--compression-level", "3"], 1, "compression_level"),
+        (["--write-option", "shift=3"], 1, "shift does not fit the pixels"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [["--dry-run"], []])
+def test_pzf_refuses_alike_with_and_without_dry_run(run, raw, tmp_path, options, code, text, dry_run):
+    result = run("convert", raw, "-o", tmp_path / "frames", "-t", "pzf", *options, *dry_run)
+    assert result.exit_code == code, result.output
+    assert text in result.stderr
+    assert not (tmp_path / "frames").exists()
+
+
+def test_quantising_is_no_option_of_hdf5(run, raw, out):
+    result = run("convert", raw, "-o", out, "--quantize", "sqrt")
+    assert result.exit_code == 1
+    assert "quantize" in result.stderr

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galvo.cli.ending import debug_option
+from galvo.cli.ending import FAILED, debug_option, error_line
 from galvo.cli.options import (
     channel_positions,
     frame_range,
+    number_or_estimate,
     open_options,
     pixel_type,
     scale_value,
@@ -33,6 +34,8 @@ Examples:
   galvo convert rec_00001_00001.tif -o rec.h5 --dry-run
   galvo convert rec_00001_00001.tif -o green.h5 --channels GCaMP --frames 0:1000
   galvo convert 'session/*.tif' -o all.h5 --compression gzip
+  galvo convert session/ -o converted/ -t hdf5       every recording of a folder
+  galvo convert rec_00001_00001.tif -o rec -t pzf --quantize sqrt --dry-run
 
 The output appears under its name only when it is complete and on the disk. Ctrl-C leaves an old output as it was.
 """
@@ -40,7 +43,13 @@ The output appears under its name only when it is complete and on the disk. Ctrl
 
 @click.command("convert", short_help="Write a recording in another format.", epilog=_EPILOG)
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...")
-@click.option("-o", "--output", required=True, metavar="OUT", help="File to write; its suffix names the format.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="File to write; its suffix names the format. For -t pzf a folder, or a file .h5.",
+)
 @click.option("-t", "--to", "to_format", metavar="FORMAT", help="Format to write, instead of the suffix's.")
 @click.option(
     "--channels",
@@ -65,8 +74,29 @@ The output appears under its name only when it is complete and on the disk. Ctrl
     callback=scale_value,
     help="What to make of pixels that do not fit --dtype.",
 )
-@click.option("--compression", metavar="NAME", help="Compression of the output: none, gzip, lzf, zstd.")
-@click.option("--compression-level", type=int, metavar="N", help="How hard to compress.")
+@click.option(
+    "--compression",
+    metavar="NAME",
+    help="HDF5: none (the default), gzip, lzf, zstd. TIFF: none, zlib, lzw, zstd. PZF: huffman, raw, chunks.",
+)
+@click.option("--compression-level", type=int, metavar="N", help="How hard to compress, 1 to 9, zstd to 22.")
+@click.option(
+    "--quantize",
+    type=click.Choice(["none", "sqrt"]),
+    help="PZF: sqrt stores a byte per pixel, with loss below the noise of photons.",
+)
+@click.option(
+    "--quantize-offset",
+    metavar="COUNTS|estimate",
+    callback=number_or_estimate,
+    help="PZF: value of a pixel without light; by default estimated from the recording's noise.",
+)
+@click.option(
+    "--quantize-scale",
+    metavar="STEP|estimate",
+    callback=number_or_estimate,
+    help="PZF: square roots of counts per level; by default estimated from the recording's noise.",
+)
 @click.option(
     "--write-option",
     "write_settings",
@@ -93,6 +123,9 @@ def command(
     scale: Any,
     compression: str | None,
     compression_level: int | None,
+    quantize: str | None,
+    quantize_offset: float | str | None,
+    quantize_scale: float | str | None,
     write_settings: tuple[tuple[str, Any], ...],
     overwrite: bool,
     resume: bool,
@@ -109,22 +142,30 @@ def command(
     from galvo.core.disk import free_bytes
     from galvo.formats.opening import open_recording
 
-    write_options = {"compression": compression, "compression_level": compression_level}
+    write_options = {
+        "compression": compression,
+        "compression_level": compression_level,
+        "quantize": quantize,
+        "quantize_offset": quantize_offset,
+        "quantize_scale": quantize_scale,
+    }
     write_options = {name: value for name, value in write_options.items() if value is not None} | dict(write_settings)
     source = sources[0] if len(sources) == 1 else list(sources)
+    common = {"split_channels": split_channels, "axes": axes, "dtype": pixel_type(dtype), "scale": scale}
+    common |= {"overwrite": overwrite, "resume": resume, **write_options}
+    if isinstance(source, str) and _is_batch(source, output, to_format):
+        if channels or dry_run:
+            raise click.UsageError("--channels and --dry-run are for one recording")
+        common |= {"frames": frames, "verify": verify}
+        _convert_folder(source, output, to_format, common, open_options(**given))
+        return
     with shown_warnings(), open_recording(source, **open_options(**given)) as recording:
         say("source", _source_text(sources, recording))
         arguments: dict[str, Any] = {
             "format": to_format,
             "channels": channel_positions(channels, recording.channel_names, recording.shape[1]),
             "frames": frames,
-            "split_channels": split_channels,
-            "axes": axes,
-            "dtype": pixel_type(dtype),
-            "scale": scale,
-            "overwrite": overwrite,
-            "resume": resume,
-            **write_options,
+            **common,
         }
         plan = convert(recording, output, dry_run=True, **arguments)
         free = free_bytes(plan.path)
@@ -148,6 +189,47 @@ def command(
             say("left out", line)
         if dry_run:
             say("dry run", "nothing was written")
+
+
+def _is_batch(source: str, output: str, to_format: str | None) -> bool:
+    """Whether both names are folders: every recording of the one is written into the other."""
+    if not os.path.isdir(source):
+        return False
+    if output.endswith(("/", os.sep)) or to_format is None or os.path.splitext(output)[1]:
+        return output.endswith(("/", os.sep))
+    from galvo.formats import REGISTRY
+
+    return not REGISTRY.get(to_format).writes_folders
+
+
+def _convert_folder(
+    source: str, output: str, to_format: str | None, options: dict[str, Any], opening: dict[str, Any]
+) -> None:
+    from galvo.batch import convert_folder
+
+    if to_format is None:
+        raise click.UsageError("the format of a folder of outputs is named with -t")
+    with shown_warnings():
+        result = convert_folder(
+            source, output, format=to_format, progress=has_progress(), open_options=opening, **options
+        )
+    for done in result.converted:
+        say("wrote", _result_text(done))
+        for note in done.notes:
+            say("note", note)
+        for entry in done.left_out:
+            say("left out", f"{entry.what}: {count_text(entry.page_count, 'page')}, {entry.reason}")
+    for path in result.skipped:
+        say("skipped", f"{path}: there already")
+    for failure in result.failed:
+        error_line(str(failure.error))
+    say(
+        "all",
+        f"{count_text(len(result.converted), 'recording')} written, {len(result.skipped)} there already, "
+        f"{len(result.failed)} failed",
+    )
+    if result.failed:
+        raise click.exceptions.Exit(FAILED)
 
 
 def _source_text(sources: tuple[str, ...], recording: Recording) -> str:

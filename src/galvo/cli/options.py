@@ -12,6 +12,7 @@ from galvo.errors import OptionError
 __all__ = [
     "channel_positions",
     "frame_range",
+    "number_or_estimate",
     "open_options",
     "pixel_type",
     "quoted",
@@ -84,6 +85,16 @@ def _plain_value(text: str) -> Any:
 
 def _number_or_word(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
     return int(value) if value is not None and value.isdecimal() else value
+
+
+def number_or_estimate(_: click.Context, __: click.Parameter, value: str | None) -> float | str | None:
+    """Option callback: a number, or the word "estimate"."""
+    if value is None or value == "estimate":
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no number; it may be one, or estimate") from None
 
 
 _SOURCE_OPTIONS = (

@@ -56,6 +56,8 @@ class Format:
         Names of the options that `open` takes.
     write_options : tuple of str
         Names of the options that `sink` takes.
+    writes_folders : bool
+        A name without a suffix is that of a folder to write.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Format:
     parse_header: Callable[[str], Mapping[str, Any]] | None = None
     options: tuple[str, ...] = field(default=())
     write_options: tuple[str, ...] = field(default=())
+    writes_folders: bool = False
 
 
 class Registry:

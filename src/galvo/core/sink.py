@@ -75,7 +75,7 @@ class Sink(Protocol):
         """What users should know of the output before it is written, one line each."""
 
     def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
-        """What the output will show for a block (T, C, Z, Y, X): the block itself, unless the format is lossy."""
+        """What the output will show for a block (T, C, Z, Y, X) at `index`: itself, unless the format is lossy."""
 
     def target(self, final: str, recording: Recording) -> Target:
         """The files that the output will be, given what the user calls it; refuses a name that cannot be."""
@@ -91,7 +91,7 @@ class Sink(Protocol):
         """Greatest size of the output in bytes."""
 
     def prepare(self, plan: WritePlan) -> None:
-        """Take on a plan, or refuse it; before any other call but `target` and `t_multiple`."""
+        """Take on a plan, or refuse it; before any other call but `target`, `t_multiple` and `block_order`."""
 
     def begin(self, output: Outlet) -> None:
         """Lay out the output."""

@@ -58,10 +58,10 @@ def read_prefix(path: str, nbytes: int) -> bytes:
 
 def read_file(path: str, most_bytes: int) -> bytes:
     """A whole file, which may not be larger than `most_bytes`."""
-    nbytes = file_size(path)
+    source = FileSource([path])
+    nbytes = source.size(0)
     if nbytes > most_bytes:
         raise LimitExceeded("larger than such a file may be", path=path, found=nbytes, expected=f"at most {most_bytes}")
-    source = FileSource([path])
     try:
         return source.read(0, 0, nbytes)
     finally:

@@ -17,8 +17,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -44,10 +46,11 @@ from galvo.formats.kept import (
 )
 from galvo.limits import Limits
 
-__all__ = ["KeptJson", "kept_json"]
+__all__ = ["KeptJson", "kept_json", "sealed"]
 
 _CHECKSUM = "crc32c"
-_KINDS = "iufbS"
+_EVENT_KINDS = {"t": "i", "z": "i", "kind": "S", "time_s": "f", "data_nbytes": "i", "data": "u"}
+_DTYPE = re.compile(r"[<|](?:[iu][1248]|f[48]|b1|S[1-9][0-9]{0,5})")
 
 
 def kept_json(plan: WritePlan, checksums: NDArray[np.uint32] | None, **more: Any) -> dict[str, Any]:
@@ -57,7 +60,8 @@ def kept_json(plan: WritePlan, checksums: NDArray[np.uint32] | None, **more: Any
     ----------
     plan : WritePlan
     checksums : ndarray of uint32 or None
-        CRC-32C of each block; None before they are written: then only what is known by then is kept.
+        CRC-32C of each block; None before they are written: events, which take reading all of a
+        source, are kept with them.
     **more
         What the format itself has to remember.
 
@@ -66,15 +70,22 @@ def kept_json(plan: WritePlan, checksums: NDArray[np.uint32] | None, **more: Any
     dict
         For `json.dumps` as it is.
     """
-    whole: dict[str, Any] = {**kept_facts(plan), **more, "frames": {}, "events": None}
+    frames = {name: _packed(column) for name, column in frame_columns(plan.recording).items()}
+    whole: dict[str, Any] = {**kept_facts(plan), **more, "frames": frames, "events": None}
     if checksums is not None:
         events = event_columns(plan.recording)
         bounds = [[part.start, part.stop] for index in plan.blocks for part in index]
-        whole["frames"] = {name: _packed(column) for name, column in frame_columns(plan.recording).items()}
         whole["events"] = None if events is None else {name: _packed(column) for name, column in events.items()}
         whole["block_bounds"] = _packed(np.array(bounds, np.int64).reshape(-1))
         whole["block_crc32c"] = _packed(checksums)
     made: dict[str, Any] = json.loads(json.dumps(whole, default=plain))
+    made[_CHECKSUM] = native.crc32c(_canonical(made))
+    return made
+
+
+def sealed(kept: Mapping[str, Any], checksums: NDArray[np.uint32]) -> dict[str, Any]:
+    """The same with the checksums of the blocks as they came to be."""
+    made = {**kept, "block_crc32c": _packed(checksums)}
     made[_CHECKSUM] = native.crc32c(_canonical(made))
     return made
 
@@ -127,9 +138,10 @@ class KeptJson:
         """From the text itself."""
         limits.check("text_bytes", len(text), path=path)
         try:
-            return cls(json.loads(text), path, limits)
+            kept = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise Malformed("what galvo kept of the recording is no JSON", path=path) from error
+        return cls(kept, path, limits)
 
     def get(self, name: str) -> Any:
         """What the format itself has to remember; None where it is not there."""
@@ -155,7 +167,7 @@ class KeptJson:
         if events is None:
             return None
         columns = self._columns("events", events)
-        if set(columns) != {"t", "z", "kind", "time_s", "data_nbytes", "data"}:
+        if {name: column.dtype.kind for name, column in columns.items()} != _EVENT_KINDS:
             raise Malformed("galvo's own events are no events", path=self._path)
         return columns
 
@@ -166,13 +178,15 @@ class KeptJson:
 
     def _column(self, what: str, packed: Any) -> NDArray[Any]:
         try:
+            if _DTYPE.fullmatch(packed["dtype"]) is None:
+                raise ValueError(what)
             dtype = np.dtype(packed["dtype"])
             data = base64.b64decode(packed["zlib"], validate=True)
             decoder = zlib.decompressobj()
             plain_bytes = decoder.decompress(data, self._limits.text_bytes)
-            if dtype.kind not in _KINDS or not decoder.eof or len(plain_bytes) % dtype.itemsize:
+            if not decoder.eof or len(plain_bytes) % dtype.itemsize:
                 raise ValueError(what)
-        except (TypeError, KeyError, ValueError, binascii.Error, zlib.error, ZeroDivisionError) as error:
+        except (TypeError, KeyError, ValueError, binascii.Error, zlib.error) as error:
             raise Malformed(f"galvo's own {what} is no column", path=self._path) from error
         column: NDArray[Any] = np.frombuffer(plain_bytes, dtype).astype(dtype.newbyteorder("="))
         return column
@@ -188,6 +202,7 @@ class KeptJson:
 
     def metadata_damage(self) -> list[str]:
         """One line when the text does not match its checksum."""
-        if self._kept.get(_CHECKSUM) == native.crc32c(_canonical(self._kept)):
-            return []
+        with suppress(RecursionError):
+            if self._kept.get(_CHECKSUM) == native.crc32c(_canonical(self._kept)):
+                return []
         return ["the checksum of what galvo kept beside the pixels does not match"]

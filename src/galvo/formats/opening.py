@@ -19,7 +19,7 @@ from galvo.errors import FormatError, NotFound, OptionError, UnknownFormat, warn
 from galvo.formats import REGISTRY
 from galvo.formats.split import channel_files
 
-__all__ = ["natural_key", "open_recording"]
+__all__ = ["natural_key", "open_recording", "recordings_in"]
 
 _GENERAL = ("limits", "damaged")
 
@@ -135,25 +135,31 @@ def _open_paths(
 
 
 def _open_channels(entry: Format, paths: list[str], path: str, options: dict[str, Any]) -> Recording:
-    """One recording from the files of its channels, or from the one that was named where they do not fit."""
-    whole = _open_one(entry, [path], options)
-    if len(paths) == 1 or len(whole.files) > 1:
-        return whole
+    """One recording from the files of its channels, or only `path`, one of them, where they do not fit."""
+    if len(paths) == 1:
+        return _open_one(entry, paths, options)
     parts: list[Recording] = []
     try:
         for other in paths:
-            is_named = os.path.basename(other) == os.path.basename(path)
-            parts.append(whole if is_named else _open_one(_format_of(other, None), [other], options))
-        return join(parts, "c")
-    except BaseException as error:
+            parts.append(_open_one(_format_of(other, None), [other], options))
+            if len(parts[-1].files) > 1:
+                # a set of files that says itself what belongs to it
+                break
+        else:
+            try:
+                return join(parts, "c")
+            except FormatError as error:
+                warn(
+                    f"{path}: opened without {len(paths) - 1} files of its name, which are no channels of it: {error}"
+                )
+        alone = parts.pop(-1 if len(parts) < len(paths) or len(parts[-1].files) > 1 else paths.index(path))
+    except BaseException:
         for part in parts:
-            if part is not whole:
-                part.close()
-        if not isinstance(error, FormatError | OptionError):
-            whole.close()
-            raise
-        warn(f"{path}: opened without {len(paths) - 1} files of the same name, which are no channels of it: {error}")
-        return whole
+            part.close()
+        raise
+    for part in parts:
+        part.close()
+    return alone
 
 
 def _path(item: Any) -> str:
@@ -206,33 +212,79 @@ def _open_list(paths: list[str], format: str | None, axis: Literal["t", "c"], op
         raise
 
 
-def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Recording:
-    suffixes = {suffix for entry in REGISTRY.all().values() for suffix in entry.suffixes}
+def recordings_in(
+    folder: str, format: str | None = None, *, group: bool = False
+) -> tuple[list[tuple[Format, list[str]]], list[str]]:
+    """What recordings a folder holds.
+
+    Parameters
+    ----------
+    folder : path
+    format : str, optional
+        Of all of them, instead of detecting it.
+    group : bool
+        Images whose names differ in their last number only, and files that name each other, are one recording.
+
+    Returns
+    -------
+    recordings : list of (Format, list of str)
+        The files of each, in natural order of the first.
+    unknown : list of str
+        Files with the suffix of a format that no format claims.
+
+    Raises
+    ------
+    NotFound
+        The folder cannot be listed.
+    """
+    suffixes = tuple({suffix for entry in REGISTRY.all().values() for suffix in entry.suffixes})
     try:
         with os.scandir(folder) as listing:
-            names = {entry.name: entry.is_file() for entry in listing}
+            waiting = {one.name for one in listing if one.name.lower().endswith(suffixes) and one.is_file()}
     except OSError as error:
         raise NotFound(error.strerror or "cannot be listed", path=folder) from error
-    waiting = [name for name, is_file in names.items() if is_file and Path(name).suffix.lower() in suffixes]
+    home = os.path.abspath(folder)
     known: dict[tuple[str, int], Format] = {}
-    by_format: dict[str, list[str]] = {}
-    for name in sorted(waiting, key=natural_key):
+    found: list[tuple[Format, list[str]]] = []
+    alone: dict[str, list[str]] = {}
+    unknown: list[str] = []
+    # no system call per name, and no natural sorting of them all: a folder may be one recording of 20,000 files
+    for name in sorted(waiting):
+        if name not in waiting:
+            continue
         path = os.path.join(folder, name)
         try:
-            by_format.setdefault(_format_like(path, format, known).name, []).append(path)
+            entry = _format_like(path, format, known)
         except UnknownFormat:
+            unknown.append(path)
             continue
-    found = [
-        (REGISTRY.get(name), members) for name, paths in by_format.items() for members in _grouped(name, paths)
-    ]
+        members = entry.series(path) if entry.series is not None else channel_files(path)
+        if group and len(members) == 1 and entry.group is not None:
+            alone.setdefault(entry.name, []).append(path)
+            continue
+        found.append((entry, members))
+        # members of one folder have one prefix
+        prefix = members[0][: len(members[0]) - len(os.path.basename(members[0]))]
+        if os.path.abspath(prefix) == home:
+            waiting.difference_update([member[len(prefix) :] for member in members if member.startswith(prefix)])
+    for format_name, paths in alone.items():
+        entry = REGISTRY.get(format_name)
+        paths.sort(key=lambda path: natural_key(os.path.basename(path)))
+        found += ((entry, members) for members in entry.group(paths)) if entry.group is not None else ()
+    found.sort(key=lambda one: natural_key(os.path.basename(one[1][0])))
+    return found, unknown
+
+
+def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Recording:
+    found, unknown = recordings_in(folder, format, group=True)
     if len(found) == 1:
         entry, members = found[0]
         if entry.series is None and len(channel_files(members[0])) == len(members):
             return _open_channels(entry, members, members[0], options)
         return _open_one(entry, members, options)
     if not found:
-        raise UnknownFormat("the folder holds no recording", path=folder, found=f"{len(names)} entries")
-    found.sort(key=lambda one: natural_key(one[1][0]))
+        what = f"{len(unknown)} files that are none" if unknown else "no file with the suffix of a format"
+        raise UnknownFormat("the folder holds no recording", path=folder, found=what)
     listed = "; ".join(f"{Path(members[0]).name} ({entry.name}, {len(members)} files)" for entry, members in found[:8])
     more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
     raise UnknownFormat(
@@ -241,23 +293,3 @@ def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Re
         found=listed + more,
         hint="Name one of them, or give a list or a pattern to join them",
     )
-
-
-def _grouped(name: str, paths: list[str]) -> list[list[str]]:
-    """The files of each recording, of all files of one format in a folder."""
-    entry = REGISTRY.get(name)
-    groups: list[list[str]] = []
-    alone: list[str] = []
-    taken: set[str] = set()
-    for path in paths:
-        if os.path.abspath(path) in taken:
-            continue
-        members = entry.series(path) if entry.series is not None else channel_files(path)
-        taken |= {os.path.abspath(member) for member in (*members, path)}
-        if len(members) == 1 and entry.group is not None:
-            alone.append(path)
-        else:
-            groups.append(members)
-    if entry.group is not None and alone:
-        groups += entry.group(alone)
-    return groups

@@ -47,7 +47,8 @@ def channel_files(path: str) -> list[str]:
     found: list[str] = []
     while (other := f"{match['stem']}{len(found) + 1}{suffix}") in names:
         found.append(os.path.join(folder, other))
-    return found if int(match["number"]) <= len(found) else [path]
+    # as it was written: the file system may not care about small and capital letters
+    return found if path in found else [path]
 
 
 class SplitSink:

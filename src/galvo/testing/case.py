@@ -52,6 +52,8 @@ class Case:
     options : mapping of str
         For `galvo.open`.
     as_list : bool
+    beside : sequence of Path
+        Files in the same folder that belong to it and are not pixels.
     boundaries : sequence of int
         Where structures begin or end in the first file: it is cut there, and changed near there.
     frame_bytes : sequence of range
@@ -64,6 +66,7 @@ class Case:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     as_list: bool = False
+    beside: Sequence[Path] = ()
     boundaries: Sequence[int] = ()
     frame_bytes: Sequence[range] = ()
 
@@ -144,6 +147,8 @@ def outer_product(array: NDArray[Any], keys: Sequence[Any]) -> NDArray[Any]:
 def changed_copies(case: Case, folder: Path) -> list[Path]:
     """Copies of a case's files in a new folder, to be changed."""
     folder.mkdir()
+    for path in case.beside:
+        shutil.copy(path, folder / path.name)
     return [Path(shutil.copy(path, folder / path.name)) for path in case.paths]
 
 

@@ -311,14 +311,16 @@ class FormatConformance(WritingConformance):
 
     def _round_trip(self, tmp_path: Path, pixels: NDArray[Any]) -> None:
         for options in self.write_options:
+            if not self.writes(pixels.dtype.str, options):
+                continue
             target = self._target(tmp_path, pixels, options)
-            path = target.places[0]
+            path, expected = target.places[0], self._shown(pixels, target, options)
             for block_bytes in (1, 1 << 20):
                 result = self._save(pixels, target, overwrite=True, verify=True, block_bytes=block_bytes, **options)
                 nbytes = sum(map(len, snapshot(str(tmp_path)).values()))
                 assert result.format == self.format_name
                 assert result.file_bytes == nbytes <= result.estimated_bytes
-                same_pixels(galvo.load(path, squeeze=False), pixels)
+                same_pixels(galvo.load(path, squeeze=False), expected)
                 assert galvo.verify(path).ok
             place_snapshot(str(tmp_path), {})
 
@@ -354,9 +356,10 @@ class FormatConformance(WritingConformance):
             (pixels, final, False),
             (path, final, True),
             (path, tmp_path / "folder" / ".." / final.name, True),
-            (path, tmp_path / "folder", True),
             (path, tmp_path / "none" / final.name, True),
         ]
+        if target.places == (target.final,):
+            wrong.append((path, tmp_path / "folder", True))
         if target.files == (target.final,):
             link = tmp_path / f"link{path.suffix}"
             os.link(path, link)
@@ -375,7 +378,7 @@ class FormatConformance(WritingConformance):
         pixels = movie((12, 2, 1, 24, 24), "<i2")
         for options in self.write_options:
             target = self._target(tmp_path, pixels, options)
-            path = target.places[0]
+            path, expected = target.places[0], self._shown(pixels, target, options).tobytes()
             self._save(pixels, target, overwrite=True, **options)
             content = snapshot(str(tmp_path))
             rng = np.random.default_rng(1)
@@ -388,7 +391,7 @@ class FormatConformance(WritingConformance):
                 damaged[bit // 8] ^= 1 << bit % 8
                 place_snapshot(str(tmp_path), {**content, name: bytes(damaged)})
                 try:
-                    same = galvo.load(path, squeeze=False, limits=LIMITS).tobytes() == pixels.tobytes()
+                    same = galvo.load(path, squeeze=False, limits=LIMITS).tobytes() == expected
                     found = not galvo.verify(path, limits=LIMITS).ok
                 except GalvoError:
                     found, same = True, False

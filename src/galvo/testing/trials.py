@@ -232,7 +232,14 @@ class Trial:
         if told and not self._is_complete(where):
             if seen[-1]:
                 kept = leftovers - {os.path.basename(replaced_path(self.target.final))}
-                assert kept == self._leftovers, f"{where}: {leftovers} are kept of {seen[-1]} bytes"
+                gone = self._leftovers - kept
+                content, renamed = self._content(), set()
+                for place, partial in zip(self.target.places, self.target.partials, strict=True):
+                    name = os.path.basename(place)
+                    if _below(content, name) == _below(self.expected, name):
+                        renamed.add(os.path.basename(partial))
+                assert kept <= self._leftovers, f"{where}: {leftovers} are kept of {seen[-1]} bytes"
+                assert gone <= renamed, f"{where}: {gone} are not kept of {seen[-1]} bytes"
             elif leftovers:
                 # removing them may be what failed; a record may be whole although its sync failed
                 assert leftovers <= self._leftovers, f"{where}: left behind: {leftovers}"
@@ -295,7 +302,8 @@ class Trial:
         """Bytes of blocks that are on the disk for certain."""
         journal = cut.safe.get(os.path.basename(journal_path(self.target.final)))
         partials = [os.path.basename(path) for path in self.target.partials]
-        if journal is None or not all(_below(cut.safe, name) for name in partials):
+        # a file that has its final name is known by its identity, which this folder does not have
+        if journal is None or not all(_below(cut.safe, name) and _below(cut.files, name) for name in partials):
             return 0
         scratch = self.folder.with_name(f"{self.folder.name}.journal")
         scratch.write_bytes(journal)

@@ -316,7 +316,7 @@ def test_the_group(tmp_path):
         group.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
         assert all(item.ndim == 1 for item in found.values())
         assert set(found) == {
-            *("schema_version", "axes", "shape", "channel_names", "frame_rate_hz", "pixel_size_um", "z_um"),
+            *("schema_version", "axes", "datasets", "shape", "channel_names", "frame_rate_hz", "pixel_size_um", "z_um"),
             *("start_time", "source_format", "source_version", "texts/header", "texts/roi", "texts/größe.txt"),
             *("frames/frame_number", "frames/timestamp_s", "frames/state", "frames/gain"),
             *("attributes", "provenance", "block_bounds", "block_crc32c", "metadata_crc32c"),

@@ -14,12 +14,12 @@ from galvo.core.axes import AXES, Shape
 from galvo.core.codec import Codec
 from galvo.core.index import FrameIndex, Int64, ListedPages, PageOrder
 from galvo.errors import Malformed, Truncated
-from galvo.formats.hdf5.access import opened
+from galvo.formats.hdf5.access import counts_from_start, opened
 from galvo.formats.hdf5.discovery import Movie
 from galvo.formats.hdf5.filters import FILTER_STEPS
 from galvo.limits import Limits
 
-__all__ = ["SkippedFilters", "chunk_index", "written_chunks"]
+__all__ = ["SkippedFilters", "chunk_index", "is_plain", "stored_chunks", "written_chunks"]
 
 _MOST_SPARSE = 4 << 20
 # HDF5 file format specification: the smallest superblock, shuffle and fletcher32 as filters
@@ -81,7 +81,9 @@ def chunk_index(file: Any, path: str, movie: Movie, shape: Shape, limits: Limits
     """
     datasets = [file[name] for name in movie.names]
     first = datasets[0]
-    if file.id.get_create_plist().get_userblock() or not all(map(_is_plain, datasets)):
+    if not all(map(is_plain, datasets)):
+        return None
+    if file.id.get_create_plist().get_userblock() and not counts_from_start():
         return None
     layouts = {dataset.id.get_create_plist().get_layout() for dataset in datasets}
     if layouts == {h5py.h5d.CONTIGUOUS}:
@@ -118,7 +120,7 @@ def _five(lengths: dict[str, int]) -> Shape:
     return t, c, z, y, x
 
 
-def _is_plain(dataset: Any) -> bool:
+def is_plain(dataset: Any) -> bool:
     """Whether the stored bytes are those of the NumPy type: no odd bit offsets, no floats that NumPy lacks."""
     return bool(h5py.h5t.py_create(dataset.dtype, logical=True).equal(dataset.id.get_type()))
 
@@ -133,7 +135,7 @@ def written_chunks(dataset: Any, path: str, limits: Limits) -> NDArray[np.bool_]
     """Which chunks of a chunked dataset are in the file, on their grid; None when all are."""
     grid = tuple(-(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True))
     count = int(np.prod(grid, dtype=object))
-    infos = _stored_chunks(dataset, path)
+    infos = stored_chunks(dataset, path)
     if len(infos) == count:
         return None
     _check_count(count, dataset.file.id.get_filesize(), path, limits)
@@ -143,7 +145,7 @@ def written_chunks(dataset: Any, path: str, limits: Limits) -> NDArray[np.bool_]
     return written
 
 
-def _stored_chunks(dataset: Any, path: str) -> list[Any]:
+def stored_chunks(dataset: Any, path: str) -> list[Any]:
     """Every chunk in the file as libhdf5 lists it, checked: libhdf5 believes any place and size, and crashes on some.
 
     Raises
@@ -211,7 +213,7 @@ def _table(path: str, movie: Movie, chunk_shape: Shape, grid: tuple[int, ...]) -
     with opened(path) as file:
         size = file.id.get_filesize()
         for channel, name in enumerate(movie.names):
-            infos = _stored_chunks(file[name], path)
+            infos = stored_chunks(file[name], path)
             if not infos:
                 continue
             corner = np.array([info.chunk_offset for info in infos], np.int64) // chunks
@@ -233,9 +235,9 @@ def _table(path: str, movie: Movie, chunk_shape: Shape, grid: tuple[int, ...]) -
 
 
 def _contiguous(datasets: list[Any], path: str, movie: Movie, shape: Shape) -> FrameIndex | None:
-    """Datasets in one piece whose axes lie in the order T (C) Z Y X."""
-    letters = [letter for letter in AXES if letter in movie.axes]
-    if movie.axes != "".join(letters) or (len(movie.names) > 1 and "C" in movie.axes):
+    """Datasets in one piece whose axes lie in the order T (C) Z Y X, or T (C) Z X Y."""
+    letters = "".join(letter for letter in AXES if letter in movie.axes)
+    if movie.axes not in (letters, letters[:-2] + "XY") or (len(movie.names) > 1 and "C" in movie.axes):
         return None
     starts = [dataset.id.get_offset() for dataset in datasets]
     if any(start is None for start in starts):
@@ -260,7 +262,7 @@ def _contiguous(datasets: list[Any], path: str, movie: Movie, shape: Shape) -> F
         shape=shape,
         dtype=datasets[0].dtype,
         chunk_shape=(1, 1, 1, y, x),
-        stored_axes="YX",
+        stored_axes=movie.axes[-2:],
         order=order,
         runs=(ListedPages(offset[:, None], np.full((offset.size, 1), frame, np.int64), path, size),),
     )

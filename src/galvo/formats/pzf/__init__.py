@@ -22,7 +22,10 @@ __all__ = ["FORMAT", "PzfHeader", "dumps", "load_header", "loads"]
 
 _PLACES = {"PzfHeader": "header", "dumps": "blob", "load_header": "header", "loads": "blob"}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_LOOK_BYTES = 16 << 10
+_NAME = b"PZFImageData"
+_LOOK_BYTES = 32 << 10
+_NAMES_BYTES = 16 << 10
+_UNKNOWN = (1 << 64) - 1
 _MOST_VERSION = 3
 
 
@@ -37,11 +40,29 @@ def __getattr__(name: str) -> Any:
 def _detect(probe: Probe) -> bool:
     head = probe.head
     if head.startswith(_HDF5):
-        # names of the root group lie at the beginning of a file
-        return b"PZFImageData" in probe.read(0, _LOOK_BYTES)
+        return _NAME in _root_names(probe) or _NAME in probe.read(0, _LOOK_BYTES)
     # two letters are little: the version, DataFormat and DataCompression must be ones that exist
     known = len(head) >= 48 and head[:2] == b"BD" and head[2] <= _MOST_VERSION and head[3] <= 2 and head[4] <= 4
     return known or (probe.suffix == ".pzf" and head.startswith(b"BD"))
+
+
+def _root_names(probe: Probe) -> bytes:
+    """The bytes that hold the names in the root group of an HDF5 file, where they are not far apart.
+
+    HDF5 file format specification II.A (superblock), III.C (symbol table entry), III.D (local heap), IV.A (object
+    header, which holds the links of small groups in files of version 1.8).
+    """
+    head = probe.head
+
+    def number(data: bytes, at: int) -> int:
+        field = data[at : at + 8]
+        return int.from_bytes(field, "little") if len(field) == 8 else _UNKNOWN
+
+    if head[8:9] > b"\1":
+        return probe.read(number(head, 36), _NAMES_BYTES)
+    entry = 56 + 4 * (head[8:9] == b"\1")
+    heap = probe.read(number(head, entry + 32), 32)
+    return probe.read(number(heap, 24), min(number(heap, 8), _NAMES_BYTES)) if heap.startswith(b"HEAP") else b""
 
 
 def _open(paths: list[str], **options: Any) -> Recording:
@@ -72,4 +93,5 @@ FORMAT = Format(
     series=_series,
     sink=_sink,
     write_options=("compression", "quantize", "quantize_offset", "quantize_scale", "shift"),
+    writes_folders=True,
 )

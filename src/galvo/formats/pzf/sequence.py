@@ -13,28 +13,34 @@ from galvo.core.axes import Shape
 from galvo.core.index import Int64
 from galvo.core.read import worker_count
 from galvo.core.selection import Selection
-from galvo.errors import Malformed
+from galvo.errors import Malformed, Truncated
 from galvo.formats.pzf.blob import loads
 from galvo.formats.pzf.header import PzfHeader, load_header
 
-__all__ = ["BlobFacts", "Blobs", "SequenceReader"]
+__all__ = ["HALF", "BlobFacts", "Blobs", "SequenceReader", "unshifted"]
+
+# added to int16, it makes every value fit uint16
+HALF = 1 << 15
 
 
 class Blobs(Protocol):
-    """Where the blobs of a sequence are."""
+    """Where the blobs of a sequence are, in its order."""
 
     def __len__(self) -> int: ...
 
-    def path(self, number: int) -> str:
+    def path(self, position: int) -> str:
         """The file that a blob is in, for errors."""
 
-    def read(self, number: int) -> memoryview:
+    def nbytes(self, position: int) -> int:
+        """Bytes of a blob."""
+
+    def read(self, position: int) -> memoryview:
         """A whole blob."""
 
-    def read_head(self, number: int) -> bytes:
+    def read_head(self, position: int) -> bytes:
         """At least its header."""
 
-    def place(self, number: Int64) -> dict[str, NDArray[Any]]:
+    def place(self, position: Int64) -> dict[str, NDArray[Any]]:
         """Columns that say where the blobs are."""
 
     def close(self) -> None:
@@ -50,17 +56,26 @@ class SequenceReader:
     shape : (T, C, Z, Y, X)
     header : PzfHeader
         Of the first blob, which the others must resemble.
-    pixel_shift : int
-        What was added to int16 pixels to store them as uint16; 0 for pixels of the stored type.
     dtype : numpy.dtype
+    pixel_shift : int
+        What was added to int16 pixels to store them as uint16.
+    numbers : ndarray of int64, optional
+        Which frames the blobs are, in rising order, where some are missing.
     """
 
     def __init__(
-        self, blobs: Blobs, shape: Shape, header: PzfHeader, dtype: np.dtype[Any], pixel_shift: int = 0
+        self,
+        blobs: Blobs,
+        shape: Shape,
+        header: PzfHeader,
+        dtype: np.dtype[Any],
+        pixel_shift: int = 0,
+        numbers: Int64 | None = None,
     ) -> None:
         self._blobs = blobs
         self._header = header
         self._shift = pixel_shift
+        self._numbers = numbers
         self._deep = header.shape[2] > 1
         self.shape = shape
         self.dtype = dtype.newbyteorder("=")
@@ -107,10 +122,23 @@ class SequenceReader:
 
     def _frame(self, number: int) -> NDArray[Any]:
         """A frame (Y, X), or (Y, X, Z), in the type of the recording."""
-        path = self._blobs.path(number)
-        pixels, header = loads(self._blobs.read(number), path=path)
+        position = int(self._positions(np.array([number], np.int64))[0])
+        if position < 0:
+            raise Truncated(f"frame {number} is missing", path=self._blobs.path(0))
+        path = self._blobs.path(position)
+        pixels, header = loads(self._blobs.read(position), path=path)
         self._check(header, path)
-        return pixels if not self._shift else _shifted(pixels, self._shift, self.dtype, path)
+        if self.dtype != np.int16:
+            return pixels
+        return unshifted(pixels, self._shift, path, lossy=header.quantize is not None)
+
+    def _positions(self, numbers: Int64) -> Int64:
+        """Which blobs frames are; -1 for those that are missing."""
+        if self._numbers is None:
+            return numbers
+        position = np.searchsorted(self._numbers, numbers)
+        there = self._numbers[np.minimum(position, self._numbers.size - 1)] == numbers
+        return np.where(there, position, -1)
 
     def _check(self, header: PzfHeader, path: str) -> None:
         expected = self._header
@@ -125,13 +153,13 @@ class SequenceReader:
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         """Where the frames are."""
         planes, plane = (1, np.zeros_like(z)) if self._deep else (self.shape[2], z)
-        return self._blobs.place((t * self.shape[1] + c) * planes + plane)
+        return self._blobs.place(self._positions((t * self.shape[1] + c) * planes + plane))
 
     def prove(self) -> None:
         """Check every blob's header against the first."""
-        for number in range(len(self._blobs)):
-            path = self._blobs.path(number)
-            self._check(load_header(self._blobs.read_head(number), path=path), path)
+        for position in range(len(self._blobs)):
+            path = self._blobs.path(position)
+            self._check(load_header(self._blobs.read_head(position), path=path), path)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -142,18 +170,22 @@ def _slice(positions: Any) -> slice:
     return slice(positions.start, None if positions.stop < 0 else positions.stop, positions.step)
 
 
-def _shifted(pixels: NDArray[Any], shift: int, dtype: np.dtype[Any], path: str) -> NDArray[Any]:
-    """Stored pixels less `shift`."""
-    limits = np.iinfo(dtype)
-    low, high = (int(pixels.min()), int(pixels.max())) if pixels.size else (shift, shift)
-    if low - shift < limits.min or high - shift > limits.max:
-        raise Malformed(
-            f"pixels do not fit {dtype} once the shift is taken off",
-            path=path,
-            found=f"{low} to {high}, shifted by {shift}",
-        )
+def unshifted(pixels: NDArray[Any], shift: int, path: str, *, lossy: bool) -> NDArray[Any]:
+    """Stored uint16 less `shift`, as int16; what was quantised saturates, for its levels may lie beyond."""
+    if shift != HALF and pixels.size:
+        low, high = shift - HALF, shift + HALF - 1
+        least, most = int(pixels.min()), int(pixels.max())
+        if lossy:
+            pixels = np.clip(pixels, max(0, low), min(high, (1 << 16) - 1))
+        elif least < low or most > high:
+            raise Malformed(
+                "pixels do not fit int16 once the shift is taken off",
+                path=path,
+                found=f"{least} to {most}",
+                expected=f"{low} to {high}",
+            )
     # modulo 2**16, which is exact for what fits
-    return (pixels - np.uint16(shift & 0xFFFF)).view(np.int16)
+    return (pixels - np.uint16(shift)).view(np.int16)
 
 
 class BlobFacts:

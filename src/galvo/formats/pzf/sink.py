@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Literal
@@ -18,20 +17,21 @@ from galvo.core.output import Outlet, Target
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
-from galvo.errors import OptionError
+from galvo.errors import OptionError, Unsupported
 from galvo.formats.kept import kept_facts
 from galvo.formats.kept_json import kept_json
 from galvo.formats.pzf.blob import dumps
-from galvo.formats.pzf.folder import MEMBERS, METADATA, frame_name
+from galvo.formats.pzf.folder import MEMBERS, METADATA, MOST_OVERHEAD, frame_name
 from galvo.formats.pzf.header import COMPRESSIONS
-from galvo.noise import SqrtLevels, estimate_noise
+from galvo.formats.pzf.sequence import HALF, unshifted
+from galvo.formats.pzf.table import create_table, finish_table, put_rows
+from galvo.noise import estimate_noise
 
 __all__ = ["PzfSink"]
 
 _HDF5 = (".h5", ".hdf5", ".hdf")
-_HALF = 1 << 15
-# header, and what a Huffman stream may have more than its pixels (PZF wire format, section 3)
-_MOST_OVERHEAD = 64 + 320 + 16
+# HDF5 starts a heap of its own with each block, and pads its last one
+_HEAP_BYTES = 8 << 10
 _ROW_BYTES = 128
 
 
@@ -56,7 +56,7 @@ class PzfSink:
         quantize: str | None = "none",
         quantize_offset: float | str = "estimate",
         quantize_scale: float | str = "estimate",
-        shift: int | str = _HALF,
+        shift: int | str = HALF,
     ) -> None:
         wanted = "raw" if compression in (None, "none") else compression
         if wanted not in COMPRESSIONS:
@@ -77,6 +77,7 @@ class PzfSink:
         self._shift = 0
         # offset and scale of each channel, for stored pixels
         self._levels: tuple[tuple[float, float], ...] = ()
+        self._warnings: list[str] = []
 
     @property
     def compresses(self) -> bool:
@@ -99,7 +100,7 @@ class PzfSink:
                 f"int16 is stored as uint16 with {self._shift} added: galvo gives back int16, other readers see the "
                 "shifted values"
             )
-        return tuple(told)
+        return (*told, *self._warnings)
 
     def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
         """What decoding gives back."""
@@ -107,27 +108,20 @@ class PzfSink:
             return block
         stored = self._stored(block)
         out = np.empty_like(stored)
-        for channel, levels in enumerate(self._levels[index[1]]):
-            part = np.ascontiguousarray(stored[:, channel]).reshape(-1)
+        for place, levels in enumerate(self._levels[index[1]]):
+            part = np.ascontiguousarray(stored[:, place]).reshape(-1)
             codes, values = np.empty(part.shape, np.uint8), np.empty_like(part)
             native.sqrt_quantize(part, *levels, codes)
             native.sqrt_dequantize(codes, *levels, values)
-            out[:, channel] = values.reshape(stored[:, channel].shape)
-        return out if block.dtype == np.uint16 else (out - np.uint16(self._shift)).view(np.int16)
+            out[:, place] = values.reshape(stored[:, place].shape)
+        return out if block.dtype == np.uint16 else unshifted(out, self._shift, "", lossy=True)
 
     def _stored(self, block: NDArray[Any]) -> NDArray[Any]:
         """Pixels as a blob has them."""
         if block.dtype != np.int16:
             return block
-        # modulo 2**16, which is exact for what fits
-        stored: NDArray[Any] = block.view(np.uint16) + np.uint16(self._shift)
-        if self._shift != _HALF and int((stored.astype(np.int64) - self._shift != block).sum()):
-            raise OptionError(
-                "shift does not fit the pixels",
-                found=f"{self._shift} for {block.min()} to {block.max()}",
-                expected=f"{_HALF}, which fits all, or least",
-            )
-        return stored
+        # modulo 2**16, which is exact for what fits, and everything was seen to
+        return block.view(np.uint16) + np.uint16(self._shift)
 
     def target(self, final: str, recording: Recording) -> Target:
         """An HDF5 file where the name says so, one blob for one frame, otherwise a folder."""
@@ -164,52 +158,59 @@ class PzfSink:
                 expected="uint8, uint16, int16 or float32",
                 hint='Say what to make of them: dtype="uint16" or "float32" (--dtype)',
             )
-        self._shift = self._settled_shift(recording) if dtype == np.int16 else 0
+        if self._sqrt and dtype not in (np.uint16, np.int16):
+            raise OptionError("only uint16 and int16 can be quantised", found=str(dtype), hint="Leave quantize out")
+        shift, offset, scale = self._wanted_shift, *self._wanted
+        estimates = self._sqrt and "estimate" in (offset, scale)
+        is_shifted = dtype == np.int16
+        ranges = _ranges(recording) if estimates or (is_shifted and shift != HALF) else []
+        self._shift = _settled_shift(shift, ranges) if is_shifted else 0
+        self._warnings.clear()
         if self._sqrt:
-            if dtype not in (np.uint16, np.int16):
-                raise OptionError("only uint16 and int16 can be quantised", found=str(dtype), hint="Leave quantize out")
-            self._levels = tuple(self._settled_levels(recording))
+            self._levels = tuple(
+                self._estimated(channel, ranges[channel]) if estimates else (float(offset) + self._shift, float(scale))
+                for channel in range(recording.shape[1])
+            )
+        for level in self._levels:
+            # what a blob refuses is refused before the first
+            dumps(np.zeros((1, 1), np.uint16), quantize="sqrt", quantize_offset=level[0], quantize_scale=level[1])
+        self._sequence_id = native.crc32c(json.dumps(kept_facts(plan), default=str, sort_keys=True).encode())
 
-    def _settled_shift(self, recording: Recording) -> int:
-        if isinstance(self._wanted_shift, int):
-            return self._wanted_shift
-        least = min(int(block.min()) for _, block in recording.blocks())
-        return max(0, -least)
-
-    def _settled_levels(self, recording: Recording) -> Iterator[tuple[float, float]]:
-        for channel in range(recording.shape[1]):
-            offset, scale = self._wanted
-            if not isinstance(offset, str):
-                offset += self._shift
-            if "estimate" in (offset, scale):
-                estimated = self._estimated_levels(recording, channel)
-                offset = estimated.offset if offset == "estimate" else offset
-                scale = estimated.scale if scale == "estimate" else scale
-            yield float(offset), float(scale)
-
-    def _estimated_levels(self, recording: Recording, channel: int) -> SqrtLevels:
-        """For stored pixels of the range that the whole channel has."""
-        ranges = [(int(block.min()), int(block.max())) for _, block in recording.isel(c=channel).blocks()]
-        low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
-        model = estimate_noise(recording, channel=channel)
-        stored = replace(model, variance_at_zero=model.variance_at_zero - model.gain * self._shift)
-        return stored.sqrt_levels(value_range=(low + self._shift, high + self._shift))
+    def _estimated(self, channel: int, limits: tuple[int, int]) -> tuple[float, float]:
+        """Offset and scale of a channel, for stored pixels."""
+        low, high = (value + self._shift for value in limits)
+        try:
+            model = estimate_noise(self._recording, channel=channel)
+        except Unsupported as error:
+            error.hint = "Give quantize_offset and quantize_scale (--quantize-offset, --quantize-scale)"
+            raise
+        # the same line over values that the shift was added to
+        shifted = replace(model, variance_at_zero=model.variance_at_zero - model.gain * self._shift)
+        levels = shifted.sqrt_levels(value_range=(low, high))
+        name = f"channel {channel + 1}: " if self._recording.shape[1] > 1 else ""
+        kind = "at most" if model.fits else "perhaps"
+        told = f"{name}the error is {kind} {levels.max_error_sigma:.2g} of a pixel's noise"
+        self._warnings.append("; ".join((told, *model.explain())))
+        offset, scale = self._wanted
+        return (
+            levels.offset if offset == "estimate" else float(offset) + self._shift,
+            levels.scale if scale == "estimate" else float(scale),
+        )
 
     def estimate(self, plan: WritePlan) -> int:
         """Every frame with all the room that a blob can take."""
         t, c, z, y, x = plan.recording.shape
         frame_nbytes = y * x * (1 if self._sqrt else plan.recording.dtype.itemsize)
         texts = sum(4 * len(text) for text in plan.recording.metadata.texts.values())
-        return t * c * z * (frame_nbytes + _MOST_OVERHEAD + _ROW_BYTES) + 2 * texts + (1 << 17)
+        heaps = len(plan.blocks) * _HEAP_BYTES if self._container == "table" else 0
+        return t * c * z * (frame_nbytes + MOST_OVERHEAD + _ROW_BYTES) + heaps + 2 * texts + (1 << 17)
 
     def begin(self, output: Outlet) -> None:
         """Write what is known before the first frame."""
         self.reopen(output)
         about = self._about(None)
         if self._container == "table":
-            from galvo.formats.pzf.table import create_table
-
-            create_table(output, about)
+            create_table(output, about, self._shift)
         else:
             output.add(METADATA, about)
 
@@ -220,7 +221,6 @@ class PzfSink:
     def encode(self, index: BlockIndex, block: NDArray[Any]) -> list[bytes]:
         """The blobs of a block, in the order of T, C, Z."""
         stored = self._stored(block)
-        sequence = self._sequence_id()
         _, channels, planes = self._recording.shape[:3]
         places = [
             (i, j, k) for i in range(stored.shape[0]) for j in range(stored.shape[1]) for k in range(stored.shape[2])
@@ -232,7 +232,7 @@ class PzfSink:
             levels = self._levels[c] if self._levels else None
             return dumps(
                 stored[i, j, k],
-                sequence_id=sequence,
+                sequence_id=self._sequence_id,
                 frame_number=(t * channels + c) * planes + z,
                 compression=self._compression,
                 quantize="sqrt" if levels else None,
@@ -243,10 +243,6 @@ class PzfSink:
         workers = worker_count(block.nbytes)
         with ThreadPoolExecutor(workers) as pool:
             return list((pool.map if workers > 1 else map)(encoded, places))
-
-    def _sequence_id(self) -> int:
-        """The same for all frames, and for an attempt that goes on with this one."""
-        return native.crc32c(json.dumps(kept_facts(self._plan), default=str, sort_keys=True).encode())
 
     def put(self, index: BlockIndex, encoded: list[bytes]) -> None:
         """Write the blobs of a block."""
@@ -259,8 +255,6 @@ class PzfSink:
             for k in range(z.start, z.stop)
         ]
         if self._container == "table":
-            from galvo.formats.pzf.table import put_rows
-
             put_rows(self._output, numbers, encoded)
         else:
             for number, blob in zip(numbers, encoded, strict=True):
@@ -270,15 +264,15 @@ class PzfSink:
         """Write all that is kept beside the frames."""
         about = self._about(checksums)
         if self._container == "table":
-            from galvo.formats.pzf.table import finish_table
-
             finish_table(self._output, about)
         else:
             self._output.add(METADATA, about)
 
     def _about(self, checksums: NDArray[np.uint32] | None) -> bytes:
         recording = self._recording
-        kept = kept_json(self._plan, checksums, pixel_shift=self._shift, pixel_dtype=recording.dtype.name)
+        kept = kept_json(
+            self._plan, checksums, pixel_shift=self._shift, pixel_dtype=recording.dtype.name, stored=list(self.notes)
+        )
         if self._container == "table":
             return json.dumps(kept).encode()
         about: dict[str, Any] = {}
@@ -291,3 +285,27 @@ class PzfSink:
 
     def abort(self) -> None:
         """Nothing is held between the other calls."""
+
+
+def _settled_shift(wanted: int | str, ranges: list[tuple[int, int]]) -> int:
+    """What is added to int16 pixels of these ranges."""
+    if isinstance(wanted, str):
+        return max(0, -min(low for low, _ in ranges))
+    low, high = min((low for low, _ in ranges), default=0), max((high for _, high in ranges), default=0)
+    if low + wanted < 0 or high + wanted >= 1 << 16:
+        raise OptionError(
+            "shift does not fit the pixels",
+            found=f"{wanted} for {low} to {high}",
+            expected=f"{HALF}, which fits all, or least",
+        )
+    return wanted
+
+
+def _ranges(recording: Recording) -> list[tuple[int, int]]:
+    """Lowest and highest pixel of each channel."""
+    found = [(1 << 16, -(1 << 16))] * recording.shape[1]
+    for index, block in recording.blocks():
+        for place, channel in enumerate(range(index[1].start, index[1].stop)):
+            part, (low, high) = block[:, place], found[channel]
+            found[channel] = (min(low, int(part.min())), max(high, int(part.max())))
+    return found

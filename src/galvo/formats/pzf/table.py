@@ -2,11 +2,11 @@
 
 ::
 
-    /PZFImageData    (frames,) variable-length u8, one blob per row
+    /PZFImageData    (frames,) variable-length u8, one blob per row; attribute pixel_shift: what was added to int16
     /PZFImageIndex   (frames,) compound: FrameNum, Position (the row in PZFImageData)
     /galvo/kept      (bytes,) u8: JSON (`kept_json`), where galvo wrote the file
 
-Rows are read in the order of FrameNum. Source: PZF wire format, section 7.
+Rows are read in the order of FrameNum; without an index in their own. Source: PZF wire format, section 7.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 
 from galvo.core.index import Int64
 from galvo.core.output import Outlet
-from galvo.errors import DamagedData, Malformed, ReadError
+from galvo.core.source import FileSource
+from galvo.errors import DamagedData, Malformed
 from galvo.formats.hdf5.access import opened, written
 from galvo.formats.hdf5.guard import contained
 from galvo.formats.hdf5.schema import create_subgroup
+from galvo.formats.pzf.folder import MOST_OVERHEAD
+from galvo.formats.pzf.heap import Heaps, stored_elements
 from galvo.limits import Limits
 
 __all__ = ["TableBlobs", "create_table", "finish_table", "put_rows"]
@@ -31,13 +34,14 @@ __all__ = ["TableBlobs", "create_table", "finish_table", "put_rows"]
 DATA = "PZFImageData"
 INDEX = "PZFImageIndex"
 KEPT = "galvo/kept"
+SHIFT = "pixel_shift"
 
 _HEADER_BYTES = 64
 _KEPT_CHUNK = 16 << 10
 
 
 class TableBlobs:
-    """Blobs of an HDF5 file, which is opened for each read.
+    """Blobs of an HDF5 file; libhdf5 only says where their rows are.
 
     Parameters
     ----------
@@ -46,6 +50,8 @@ class TableBlobs:
 
     Attributes
     ----------
+    numbers : ndarray of int64
+        Frame numbers in order.
     kept : bytes or None
         What galvo wrote beside the blobs.
     """
@@ -53,46 +59,54 @@ class TableBlobs:
     def __init__(self, path: str, limits: Limits) -> None:
         self._path = path
         self._limits = limits
-        self._closed = False
-        with opened(path) as file:
-            data = _data(file, path)
-            limits.check("page_count", data.shape[0], path=path)
-            self._rows = _rows(file, data.shape[0], path)
-            kept = contained(file, KEPT)
-            is_kept = isinstance(kept, h5py.Dataset) and kept.dtype == np.uint8 and kept.ndim == 1
-            if is_kept:
-                limits.check("text_bytes", kept.size, path=path)
-            self.kept = kept[...].tobytes() if is_kept else None
+        self._source = FileSource([path])
+        self._heaps = Heaps(self._source)
+        try:
+            with opened(path) as file:
+                self._places = stored_elements(_data(file, path), self._source, limits)
+                self.numbers, self._rows = _index(file, self._source, self._places.size, limits)
+                kept = contained(file, KEPT)
+                is_kept = isinstance(kept, h5py.Dataset) and kept.dtype == np.uint8 and kept.ndim == 1
+                self.kept = stored_elements(kept, self._source, limits).tobytes() if is_kept else None
+        except BaseException:
+            self._source.close()
+            raise
 
     def __len__(self) -> int:
         return int(self._rows.size)
 
-    def path(self, number: int) -> str:
+    def path(self, position: int) -> str:
         """The one file."""
         return self._path
 
-    def read(self, number: int) -> memoryview:
+    def nbytes(self, position: int) -> int:
+        """Bytes of a row, as it says."""
+        return min(int(self._places[self._rows[position]]["nbytes"]), self._source.size(0))
+
+    def read(self, position: int) -> memoryview:
         """A row."""
-        if self._closed:
-            raise ReadError("the recording is closed", path=self._path, hint="Open it again")
-        with opened(self._path) as file:
-            blob = _data(file, self._path)[int(self._rows[number])]
-        if not isinstance(blob, np.ndarray) or blob.dtype != np.uint8 or not blob.size:
-            raise DamagedData(f"row {self._rows[number]} of {DATA} holds no blob", path=self._path)
-        self._limits.check("frame_bytes", blob.nbytes, path=self._path)
-        return memoryview(blob.data)
+        return self._read(position, None)
 
-    def read_head(self, number: int) -> bytes:
+    def read_head(self, position: int) -> bytes:
         """The beginning of a row."""
-        return bytes(self.read(number)[:_HEADER_BYTES])
+        return bytes(self._read(position, _HEADER_BYTES))
 
-    def place(self, number: Int64) -> dict[str, NDArray[Any]]:
+    def _read(self, position: int, most_bytes: int | None) -> memoryview:
+        place = self._places[self._rows[position]]
+        if not place["nbytes"]:
+            raise DamagedData(f"row {self._rows[position]} of /{DATA} is empty", path=self._path)
+        self._limits.check(
+            "frame_bytes", int(place["nbytes"]) - MOST_OVERHEAD, path=self._path, offset=int(place["address"])
+        )
+        return self._heaps.read(place, most_bytes)
+
+    def place(self, position: Int64) -> dict[str, NDArray[Any]]:
         """Rows of the one file."""
-        return {"file": np.zeros_like(number), "page": self._rows[number]}
+        return {"file": np.zeros_like(position), "page": self._rows[position]}
 
     def close(self) -> None:
-        """Reading ends here; nothing is kept open."""
-        self._closed = True
+        """Close the file."""
+        self._source.close()
 
 
 def _data(file: Any, path: str) -> Any:
@@ -102,22 +116,23 @@ def _data(file: Any, path: str) -> Any:
     return data
 
 
-def _rows(file: Any, count: int, path: str) -> NDArray[np.int64]:
-    """Rows in the order of their frames."""
-    index = contained(file, INDEX)
+def _index(file: Any, source: FileSource, count: int, limits: Limits) -> tuple[Int64, Int64]:
+    """Frame numbers in order, and their rows."""
+    path, index = source.paths[0], contained(file, INDEX)
     if index is None:
-        return np.arange(count, dtype=np.int64)
-    names = index.dtype.names if isinstance(index, h5py.Dataset) and index.ndim == 1 else None
-    if not names or not {"FrameNum", "Position"} <= set(names):
+        return np.arange(count, dtype=np.int64), np.arange(count, dtype=np.int64)
+    fields = index.dtype.fields if isinstance(index, h5py.Dataset) and index.ndim == 1 else None
+    kinds = [fields[name][0].kind if name in fields else "" for name in ("FrameNum", "Position")] if fields else [""]
+    if not set(kinds) <= {"i", "u"}:
         raise Malformed(f"/{INDEX} is no table of FrameNum and Position", path=path)
     if index.shape[0] > count:
         raise Malformed(f"/{INDEX} names more frames than /{DATA} has", path=path, found=index.shape[0], expected=count)
-    table = index[...]
-    rows = table["Position"].astype(np.int64)
+    table = stored_elements(index, source, limits)
+    numbers, rows = table["FrameNum"].astype(np.int64), table["Position"].astype(np.int64)
     if rows.size and (int(rows.min()) < 0 or int(rows.max()) >= count):
         raise Malformed(f"/{INDEX} names rows that /{DATA} does not have", path=path, expected=f"0 to {count - 1}")
-    ordered: NDArray[np.int64] = rows[np.argsort(table["FrameNum"], kind="stable")]
-    return ordered
+    order = np.argsort(numbers, kind="stable")
+    return numbers[order], rows[order]
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------
@@ -126,13 +141,15 @@ _INDEX_DTYPE = np.dtype([("FrameNum", "<u4"), ("Position", "<u4")])
 _ROWS_TOGETHER = 1024
 
 
-def create_table(output: Outlet, kept: bytes) -> None:
+def create_table(output: Outlet, kept: bytes, pixel_shift: int) -> None:
     """Lay out an empty table, and what is known before the first frame."""
     with written(output, "w") as file:
         _create(file, DATA, h5py.h5t.vlen_create(h5py.h5t.NATIVE_UINT8), _ROWS_TOGETHER)
         _create(file, INDEX, h5py.h5t.py_create(_INDEX_DTYPE), _ROWS_TOGETHER)
         create_subgroup(file, KEPT.partition("/")[0])
         _create(file, KEPT, h5py.h5t.STD_U8LE, _KEPT_CHUNK)
+        if pixel_shift:
+            file[DATA].attrs[SHIFT] = pixel_shift
         _put_kept(file, kept)
 
 
@@ -157,9 +174,13 @@ def put_rows(output: Outlet, numbers: Sequence[int], blobs: Sequence[bytes]) -> 
         start, stop = index.shape[0], index.shape[0] + len(blobs)
         data.resize((stop,))
         index.resize((stop,))
-        rows = np.empty(len(blobs), object)
-        rows[:] = [np.frombuffer(blob, np.uint8) for blob in blobs]
-        data[start:stop] = rows
+        rows = np.empty(len(blobs), h5py.vlen_dtype(np.uint8))
+        for number, blob in enumerate(blobs):
+            rows[number] = np.frombuffer(blob, np.uint8)
+        # h5py's own assignment makes a matrix of rows that happen to have one length
+        space = data.id.get_space()
+        space.select_hyperslab((start,), (len(blobs),))
+        data.id.write(h5py.h5s.create_simple((len(blobs),)), space, rows, h5py.h5t.py_create(rows.dtype))
         table = np.empty(len(blobs), _INDEX_DTYPE)
         table["FrameNum"], table["Position"] = numbers, np.arange(start, stop)
         index[start:stop] = table

@@ -13,6 +13,10 @@ pages that galvo does not decode itself: JPEG and other photographic codecs, bit
 subsampled colour. `several` finds the pages of thousands of files, `headless` those that have no IFD. What pages mean
 is the matter of `page_axes`, `imagej`, `shaped` (tifffile) and `ome`; `images` of which files belong together. Not
 read: SubIFDs (pyramid levels) and reduced-resolution pages.
+
+`sink` writes: `arrangement` says where everything lies, `directories` makes IFDs by the thousand, `compressions` has
+the tags and steps of each, `description` what other programs are told. What galvo keeps of a recording is JSON in tag
+65271 of the first IFD; `own` reads such files.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from galvo.core.registry import Format
 
 if TYPE_CHECKING:
     from galvo.core.recording import Recording
+    from galvo.core.sink import Sink
 
 __all__ = ["FORMAT", "MAGIC"]
 
@@ -47,12 +52,20 @@ def _group(paths: list[str]) -> list[list[str]]:
     return belonging_together(paths)
 
 
+def _sink(**options: Any) -> Sink:
+    from galvo.formats.tiff.sink import TiffSink
+
+    return TiffSink(**options)
+
+
 FORMAT = Format(
     name="tiff",
     title="TIFF and BigTIFF stacks, OME-TIFF, ImageJ hyperstacks, folders of images",
     suffixes=(".tif", ".tiff"),
     detect=_detect,
     open=_open,
+    sink=_sink,
     group=_group,
     options=("pages", "axes", "channels", "planes", "samples", "image", "series", "walk"),
+    write_options=("layout", "compression", "compression_level", "predictor", "bigtiff"),
 )

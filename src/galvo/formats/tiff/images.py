@@ -11,6 +11,7 @@ from galvo.core.read import IndexedReader
 from galvo.core.recording import Recording
 from galvo.core.source import FileSource
 from galvo.errors import GalvoError, warn
+from galvo.formats.tiff.arrangement import KEPT_TAG
 from galvo.formats.tiff.describe import describe, left_out
 from galvo.formats.tiff.frames import frame_index
 from galvo.formats.tiff.ifd import read_header, read_ifd
@@ -27,8 +28,6 @@ __all__ = ["belonging_together", "ome_set", "open_images"]
 
 # the last number of a name
 _NUMBER = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
-# what galvo keeps of a recording it wrote
-_KEPT_TAG = 65271
 
 
 def ome_set(path: str, limits: Limits = DEFAULT_LIMITS, image: int | str | None = None) -> OmeFiles | None:
@@ -85,7 +84,7 @@ def open_images(
 def _speaks(found: TiffPages) -> bool:
     """Whether a file says itself what its pages are, so that it is a recording of its own."""
     text = found.first.description
-    if _KEPT_TAG in found.first.entries:
+    if KEPT_TAG in found.first.entries:
         return True
     if looks_like_ome(text):
         return "<BinaryOnly" not in text and ":BinaryOnly" not in text

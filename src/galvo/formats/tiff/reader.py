@@ -24,6 +24,7 @@ from galvo.formats.tiff.images import ome_set, open_images
 from galvo.formats.tiff.ome import looks_like_ome
 from galvo.formats.tiff.ome_files import find_ome
 from galvo.formats.tiff.ome_reader import open_ome
+from galvo.formats.tiff.own import open_own
 from galvo.formats.tiff.page_axes import asked_axes, stated_axes
 from galvo.formats.tiff.pages import TiffPages, find_pages
 from galvo.formats.tiff.shaped import ShapedText, shaped_text
@@ -123,7 +124,7 @@ def open_tiff(
             raise
     (path,) = paths
     if is_plain:
-        recording = _ome(path, series, image, walk, damaged, limits)
+        recording = _own(path, walk, damaged, limits) or _ome(path, series, image, walk, damaged, limits)
         if recording is not None:
             return _with_samples(recording, samples)
     elif image is not None:
@@ -154,6 +155,19 @@ def _with_samples(recording: Recording, samples: str) -> Recording:
             'samples="t" needs pages that are no channels', path=recording.files[0], found=f"{recording.shape[1]} C"
         )
     return recording.fold("C")
+
+
+def _own(path: str, walk: bool, damaged: str, limits: Limits) -> Recording | None:
+    """The recording of a file that galvo wrote."""
+    source = FileSource([path])
+    own: Recording | None = None
+    try:
+        if source.read_upto(0, 0, 2) in (b"II", b"MM"):
+            own = open_own(source, walk, damaged, limits)
+        return own
+    finally:
+        if own is None:
+            source.close()
 
 
 def _ome(

@@ -1,0 +1,59 @@
+"""The texts beside a raw binary."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from galvo.core.source import read_file
+from galvo.errors import Malformed, NotFound
+from galvo.formats.kept_json import KeptJson
+from galvo.limits import Limits
+
+__all__ = ["describing_path", "kept_path", "read_description", "read_kept"]
+
+_MOST_BYTES = 1 << 20
+
+
+def describing_path(path: str) -> str:
+    """CalSciPy's text: frames, y, x, dtype."""
+    return os.path.splitext(path)[0] + ".json"
+
+
+def kept_path(path: str) -> str:
+    """Galvo's text."""
+    return os.path.splitext(path)[0] + ".galvo.json"
+
+
+def read_description(path: str) -> Mapping[str, Any] | None:
+    """What is said of a binary; None where there is no text.
+
+    Raises
+    ------
+    Malformed
+        It is no JSON object.
+    """
+    place = describing_path(path)
+    try:
+        text = read_file(place, _MOST_BYTES)
+    except NotFound:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Malformed("no JSON", path=place) from error
+    if not isinstance(found, dict):
+        raise Malformed("no JSON object", path=place, found=type(found).__name__)
+    return found
+
+
+def read_kept(path: str, limits: Limits) -> KeptJson | None:
+    """What galvo kept of the recording; None where there is no text."""
+    place = kept_path(path)
+    try:
+        text = read_file(place, limits.text_bytes)
+    except NotFound:
+        return None
+    return KeptJson.parse(text, place, limits)
