@@ -150,3 +150,26 @@ def test_a_truncated_file_of_a_series_fails_alone(tmp_path):
     assert [os.path.basename(done.path) for done in result.converted] == ["other.h5"]
     assert isinstance(result.failed[0].error, Truncated)
     assert sorted(os.listdir(tmp_path / "out")) == ["other.h5"]
+
+
+def test_an_ome_set_is_one_recording(tmp_path):
+    """Its files name each other, whichever is met first."""
+    import tifffile
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pixels = RNG.integers(0, 99, (2, 3, 6, 8)).astype("<u2")
+    inner = "".join(
+        f'<TiffData FirstT="{t}" IFD="0" PlaneCount="3"><UUID FileName="part{t}.ome.tif">urn:uuid:{t}</UUID></TiffData>'
+        for t in range(2)
+    )
+    for t in range(2):
+        text = (
+            f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{t}">'
+            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeT="2" SizeC="1" '
+            f'SizeZ="3" SizeY="6" SizeX="8">{inner}</Pixels></Image></OME>'
+        )
+        tifffile.imwrite(folder / f"part{t}.ome.tif", pixels[t], description=text, metadata=None)
+    result = galvo.convert_folder(folder, tmp_path / "out", format="hdf5")
+    assert [os.path.basename(done.path) for done in result.converted] == ["part0.ome.h5"]
+    np.testing.assert_array_equal(galvo.load(tmp_path / "out" / "part0.ome.h5"), pixels)

@@ -108,7 +108,11 @@ def convert_folder(
     skipped: list[str] = []
     names = _output_names([files[0] for _, files in found], suffix)
     os.makedirs(out, exist_ok=True)
+    covered: set[str] = set()
     for (entry, files), name in zip(found, names, strict=True):
+        if os.path.abspath(files[0]) in covered:
+            # a file of a recording that is on the list already, such as those of one OME-TIFF
+            continue
         final = os.path.join(out, name)
         if resume and os.path.lexists(final):
             skipped.append(final)
@@ -116,6 +120,7 @@ def convert_folder(
         try:
             with open_recording(files[0], **{**opening, "format": entry.name}) as recording:
                 jobs.append(_Job(files[0], entry.name, final, recording.nbytes))
+                covered |= {os.path.abspath(path) for path in recording.files}
         except GalvoError as error:
             failed.append(Failure(files[0], error))
     converted: list[ConvertResult] = []

@@ -282,7 +282,6 @@ def test_tiff_imagej_hyperstacks(tmp_path, video):
         assert (found["volumes"], found["z_planes"], found["frame_count"]) == (4, 3, 12)
 
 
-@pytest.mark.xfail(strict=False, reason="axes of OME-XML are being added to galvo's TIFF reader")
 def test_tiff_ome(tmp_path, video):
     pixels = video()
     tifffile.imwrite(tmp_path / "a.ome.tif", pixels.transpose(0, 3, 1, 2), metadata={"axes": "TCYX"})
