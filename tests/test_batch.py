@@ -12,7 +12,7 @@ import galvo
 from galvo.cli.group import group
 from galvo.errors import GalvoError, NotFound, OptionError, Truncated, UnknownFormat
 from galvo.testing.scanimage import ScanImageRecording
-from galvo.testing.tiff import TiffBuilder
+from galvo.testing.tiff import Tag, TiffBuilder
 
 RNG = np.random.default_rng(0)
 
@@ -154,8 +154,6 @@ def test_a_truncated_file_of_a_series_fails_alone(tmp_path):
 
 def test_an_ome_set_is_one_recording(tmp_path):
     """Its files name each other, whichever is met first."""
-    import tifffile
-
     folder = tmp_path / "in"
     folder.mkdir()
     pixels = RNG.integers(0, 99, (2, 3, 6, 8)).astype("<u2")
@@ -169,7 +167,11 @@ def test_an_ome_set_is_one_recording(tmp_path):
             '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeT="2" SizeC="1" '
             f'SizeZ="3" SizeY="6" SizeX="8">{inner}</Pixels></Image></OME>'
         )
-        tifffile.imwrite(folder / f"part{t}.ome.tif", pixels[t], description=text, metadata=None, ome=False)
+        builder = TiffBuilder()
+        for number, plane in enumerate(pixels[t]):
+            tags = [Tag(code=270, type=2, values=text.encode() + b"\0")] if number == 0 else []
+            builder.image(8, 6, [plane.tobytes()], bits=16, replace=tags)
+        (folder / f"part{t}.ome.tif").write_bytes(builder.build())
     result = galvo.convert_folder(folder, tmp_path / "out", format="hdf5")
     assert [os.path.basename(done.path) for done in result.converted] == ["part0.ome.h5"]
     np.testing.assert_array_equal(galvo.load(tmp_path / "out" / "part0.ome.h5"), pixels)
