@@ -15,5 +15,6 @@ REGISTRY = Registry(
         "galvo.formats.scanimage:FORMAT",
         "galvo.formats.hdf5:FORMAT",
         "galvo.formats.pzf:FORMAT",
+        "galvo.formats.video:FORMAT",
     ]
 )

@@ -1,0 +1,129 @@
+"""Which frames a video has: one pass over its packets, without decoding any.
+
+A packet is one coded frame. Frames are counted in the order of display: that of their presentation time stamps, which
+libav gives after B-frames, edit lists and late starts have been taken into account. Numbers of frames in headers are
+not believed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galvo.core.index import Int64
+from galvo.errors import DamagedData, GalvoError, Malformed, Unsupported
+from galvo.formats.video.library import told
+from galvo.limits import Limits
+
+__all__ = ["VideoIndex", "index_packets"]
+
+_ROOM = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class VideoIndex:
+    """Every packet of a video stream.
+
+    Attributes
+    ----------
+    pts, position, nbytes : ndarray of int64, (P,)
+        Of each packet, in the order of decoding.
+    usable : ndarray of bool, (P,)
+        Whether all its bytes are there.
+    keys : ndarray of int64, (K,)
+        Packets from which decoding can begin.
+    frame_pts : ndarray of int64, (T,)
+        Of the frames that are shown, in the order of display.
+    failure : str or None
+        Why the packets end before the file does.
+    """
+
+    pts: Int64
+    position: Int64
+    nbytes: Int64
+    usable: NDArray[np.bool_]
+    keys: Int64
+    frame_pts: Int64
+    packet_by_pts: Int64
+    failure: str | None
+
+    @property
+    def frame_count(self) -> int:
+        """Frames that are shown."""
+        return int(self.frame_pts.size)
+
+    def packet_of(self, pts: int) -> int:
+        """The packet with that time stamp, -1 where there is none."""
+        place = int(np.searchsorted(self.pts, pts, sorter=self.packet_by_pts))
+        if place == self.pts.size or self.pts[self.packet_by_pts[place]] != pts:
+            return -1
+        return int(self.packet_by_pts[place])
+
+    def frame_of(self, pts: int) -> int:
+        """The frame with that time stamp, -1 where there is none."""
+        place = int(np.searchsorted(self.frame_pts, pts))
+        return place if place < self.frame_count and self.frame_pts[place] == pts else -1
+
+    def start_of(self, frame: int) -> int:
+        """The place in `keys` from which decoding shows a frame.
+
+        Frames that come after a key frame but are shown before it may need what is before it.
+        """
+        pts = self.frame_pts[frame]
+        place = int(np.searchsorted(self.keys, self.packet_of(int(pts)), side="right")) - 1
+        while place > 0 and self.pts[self.keys[place]] > pts:
+            place -= 1
+        return max(0, place)
+
+
+def index_packets(container: Any, stream: Any, path: str, limits: Limits) -> VideoIndex:
+    """Take the index of a stream.
+
+    Raises
+    ------
+    DamagedData
+        There is no frame at all.
+    Malformed
+        Two frames have one time, or some have none, so that they cannot be told apart.
+    LimitExceeded
+    """
+    # pts, position, bytes, and 1: key, 2: discarded, 4: cut off
+    table = np.zeros((_ROOM, 4), np.int64)
+    count, missing, failure = 0, 0, None
+    try:
+        with told(path):
+            for packet in container.demux(stream):
+                if not packet.size:
+                    continue
+                if count == len(table):
+                    limits.check("page_count", 2 * count, path=path)
+                    table = np.concatenate((table, np.zeros_like(table)))
+                pts = packet.dts if packet.pts is None else packet.pts
+                missing += pts is None
+                flags = packet.is_keyframe | packet.is_discard << 1 | packet.is_corrupt << 2
+                table[count] = pts or 0, -1 if packet.pos is None else packet.pos, packet.size, flags
+                count += 1
+    except DamagedData as error:
+        failure = error.message
+    except GalvoError:
+        raise
+    limits.check("page_count", count, path=path)
+    if missing:
+        raise Unsupported(
+            "frames without a time stamp",
+            path=path,
+            found=f"{missing} of {count}",
+            hint="Write the file anew without changing its frames: ffmpeg -i FILE -c copy NEW.mkv",
+        )
+    pts, position, nbytes, flags = (np.ascontiguousarray(column) for column in table[:count].T)
+    keys = np.flatnonzero(flags & 1)
+    shown = np.sort(pts[(flags & 2) == 0])
+    if not shown.size or not keys.size:
+        raise DamagedData("not one frame is there", path=path, found=failure)
+    by_pts = np.argsort(pts, kind="stable")
+    if (np.diff(pts[by_pts]) == 0).any():
+        raise Malformed("two frames have the same time stamp", path=path, hint="Their order cannot be known")
+    return VideoIndex(pts, position, nbytes, (flags & 4) == 0, keys, shown, by_pts, failure)
