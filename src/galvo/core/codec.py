@@ -7,6 +7,7 @@ the geometry asks for, and turns every failure into `DamagedData`.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from galvo.errors import DamagedData, OptionError
 
-__all__ = ["RAW", "Codec"]
+__all__ = ["RAW", "Codec", "decode_gif_image", "encode_gif_image"]
 
 
 @cache
@@ -229,3 +230,42 @@ class Codec:
 
 
 RAW = Codec()
+
+
+# ---- GIF: LZW with its own order of bits, its own table and blocks ----------------------------------------------------
+
+_GIF_HEAD = struct.Struct("<6sHH3B")
+_GIF_IMAGE = struct.Struct("<cHHHHB")
+_GIF_PALETTE_BYTES = 768
+_INTERLACED = 0x40
+
+
+def encode_gif_image(pixels: NDArray[np.uint8]) -> bytes:
+    """The image data of a GIF (code size, blocks, terminator) for palette indices (Y, X)."""
+    made = bytes(_imagecodecs("gif_encode")(pixels))
+    return made[_GIF_HEAD.size + _GIF_PALETTE_BYTES + _GIF_IMAGE.size : -1]
+
+
+def decode_gif_image(data: bytes, height: int, width: int, interlaced: bool) -> NDArray[np.uint8]:
+    """Palette indices (Y, X) from the image data of a GIF.
+
+    Raises
+    ------
+    DamagedData
+        The data are not what a GIF has, or too few.
+    """
+    if height * width > max(len(data), 64) * _EXPANSION["lzw"]:
+        raise DamagedData(
+            "an image is too small for what it should hold", found=f"{len(data)} bytes", expected=f"{height * width}"
+        )
+    # one image alone is a file that the library takes
+    head = _GIF_HEAD.pack(b"GIF89a", width, height, 0, 0, 0)
+    place = _GIF_IMAGE.pack(b",", 0, 0, width, height, _INTERLACED * interlaced)
+    try:
+        found = _imagecodecs("gif_decode")(b"".join((head, place, data, b";")), asrgb=False)
+    except (RuntimeError, ValueError, TypeError, MemoryError, OverflowError) as error:
+        raise DamagedData(f"an image does not decode: {error}") from error
+    indices: NDArray[np.uint8] = np.asarray(found, np.uint8)
+    if indices.shape != (height, width):
+        raise DamagedData("an image decodes to another size", found=indices.shape, expected=(height, width))
+    return indices

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
+from galvo.core.partial import PartialFile
 from galvo.core.source import FileSource
 from galvo.errors import Malformed
 
-__all__ = ["ATTACHMENT", "MP4_UUID", "Container", "ebml_element", "examine", "kind_of", "mp4_boxes"]
+__all__ = ["ATTACHMENT", "MP4_UUID", "Container", "Written", "ebml_element", "examine", "kind_of", "mp4_boxes"]
 
 MP4_UUID = bytes.fromhex("6f1c3d0e5b7a4c59a4f2d1b86e0937c2")
 ATTACHMENT = b"galvo.json"
@@ -31,6 +33,37 @@ _NAME = 0x466E
 _DATA = 0x465C
 _STILL_IMAGES = {b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"crx "}
 _MP4_FIRST = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
+
+
+class Bytes(Protocol):
+    """What is walked: a file to read, or one in the making."""
+
+    def size(self, file: int) -> int:
+        """Its bytes."""
+
+    def read_upto(self, file: int, offset: int, nbytes: int) -> bytes:
+        """Bytes at a position."""
+
+
+class Written:
+    """A file in the making, to be walked.
+
+    Parameters
+    ----------
+    file : PartialFile
+    """
+
+    def __init__(self, file: PartialFile) -> None:
+        self._file = file
+
+    def size(self, file: int) -> int:
+        """Its bytes."""
+        return self._file.seek(0, 2)
+
+    def read_upto(self, file: int, offset: int, nbytes: int) -> bytes:
+        """Bytes at a position."""
+        self._file.seek(offset)
+        return self._file.read(nbytes) or b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +109,16 @@ def examine(source: FileSource, demuxer: str) -> Container:
     return walk(source)
 
 
-def _counted(source: FileSource) -> Iterator[None]:
+def _counted(source: Bytes) -> Iterator[None]:
     for _ in range(_MOST_PARTS):
         yield
-    raise Malformed("more parts than a video can have", path=source.paths[0], expected=f"at most {_MOST_PARTS}")
+    raise Malformed("more parts than a video can have", expected=f"at most {_MOST_PARTS}")
 
 
 # ---- MP4 ------------------------------------------------------------------------------------------------------------
 
 
-def mp4_boxes(source: FileSource) -> Iterator[tuple[bytes, int, int, int]]:
+def mp4_boxes(source: Bytes) -> Iterator[tuple[bytes, int, int, int]]:
     """Letters, position, size of the header and size with it of each box; the last may reach beyond the file."""
     at, end = 0, source.size(0)
     for _ in _counted(source):
@@ -103,7 +136,7 @@ def mp4_boxes(source: FileSource) -> Iterator[tuple[bytes, int, int, int]]:
         at += nbytes
 
 
-def _examine_mp4(source: FileSource) -> Container:
+def _examine_mp4(source: Bytes) -> Container:
     end, kept = 0, None
     for letters, at, header, nbytes in mp4_boxes(source):
         end = at + nbytes
@@ -115,7 +148,7 @@ def _examine_mp4(source: FileSource) -> Container:
 # ---- Matroska -------------------------------------------------------------------------------------------------------
 
 
-def ebml_element(source: FileSource, at: int) -> tuple[int, int, int] | None:
+def ebml_element(source: Bytes, at: int) -> tuple[int, int, int] | None:
     """ID, first byte of the content and its size (-1: unknown) of the element at a position; None where there is none."""
     head = source.read_upto(0, at, 12)
     if not head or not head[0]:
@@ -131,7 +164,7 @@ def ebml_element(source: FileSource, at: int) -> tuple[int, int, int] | None:
     return int.from_bytes(head[:id_nbytes], "big"), at + id_nbytes + nbytes, -1 if size == ones else size
 
 
-def _children(source: FileSource, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+def _children(source: Bytes, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
     at = start
     for _ in _counted(source):
         found = ebml_element(source, at) if at < stop else None
@@ -143,7 +176,7 @@ def _children(source: FileSource, start: int, stop: int) -> Iterator[tuple[int, 
         at = found[1] + found[2]
 
 
-def _examine_matroska(source: FileSource) -> Container:
+def _examine_matroska(source: Bytes) -> Container:
     size, announced, kept = source.size(0), source.size(0), None
     for identity, start, nbytes in _children(source, 0, size):
         stop = start + nbytes if nbytes >= 0 else size
@@ -157,7 +190,7 @@ def _examine_matroska(source: FileSource) -> Container:
     return Container("matroska", announced, kept)
 
 
-def _attachment(source: FileSource, start: int, stop: int) -> range | None:
+def _attachment(source: Bytes, start: int, stop: int) -> range | None:
     for identity, first, nbytes in _children(source, start, stop):
         if identity != _ATTACHED:
             continue
@@ -171,7 +204,7 @@ def _attachment(source: FileSource, start: int, stop: int) -> range | None:
 # ---- AVI ------------------------------------------------------------------------------------------------------------
 
 
-def _examine_avi(source: FileSource) -> Container:
+def _examine_avi(source: Bytes) -> Container:
     at, end = 0, source.size(0)
     announced = end
     for _ in _counted(source):
