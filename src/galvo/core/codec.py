@@ -242,7 +242,9 @@ _INTERLACED = 0x40
 
 def encode_gif_image(pixels: NDArray[np.uint8]) -> bytes:
     """The image data of a GIF (code size, blocks, terminator) for palette indices (Y, X)."""
-    made = bytes(_imagecodecs("gif_encode")(pixels))
+    # noise takes more room than its pixels: codes of up to 12 bits
+    room = pixels.size + pixels.size // 2 + pixels.size // 64 + 2048
+    made = bytes(_imagecodecs("gif_encode")(pixels, out=room))
     return made[_GIF_HEAD.size + _GIF_PALETTE_BYTES + _GIF_IMAGE.size : -1]
 
 

@@ -17,7 +17,7 @@ from galvo.core.lock import ForkSafeLock
 from galvo.core.metadata import Metadata
 from galvo.core.read import worker_count
 from galvo.core.recording import Damage, Recording
-from galvo.core.selection import Selection
+from galvo.core.selection import Selection, plane_area
 from galvo.core.source import FileSource
 from galvo.errors import DamagedData, Malformed, Truncated, warn
 from galvo.formats.gif.blocks import Image, Layout, read_layout
@@ -214,19 +214,18 @@ class GifReader:
         """
         if not out.size:
             return
-        t, c, _, y, x = (np.asarray(axis, np.int64) for axis in selection.axes)
-        whole = all(axis == range(length) for axis, length in zip(selection.axes[3:], self.shape[3:], strict=True))
-        area = None if whole else np.ix_(y, x)
+        t, c = (np.asarray(axis, np.int64) for axis in selection.axes[:2])
+        area = plane_area(selection)
         wanted, places = np.unique(t, return_inverse=True)
         rows: dict[int, list[int]] = {}
         for row, place in enumerate(places.tolist()):
             rows.setdefault(place, []).append(row)
 
         def fill(place: int, canvas: NDArray[np.uint8]) -> None:
-            pixels = canvas if area is None else canvas[area]
+            pixels = canvas[area]
             for row in rows[place]:
                 for channel, number in enumerate(c.tolist()):
-                    out[row, channel, 0] = pixels[..., number]
+                    out[row, channel] = pixels[..., number]
 
         numbers = wanted.tolist()
         workers = min(len(numbers), worker_count(8 * len(numbers) * self.shape[3] * self.shape[4]))

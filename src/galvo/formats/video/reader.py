@@ -17,7 +17,7 @@ from galvo.core.index import Int64
 from galvo.core.lock import ForkSafeLock
 from galvo.core.metadata import Metadata
 from galvo.core.recording import Damage, Recording
-from galvo.core.selection import Indices, Selection
+from galvo.core.selection import Selection, plane_area
 from galvo.core.source import FileSource, read_prefix
 from galvo.errors import DamagedData, Malformed, OptionError, ReadError, Truncated, Unsupported, warn
 from galvo.formats.kept_json import KeptJson
@@ -386,19 +386,19 @@ class VideoReader:
         DamagedData
             A frame does not decode.
         """
-        t, c, _, y, x = (np.asarray(axis, np.int64) for axis in selection.axes)
+        t, c = (np.asarray(axis, np.int64) for axis in selection.axes[:2])
         if not out.size:
             return
         wanted, places = np.unique(t, return_inverse=True)
         rows_of: dict[int, list[int]] = {}
         for row, place in enumerate(places.tolist()):
             rows_of.setdefault(place, []).append(row)
-        area = _slices(selection.y, selection.x) or np.ix_(y, x)
+        area = plane_area(selection)
         channels = list(enumerate(c.tolist()))
         for place, pixels in enumerate(self._frames(wanted.tolist())):
             for row in rows_of[place]:
                 for channel, number in channels:
-                    out[row, channel, 0] = pixels[number][area]
+                    out[row, channel] = pixels[number][area]
 
     def _frames(self, wanted: list[int]) -> Iterator[list[NDArray[Any]]]:
         """The channels (Y, X) of frames in ascending order."""
@@ -459,14 +459,6 @@ class VideoReader:
 
     def prove(self) -> None:
         """The packets were all looked at."""
-
-
-def _slices(y: Indices, x: Indices) -> tuple[slice, slice] | None:
-    """Even positions as slices, which are copied much faster."""
-    found = tuple(
-        slice(axis.start, None if axis.stop < 0 else axis.stop, axis.step) for axis in (y, x) if isinstance(axis, range)
-    )
-    return (found[0], found[1]) if len(found) == 2 else None
 
 
 def _let_all_go() -> None:
