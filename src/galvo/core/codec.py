@@ -232,7 +232,7 @@ class Codec:
 RAW = Codec()
 
 
-# ---- GIF: LZW with its own order of bits, its own table and blocks ----------------------------------------------------
+# ---- GIF: LZW with its own order of bits, its own table and blocks ---------------------------------------------------
 
 _GIF_HEAD = struct.Struct("<6sHH3B")
 _GIF_IMAGE = struct.Struct("<cHHHHB")

@@ -55,7 +55,8 @@ class TestVideo(FormatConformance):
         yield Case(paths=[path], pixels=pixels, boundaries=[64, 128])
 
         pixels = movie((9, 1, 1, 20, 24))
-        path = write(folder(tmp_path, "foreign") / "foreign.avi", pixels[:, 0, 0], "ffv1", "gray", level="3", slicecrc="1")
+        path = folder(tmp_path, "foreign") / "foreign.avi"
+        write(path, pixels[:, 0, 0], "ffv1", "gray", level="3", slicecrc="1")
         seconds = np.arange(9) / 25
         yield Case(paths=[path], pixels=pixels, metadata={"frame_rate_hz": 25.0, "timestamps": seconds})
 

@@ -19,6 +19,7 @@ from galvo.core.sink import WritePlan
 from galvo.errors import OptionError
 from galvo.formats.gif.blocks import APPLICATION, sub_blocks
 from galvo.formats.kept_json import kept_json
+from galvo.formats.plain import require_plain
 
 __all__ = ["GifSink"]
 
@@ -67,7 +68,7 @@ class GifSink:
         told = []
         recorded = self._recording.frame_rate_hz
         if recorded is None and self._wanted_rate is None:
-            told.append(f"the recording has no frame rate: players show {_ASSUMED_HZ:g} frames per second (frame_rate=)")
+            told.append(f"the recording has no frame rate: players show {_ASSUMED_HZ:g} frames a second (frame_rate=)")
         if self._rate < (self._wanted_rate or recorded or 0):
             told.append(f"a GIF shows {_TICKS_PER_S} frames per second at most, and so does this one")
         elif _TICKS_PER_S % self._rate:
@@ -97,22 +98,8 @@ class GifSink:
         """Refuse what a gray GIF cannot hold."""
         recording = self._recording = plan.recording
         self._plan = plan
-        _, channels, planes, y, x = recording.shape
-        if planes > 1 or channels > 1:
-            raise OptionError(
-                "a GIF holds frames of one channel in one row",
-                found=f"shape {recording.shape}",
-                hint='axes="TYX" (--axes TYX) puts planes and channels into T, channels= (--channels) takes one of '
-                "them, split_channels=True (--split-channels) makes a file of each",
-            )
-        if recording.dtype != np.uint8:
-            raise OptionError(
-                "a GIF has 256 grays",
-                found=str(recording.dtype),
-                expected="uint8",
-                hint='Say what to make of them: dtype="uint8" (--dtype) with scale="percentile", "clip", "wrap" or '
-                "(low, high) (--scale)",
-            )
+        require_plain(recording, "a GIF", ("uint8",))
+        y, x = recording.shape[3:]
         if max(y, x) > _MOST_SIDE:
             raise OptionError("too large for a GIF", found=f"{x} x {y}", expected=f"at most {_MOST_SIDE} on a side")
         rate = self._wanted_rate or recording.frame_rate_hz or _ASSUMED_HZ
@@ -158,7 +145,7 @@ class GifSink:
         """Append the images of a block."""
         y, x = self._recording.shape[3:]
         place = struct.pack("<cHHHHB", b",", 0, 0, x, y, 0)
-        parts = []
+        parts: list[bytes] = []
         for frame, data in enumerate(encoded, index[0].start):
             # it stays until the next one covers it
             parts += (b"\x21\xf9\x04\x04", struct.pack("<HBB", self._delay(frame), 0, 0), place, data)

@@ -149,7 +149,7 @@ def _examine_mp4(source: Bytes) -> Container:
 
 
 def ebml_element(source: Bytes, at: int) -> tuple[int, int, int] | None:
-    """ID, first byte of the content and its size (-1: unknown) of the element at a position; None where there is none."""
+    """ID, first byte of the content and its size (-1: unknown) of the element there; None where there is none."""
     head = source.read_upto(0, at, 12)
     if not head or not head[0]:
         return None

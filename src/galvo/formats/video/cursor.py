@@ -122,7 +122,7 @@ class Cursor:
         self._started = True
         self._next = self._fed = -1
 
-    # ---- packets ------------------------------------------------------------------------------------------------------
+    # ---- packets ----------------------------------------------------------------------------------------------------
 
     def _decoded(self, first: int) -> Iterator[tuple[int, Any]]:
         """Number and frame, from a packet on."""

@@ -129,7 +129,8 @@ class MkvWriter:
     def put(self, first: int, packets: Sequence[Packet]) -> None:
         """Append the clusters of a block, whose first frame is number `first`."""
         self._file.seek(0, 2)
-        content, start = [], 0
+        content: list[bytes] = []
+        start = 0
         for number, packet in enumerate(packets, first):
             at = self._ticks(number)
             if content and (at - start > _MOST_TICKS or sum(map(len, content)) > _CLUSTER_BYTES):

@@ -164,7 +164,7 @@ class Mp4Writer:
                     Errors(*_ERRORS.unpack_from(about, 8)),
                 )
 
-    # ---- the index ------------------------------------------------------------------------------------------------------
+    # ---- the index --------------------------------------------------------------------------------------------------
 
     def _moov(self, blocks: Sequence[_Block]) -> bytes:
         frames = sum(len(block.sizes) for block in blocks)

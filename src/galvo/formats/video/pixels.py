@@ -1,7 +1,7 @@
 """From decoded frames to pixels: gray as stored, color as red, green and blue.
 
-Gray pixel formats, whatever their depth, are taken as they are. Everything else becomes RGB by libswscale: 8 bits by its
-defaults, which is what ffmpeg and other programs show; deeper ones in their own depth, in uint16.
+Gray pixel formats, whatever their depth, are taken as they are. Everything else becomes RGB by libswscale: 8 bits by
+its defaults, which is what ffmpeg and other programs show; deeper ones in their own depth, in uint16.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from galvo.errors import DamagedData, Unsupported
 from galvo.formats.video.library import load_av, told
 
-__all__ = ["FROM_LIMITED", "TO_LIMITED", "Pixels", "Scaler", "choose_pixels", "has_gray_palette", "plane", "require_like"]
+__all__ = [
+    "FROM_LIMITED",
+    "TO_LIMITED",
+    "Pixels",
+    "Scaler",
+    "choose_pixels",
+    "has_gray_palette",
+    "plane",
+    "require_like",
+]
 
 _DEEP = (9, 10, 12, 14, 16)
 _RGB = ("red", "green", "blue")
@@ -119,7 +128,8 @@ def _by_palette(frame: Any, path: str) -> NDArray[Any]:
         raise DamagedData(
             "a frame has colors, and the first one has none", path=path, hint="Open it with color=True (--color true)"
         )
-    return _palette(frame)[:, 0][plane(frame, 0, np.dtype(np.uint8))]
+    pixels: NDArray[np.uint8] = _palette(frame)[:, 0][plane(frame, 0, np.dtype(np.uint8))]
+    return pixels
 
 
 def choose_pixels(format: Any, color: bool | None, limited: bool, path: str) -> Pixels:
@@ -147,11 +157,11 @@ def choose_pixels(format: Any, color: bool | None, limited: bool, path: str) -> 
         raise Unsupported("galvo does not read such pixels", path=path, found=name)
     depth = next((deep for deep in _DEEP if deep >= bits), 16) if bits > 8 else 8
     dtype = np.dtype(np.uint8 if depth == 8 else np.uint16)
-    gray = name.startswith(("gray", "mono", "ya")) 
+    gray = name.startswith(("gray", "mono", "ya"))
     if name == _PALETTE and color is None:
         return Pixels(dtype, (), name, None, 8)
     if gray and color is not True:
-        plain = name in ("gray", "gray8") or name.endswith("le") and name.startswith("gray")
+        plain = name in ("gray", "gray8") or (name.endswith("le") and name.startswith("gray"))
         target = None if plain else ("gray" if depth == 8 else f"gray{depth}le")
         return Pixels(dtype, (), name, target, bits)
     if color is False:

@@ -39,7 +39,7 @@ _MOST_CHUNK = 64
 def open_video(
     paths: Sequence[str],
     *,
-    color: bool | str | None = None,
+    color: bool | None = None,
     damaged: str = "raise",
     limits: Limits = DEFAULT_LIMITS,
 ) -> Recording:
@@ -68,7 +68,8 @@ def open_video(
         Not one frame is there, or the first that has to be looked at does not decode.
     """
     (path,) = paths
-    color = _flag(color, path)
+    if color is not None and not isinstance(color, bool):
+        raise OptionError("color does not fit", found=repr(color), expected="True or False")
     source = FileSource([path])
     try:
         demuxer = kind_of(read_prefix(path, 64), os.path.splitext(path)[1].lower())
@@ -80,27 +81,12 @@ def open_video(
             damage.append(_cut(path, source.size(0), layer.announced_bytes, damaged))
         kept = None
         if layer.kept is not None and layer.kept.stop <= source.size(0):
-            text = source.read(0, layer.kept.start, limits_checked(layer.kept, limits, path))
-            kept = KeptJson.parse(text, path, limits)
+            limits.check("text_bytes", len(layer.kept), path=path, offset=layer.kept.start)
+            kept = KeptJson.parse(source.read(0, layer.kept.start, len(layer.kept)), path, limits)
         return _opened(source, layer, kept, color, damaged, damage, limits)
     except BaseException:
         source.close()
         raise
-
-
-def limits_checked(place: range, limits: Limits, path: str) -> int:
-    """Bytes of galvo's text, if that is not too much."""
-    limits.check("text_bytes", len(place), path=path, offset=place.start)
-    return len(place)
-
-
-def _flag(color: bool | str | None, path: str) -> bool | None:
-    words = {"true": True, "false": False}
-    if color is None or isinstance(color, bool):
-        return color
-    if color.lower() in words:
-        return words[color.lower()]
-    raise OptionError("color does not fit", path=path, found=repr(color), expected="true or false")
 
 
 def _cut(path: str, found: int, announced: int, damaged: str) -> Damage:
@@ -156,7 +142,7 @@ def _opened(
         raise
     about = f"{facts['codec']}, {facts['pixel_format']}"
     if kept is None or reader.pixels.channel_count != kept.shape[1]:
-        seconds = index.frame_pts * float(facts["time_base"])
+        seconds = np.asarray(index.frame_pts * float(facts["time_base"]), np.float64)
         metadata = Metadata(
             format="video",
             version=about,
@@ -216,7 +202,7 @@ def _require_all(
 
 def _kept_shape(kept: KeptJson, shape: Shape, path: str, damaged: str, damage: list[Damage]) -> Shape:
     """The true size of what galvo wrote."""
-    t, c, z, y, x = kept.shape
+    t, _, z, y, x = kept.shape
     if z != 1 or y > shape[3] or x > shape[4] or shape[3] - y > 1 + (y < 2) or shape[4] - x > 1 + (x < 2):
         raise Malformed("the frames do not have the shape that is kept", path=path, found=shape, expected=kept.shape)
     if t != shape[0]:
@@ -328,7 +314,7 @@ class VideoReader:
         t, c, z, y, x = self.shape
         return (max(1, min(int(gaps.max()), _MOST_CHUNK, t)), c, z, y, x)
 
-    # ---- decoders -------------------------------------------------------------------------------------------------------
+    # ---- decoders ---------------------------------------------------------------------------------------------------
 
     @contextmanager
     def _cursor(self, frame: int) -> Iterator[Cursor]:
@@ -370,7 +356,7 @@ class VideoReader:
         self._cached.clear()
         self._source.close()
 
-    # ---- frames ---------------------------------------------------------------------------------------------------------
+    # ---- frames -----------------------------------------------------------------------------------------------------
 
     def settle_palette(self, colored: Pixels) -> None:
         """Look at the first palette: one with colors makes three channels."""

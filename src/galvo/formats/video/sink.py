@@ -17,6 +17,7 @@ from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
 from galvo.errors import OptionError
 from galvo.formats.kept_json import kept_json
+from galvo.formats.plain import require_plain
 from galvo.formats.video.encode import H264, Ffv1, Packet, padded
 from galvo.formats.video.library import load_av
 from galvo.formats.video.mkv import MkvWriter
@@ -55,7 +56,7 @@ class VideoSink:
         self,
         codec: str | None = None,
         frame_rate: float | None = None,
-        color: bool | str = False,
+        color: bool = False,
         crf: float = 18,
         preset: str = "medium",
     ) -> None:
@@ -63,9 +64,9 @@ class VideoSink:
             raise OptionError("unknown codec", found=repr(codec), expected="h264 or ffv1")
         self._wanted_codec = codec
         self._wanted_rate = _number("frame_rate", frame_rate, 0.001, _MOST_HZ) if frame_rate is not None else None
-        if str(color).lower() not in ("true", "false"):
-            raise OptionError("color does not fit", found=repr(color), expected="true or false")
-        self._color = str(color).lower() == "true"
+        if not isinstance(color, bool):
+            raise OptionError("color does not fit", found=repr(color), expected="True or False")
+        self._color = color
         self._crf = _number("crf", crf, 0, 51)
         if preset not in _PRESETS:
             raise OptionError("unknown preset", found=repr(preset), expected=", ".join(_PRESETS))
@@ -88,7 +89,7 @@ class VideoSink:
         if self._errors is not None:
             told.append(f"coded with loss: {self._errors}")
         if self._recording.frame_rate_hz is None and self._wanted_rate is None:
-            told.append(f"the recording has no frame rate: players show {_ASSUMED_HZ:g} frames per second (frame_rate=)")
+            told.append(f"the recording has no frame rate: players show {_ASSUMED_HZ:g} frames a second (frame_rate=)")
         y, x = self._recording.shape[3:]
         if (y, x) != self._size:
             told.append(
@@ -129,24 +130,12 @@ class VideoSink:
         """Refuse what no video can hold."""
         recording = self._recording = plan.recording
         self._plan = plan
-        _, channels, planes, y, x = recording.shape
-        if planes > 1 or channels != (3 if self._color else 1):
-            raise OptionError(
-                "a video holds frames in one row, of one channel, or of red, green and blue with color=True",
-                found=f"shape {recording.shape}",
-                hint='axes="TYX" (--axes TYX) puts planes and channels into T, channels= (--channels) takes one of '
-                "them, split_channels=True (--split-channels) makes a file of each",
-            )
-        dtypes = (np.uint8,) if self._codec == "h264" else (np.uint8, np.uint16)
-        if recording.dtype not in dtypes:
-            names = " or ".join(np.dtype(dtype).name for dtype in dtypes)
-            raise OptionError(
-                f"{self._codec} has no such pixels",
-                found=str(recording.dtype),
-                expected=names,
-                hint='Say what to make of them: dtype="uint8" (--dtype) with scale="percentile", "clip", "wrap" or '
-                '(low, high) (--scale); FFV1 (.mkv) also takes dtype="uint16"',
-            )
+        dtypes = ("uint8",) if self._codec == "h264" else ("uint8", "uint16")
+        other = "; .mkv (FFV1) also takes uint16" if self._codec == "h264" else '; dtype="uint16" is taken as well'
+        if recording.shape[1] == 3 and not self._color:
+            other += "; color=True (--write-option color=true) takes three channels for red, green and blue"
+        require_plain(recording, "such a video", dtypes, 3 if self._color else 1, other)
+        y, x = recording.shape[3:]
         if max(y, x) > _MOST_SIDE:
             raise OptionError("too large for a video", found=f"{x} x {y}", expected=f"at most {_MOST_SIDE} on a side")
         rate = self._wanted_rate or recording.frame_rate_hz or _ASSUMED_HZ
@@ -172,7 +161,7 @@ class VideoSink:
         texts = sum(4 * len(text) for text in plan.recording.metadata.texts.values())
         return t * (frame + frame // 2 + 4096 + _ROW_BYTES) + 64 * len(plan.blocks) + 2 * texts + (1 << 17)
 
-    # ---- coding ---------------------------------------------------------------------------------------------------------
+    # ---- coding -----------------------------------------------------------------------------------------------------
 
     def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
         """What decoding gives back: H.264 blocks are coded and decoded for it."""
@@ -199,7 +188,7 @@ class VideoSink:
             raise OptionError("a block was not coded", found=str(index))
         return coded[1]
 
-    # ---- writing --------------------------------------------------------------------------------------------------------
+    # ---- writing ----------------------------------------------------------------------------------------------------
 
     def begin(self, output: Outlet) -> None:
         """Lay out the file."""
