@@ -35,7 +35,8 @@ X264 = {"codec": "libx264", "pixel_format": "yuv420p"}
 STREAMS = {
     "b-frames.mp4": {**X264, "g": "12", "bf": "3"},
     "one-key-frame.mp4": {**X264, "g": "250", "bf": "2"},
-    "open-gop.mkv": {**X264, "x264-params": "keyint=10:min-keyint=10:bframes=3:open-gop=1:scenecut=0"},
+    "open-gop.mkv": {**X264, "x264-params": "keyint=10:min-keyint=10:bframes=3:b-adapt=0:open-gop=1:scenecut=0"},
+    "open-without-b.mkv": {**X264, "x264-params": "keyint=10:min-keyint=10:bframes=0:open-gop=1:scenecut=0"},
     "b-frames.avi": {**X264, "g": "12", "bf": "3"},
     "refresh.mkv": {**X264, "x264-params": "intra-refresh=1:keyint=10:bframes=0"},
     "fragments.mp4": {**X264, "g": "10", "bf": "2", "container": {"movflags": "frag_keyframe+empty_moov"}},

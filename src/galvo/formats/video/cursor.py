@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from galvo.core.source import FileSource
 from galvo.errors import DamagedData, ReadError
+from galvo.formats.video.ffv1 import require_intact
 from galvo.formats.video.index import VideoIndex
 from galvo.formats.video.library import most_pixels, open_container, told
 from galvo.formats.video.pixels import Scaler
@@ -16,8 +20,10 @@ from galvo.limits import Limits
 
 __all__ = ["Cursor"]
 
-# errors are raised, not concealed; FFV1's checksums are looked at
-_STRICT = {"err_detect": "crccheck+explode"}
+# errors are raised, not concealed
+_STRICT = "crccheck+explode"
+# a stream that is entered at an open group misses references of frames that are not shown, and that is no error
+_LENIENT = "crccheck"
 # decoding that many packets costs less than seeking
 _AHEAD = 8
 
@@ -49,25 +55,31 @@ class Cursor:
         self._index = index
         self._open = partial(open_container, source, demuxer, limits)
         self._stream_number = stream_number
-        self._threads = ("NONE", 1) if careful else ("AUTO", 0)
-        self._options = {**_STRICT, "max_pixels": str(most_pixels(limits))}
+        self._careful = careful
+        self._most_pixels = most_pixels(limits)
         self._container: Any = None
-        self._begin()
+        self._begin(False)
         self._frames: Iterator[tuple[int, Any]] = iter(())
         self._started = False
         self._next = self._fed = -1
         self.scaler = Scaler()
 
-    def _begin(self) -> None:
-        """Stand at the beginning of the file."""
+    def _begin(self, leading: bool) -> None:
+        """Stand at the beginning of the file.
+
+        With `leading`, frames will come first that need what is not there. One thread decodes then: several tell of an
+        error when it is not known any more whose it is.
+        """
+        self._leading = leading
         if self._container is not None:
             self._container.close()
         self._container = self._open()
         self._fresh = True
         self._stream = self._container.streams.video[self._stream_number]
         context = self._stream.codec_context
-        context.thread_type, context.thread_count = self._threads
-        context.options = self._options
+        context.thread_type, context.thread_count = ("NONE", 1) if leading or self._careful else ("AUTO", 0)
+        strictness = _LENIENT if leading else _STRICT
+        context.options = {"err_detect": strictness, "max_pixels": str(self._most_pixels)}
 
     def close(self) -> None:
         """Give back libav's memory and threads."""
@@ -85,13 +97,14 @@ class Cursor:
         Raises
         ------
         DamagedData
-            It does not decode.
+            It does not decode, or depends on one that does not.
         """
-        start = self._index.start_of(frame)
         if self.reaches(frame):
-            found = self._go_on(frame)
-            if found is not None:
-                return found
+            with suppress(DamagedData):
+                found = self._go_on(frame)
+                if found is not None:
+                    return found
+        start = self._index.start_of(frame)
         # streams with gradual refresh show a frame only some key frames later
         for place in dict.fromkeys((start, max(0, start - 1), 0)):
             self._start(int(self._index.keys[place]))
@@ -106,8 +119,6 @@ class Cursor:
             for number, decoded in self._frames:
                 self._next = number + 1
                 if number == frame:
-                    if decoded.is_corrupt:
-                        raise DamagedData(f"frame {frame} is damaged", path=self._path)
                     return decoded
                 if number > frame:
                     return None
@@ -118,25 +129,57 @@ class Cursor:
         return None
 
     def _start(self, packet: int) -> None:
-        self._frames = self._decoded(packet)
+        self._frames = self._reliable(packet)
         self._started = True
         self._next = self._fed = -1
 
     # ---- packets ----------------------------------------------------------------------------------------------------
 
-    def _decoded(self, first: int) -> Iterator[tuple[int, Any]]:
-        """Number and frame, from a packet on."""
+    def _reliable(self, first: int) -> Iterator[tuple[int, Any]]:
+        """Number and frame in order, from a packet on, none that was made from a missing one.
+
+        libav makes up what it misses and does not say so. So a frame waits until all that were coded before it have
+        come out, and where one has not come out, nothing is believed before the next key frame.
+        """
         index = self._index
-        for number, packet in self._packets(first):
+        shown_first = int(np.searchsorted(index.frame_pts, index.pts[first]))
+        waiting: deque[tuple[int, Any]] = deque()
+        last = -1
+        for number, frame in self._decoded(first):
+            if number < shown_first or number <= last:
+                continue
+            if last >= 0 and number != last + 1:
+                raise DamagedData(f"frame {last + 1} does not decode", path=self._path)
+            if frame.is_corrupt:
+                raise DamagedData(f"frame {number} is damaged", path=self._path)
+            last = number
+            waiting.append((number, frame))
+            while waiting and index.needed[waiting[0][0]] <= last:
+                yield waiting.popleft()
+        if waiting:
+            raise DamagedData(f"frame {last + 1} does not decode", path=self._path)
+
+    def _decoded(self, first: int) -> Iterator[tuple[int, Any]]:
+        """Number and frame as libav gives them, from a packet on."""
+        index = self._index
+        place = int(np.searchsorted(index.keys, first))
+        end = int(index.keys[place + 1]) if place + 1 < index.keys.size else index.pts.size
+        leading = first > 0 and bool(index.open_keys[place])
+        for number, packet in self._packets(first, leading):
             self._fed = number
             # made anew with the container
             context = self._stream.codec_context
             try:
                 if not index.usable[number]:
                     raise DamagedData("a frame is cut off", path=self._path, offset=int(index.position[number]))
+                if context.name == "ffv1" and context.extradata:
+                    require_intact(bytes(packet), self._path, int(index.position[number]))
                 with told(self._path):
                     made = context.decode(packet)
             except DamagedData:
+                if leading and number < end and index.pts[number] < index.pts[first]:
+                    # it is shown before the key frame and may need what is before it
+                    continue
                 # what came before may still be on its way through the decoder
                 with suppress(DamagedData):
                     yield from (one for one in self._rest() if index.packet_of(one[1].pts) < number)
@@ -157,8 +200,10 @@ class Cursor:
             if number >= 0:
                 yield number, frame
 
-    def _packets(self, first: int) -> Iterator[tuple[int, Any]]:
+    def _packets(self, first: int, leading: bool) -> Iterator[tuple[int, Any]]:
         """Number and packet, from a key frame on: where seeking does not lead to it, from the beginning."""
+        if leading != self._leading:
+            self._begin(leading)
         if not (first == 0 and self._fresh):
             with told(self._path):
                 self._container.seek(int(self._index.pts[first]), stream=self._stream, backward=True)
@@ -166,7 +211,7 @@ class Cursor:
                     self._stream.codec_context.flush_buffers()
         for again in (False, True):
             if again:
-                self._begin()
+                self._begin(leading)
             self._fresh = False
             with told(self._path):
                 demuxed = self._container.demux(self._stream)

@@ -7,6 +7,7 @@ not believed.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from galvo.limits import Limits
 __all__ = ["VideoIndex", "index_packets"]
 
 _ROOM = 1024
+_IDR = 5
+_UNIT = re.compile(rb"\x00\x00\x01(?=.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,14 @@ class VideoIndex:
         Whether all its bytes are there.
     keys : ndarray of int64, (K,)
         Packets from which decoding can begin.
+    packet_by_pts : ndarray of int64, (P,)
+        Packets in the order of their time stamps.
+    open_keys : ndarray of bool, (K,)
+        Whether what follows may refer to what comes before, for frames that are not shown then.
     frame_pts : ndarray of int64, (T,)
         Of the frames that are shown, in the order of display.
+    needed : ndarray of int64, (T,)
+        The last frame, in the order of display, of those that were coded before a frame and with it.
     failure : str or None
         Why the packets end before the file does.
     """
@@ -46,8 +55,10 @@ class VideoIndex:
     nbytes: Int64
     usable: NDArray[np.bool_]
     keys: Int64
+    open_keys: NDArray[np.bool_]
     frame_pts: Int64
     packet_by_pts: Int64
+    needed: Int64
     failure: str | None
 
     @property
@@ -90,9 +101,12 @@ def index_packets(container: Any, stream: Any, path: str, limits: Limits) -> Vid
         Two frames have one time, or some have none, so that they cannot be told apart.
     LimitExceeded
     """
-    # pts, position, bytes, and 1: key, 2: discarded, 4: cut off
+    # pts, position, bytes, and 1: key, 2: discarded, 4: cut off, 8: open
     table = np.zeros((_ROOM, 4), np.int64)
     count, missing, failure = 0, 0, None
+    h264 = stream.codec_context.name == "h264"
+    # ISO/IEC 14496-15: units have lengths instead of start codes where this begins with version 1
+    lengths = h264 and bytes(stream.codec_context.extradata or b"")[:1] == b"\1"
     try:
         with told(path):
             for packet in container.demux(stream):
@@ -104,6 +118,8 @@ def index_packets(container: Any, stream: Any, path: str, limits: Limits) -> Vid
                 pts = packet.dts if packet.pts is None else packet.pts
                 missing += pts is None
                 flags = packet.is_keyframe | packet.is_discard << 1 | packet.is_corrupt << 2
+                if packet.is_keyframe and h264:
+                    flags |= (not _refreshes(bytes(packet), lengths)) << 3
                 table[count] = pts or 0, -1 if packet.pos is None else packet.pos, packet.size, flags
                 count += 1
     except DamagedData as error:
@@ -126,4 +142,20 @@ def index_packets(container: Any, stream: Any, path: str, limits: Limits) -> Vid
     by_pts = np.argsort(pts, kind="stable")
     if (np.diff(pts[by_pts]) == 0).any():
         raise Malformed("two frames have the same time stamp", path=path, hint="Their order cannot be known")
-    return VideoIndex(pts, position, nbytes, (flags & 4) == 0, keys, shown, by_pts, failure)
+    display = np.where((flags & 2) == 0, np.searchsorted(shown, pts), -1)
+    needed = np.maximum.accumulate(display)[by_pts[np.searchsorted(pts, shown, sorter=by_pts)]]
+    groups = np.minimum.reduceat(pts, keys) < pts[keys]
+    open_keys = groups | ((flags[keys] & 8) != 0)
+    return VideoIndex(pts, position, nbytes, (flags & 4) == 0, keys, open_keys, shown, by_pts, needed, failure)
+
+
+def _refreshes(packet: bytes, lengths: bool) -> bool:
+    """Whether an H.264 picture makes the decoder forget all others: it has a unit of type 5 (ITU-T H.264, 7.4.1)."""
+    if not lengths:
+        return any(packet[match.end()] & 31 == _IDR for match in _UNIT.finditer(packet))
+    at = 0
+    while at + 4 < len(packet):
+        if packet[at + 4] & 31 == _IDR:
+            return True
+        at += 4 + int.from_bytes(packet[at : at + 4], "big")
+    return False
