@@ -31,7 +31,7 @@ def block_selections(
         Blocks begin at multiples of it.
     order : str
         T C Z, the axis that changes last first. A block holds several positions on an axis only where it holds all of
-        those behind it, and never several on an axis whose letter is small.
+        those behind it, never several on an axis whose letter is small, and all on axes in parentheses: "T(CZ)".
     """
     if max_bytes <= 0:
         raise OptionError("max_bytes must be positive", found=max_bytes)
@@ -41,9 +41,12 @@ def block_selections(
     together = shape[3] * shape[4] * itemsize * t_multiple
     # positions in units of what must stay together
     steps, counts = {}, {**lengths, "T": -(-lengths["T"] // t_multiple)}
+    whole = order[order.find("(") + 1 : order.find(")")] if "(" in order else ""
+    order = order.replace("(", "").replace(")", "")
     for axis in reversed(order):
         one = axis.islower()
-        steps[axis.upper()] = 1 if one else max(1, min(counts[axis], max_bytes // together))
+        fitting = counts[axis] if axis in whole else max_bytes // together
+        steps[axis.upper()] = 1 if one else max(1, min(counts[axis], fitting))
         together *= max_bytes + 1 if one else counts[axis]
     steps["T"] *= t_multiple
     order = order.upper()

@@ -73,7 +73,7 @@ class GifSink:
             told.append(f"a GIF shows {_TICKS_PER_S} frames per second at most, and so does this one")
         elif _TICKS_PER_S % self._rate:
             told.append(f"a GIF counts in 10 ms: frames are shown longer or shorter, {self._rate:g} Hz on average")
-        if self._delay(0) < _LEAST_SHOWN:
+        if min(map(self._delay, range(min(_TICKS_PER_S, self._recording.shape[0])))) < _LEAST_SHOWN:
             told.append("browsers show frames of less than 20 ms for 100 ms: frame_rate=50 is the fastest they play")
         return tuple(told)
 

@@ -119,8 +119,8 @@ class VideoSink:
 
     @property
     def block_order(self) -> str:
-        """The order of the frames."""
-        return "TCZ"
+        """The order of the frames, their colors together."""
+        return "T(CZ)"
 
     def t_multiple(self, recording: Recording) -> int:
         """A block is coded by itself, whatever its length."""
