@@ -90,7 +90,8 @@ def test_composed_as_pillow_does(tmp_path, seed):
             rng.integers(0, 16, (h, w)).astype(np.uint8),
             left,
             top,
-            disposal=int(rng.integers(0, 4)),
+            # Pillow takes 0, "unspecified", for that of the image before; there is nothing before the first one
+            disposal=int(rng.integers(1, 4 if number else 3)),
             transparent=int(rng.integers(16)) if rng.random() < 0.5 and number else None,
             colors=own_colors() if rng.random() < 0.4 else None,
             interlaced=bool(rng.random() < 0.3),
@@ -148,8 +149,6 @@ def test_what_is_no_gif(tmp_path):
     outside.image(np.zeros((4, 4), np.uint8), left=1)
     with pytest.raises(Malformed, match="canvas"):
         galvo.open(outside.write(tmp_path / "outside.gif"))
-    short = built()
-    short.content = short.content[:19] + short.content[19:].replace(encode_gif_image(np.zeros((1, 1), np.uint8)), b"")
     large = bytearray(built().write(tmp_path / "large.gif").read_bytes())
     at = large.index(b",", 13 + 12)
     large[6:10] = large[at + 5 : at + 9] = struct.pack("<HH", 60000, 60000)
