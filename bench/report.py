@@ -22,6 +22,9 @@ DISTRIBUTIONS = (
     "imagecodecs",
     "roiextractors",
     "scanimage-tiff-reader",
+    "av",
+    "imageio",
+    "imageio-ffmpeg",
 )
 
 

@@ -18,6 +18,7 @@
 #include "boxes.hpp"
 #include "checked.hpp"
 #include "crc32c.hpp"
+#include "gif_lzw.hpp"
 #include "huffman_decode.hpp"
 #include "huffman_encode.hpp"
 #include "isa.hpp"
@@ -294,6 +295,22 @@ std::size_t py_huffman_decode(nb::handle stream, const Bytes &out, int threads) 
     return huffman_decode(bytes.data(), static_cast<std::size_t>(bytes.size()), out.data(), out.size(), threads);
 }
 
+nb::bytes py_gif_encode(nb::handle indices) {
+    const Buffer bytes(indices);
+    std::vector<std::uint8_t> data;
+    {
+        const nb::gil_scoped_release released;
+        data = gif_encode(bytes.data(), static_cast<std::size_t>(bytes.size()));
+    }
+    return nb::bytes(reinterpret_cast<const char *>(data.data()), data.size());
+}
+
+std::size_t py_gif_decode(nb::handle data, const Bytes &out) {
+    const Buffer bytes(data);
+    const nb::gil_scoped_release released;
+    return gif_decode(bytes.data(), static_cast<std::size_t>(bytes.size()), out.data(), out.size());
+}
+
 void py_sqrt_quantize(const Pixels &pixels, double offset, double scale, const Bytes &out) {
     const SqrtQuantizer quantizer(offset, scale);
     require_equal_length(out.size(), pixels.size(), "pixels");
@@ -373,6 +390,9 @@ NB_MODULE(native, m) {
     m.def("huffman_encode", &py_huffman_encode, "data"_a, "threads"_a = 1, "The Huffman stream of `data`.");
     m.def("huffman_decode", &py_huffman_decode, "stream"_a, "out"_a.noconvert(), "threads"_a = 1,
           "Fill `out` from a Huffman stream; the number of its bytes that were used.");
+    m.def("gif_encode", &py_gif_encode, "indices"_a, "The image data of a GIF for 256 colors.");
+    m.def("gif_decode", &py_gif_decode, "data"_a, "out"_a.noconvert(),
+          "Fill `out` from the image data of a GIF; the number of indices that there were.");
     m.def("sqrt_quantize", &py_sqrt_quantize, "pixels"_a.noconvert(), "offset"_a, "scale"_a, "out"_a.noconvert(),
           "Codes of the pixels.");
     m.def("sqrt_encode", &py_sqrt_encode, "pixels"_a.noconvert(), "offset"_a, "scale"_a, "threads"_a = 1,

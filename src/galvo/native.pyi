@@ -275,6 +275,30 @@ def huffman_decode(stream: Buffer, out: NDArray[np.uint8], threads: int = 1) -> 
         ``out.size`` symbols.
     """
 
+def gif_encode(indices: Buffer) -> bytes:
+    """Image data of a GIF for `indices` of 8 bits: LZW code size, blocks, terminator.
+
+    Notes
+    -----
+    GRAPHICS INTERCHANGE FORMAT, version 89a, appendix F. The table is cleared when it is full.
+    """
+
+def gif_decode(data: Buffer, out: NDArray[np.uint8]) -> int:
+    """Fill `out` from the image data of a GIF; the number of indices that there were, at most ``out.size``.
+
+    Parameters
+    ----------
+    data
+        Contiguous bytes: code size, blocks; the terminator may be missing.
+    out
+        Writable, C-contiguous, 1-D; its content behind what is returned is undefined.
+
+    Raises
+    ------
+    ValueError
+        A code size that no GIF has, or a code that stands for nothing.
+    """
+
 def sqrt_quantize(pixels: NDArray[np.uint16], offset: float, scale: float, out: NDArray[np.uint8]) -> None:
     """Fill `out` with the codes ``round(sqrt(pixel - offset) / scale)`` of `pixels`.
 

@@ -7,7 +7,6 @@ the geometry asks for, and turns every failure into `DamagedData`.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo import native
 from galvo.errors import DamagedData, OptionError
 
 __all__ = ["RAW", "Codec", "decode_gif_image", "encode_gif_image"]
@@ -232,20 +232,12 @@ class Codec:
 RAW = Codec()
 
 
-# ---- GIF: LZW with its own order of bits, its own table and blocks ---------------------------------------------------
-
-_GIF_HEAD = struct.Struct("<6sHH3B")
-_GIF_IMAGE = struct.Struct("<cHHHHB")
-_GIF_PALETTE_BYTES = 768
-_INTERLACED = 0x40
+# ---- GIF: LZW with its own order of bits and its own blocks ------------------------------------------------------------
 
 
-def encode_gif_image(pixels: NDArray[np.uint8]) -> bytes:
+def encode_gif_image(indices: NDArray[np.uint8]) -> bytes:
     """The image data of a GIF (code size, blocks, terminator) for palette indices (Y, X)."""
-    # noise takes more room than its pixels: codes of up to 12 bits
-    room = pixels.size + pixels.size // 2 + pixels.size // 64 + 2048
-    made = bytes(_imagecodecs("gif_encode")(pixels, out=room))
-    return made[_GIF_HEAD.size + _GIF_PALETTE_BYTES + _GIF_IMAGE.size : -1]
+    return native.gif_encode(indices)
 
 
 def decode_gif_image(data: bytes, height: int, width: int, interlaced: bool) -> NDArray[np.uint8]:
@@ -256,18 +248,26 @@ def decode_gif_image(data: bytes, height: int, width: int, interlaced: bool) -> 
     DamagedData
         The data are not what a GIF has, or too few.
     """
-    if height * width > max(len(data), 64) * _EXPANSION["lzw"]:
+    pixel_count = height * width
+    if pixel_count > max(len(data), 64) * _EXPANSION["lzw"]:
         raise DamagedData(
-            "an image is too small for what it should hold", found=f"{len(data)} bytes", expected=f"{height * width}"
+            "an image is too small for what it should hold", found=f"{len(data)} bytes", expected=f"{pixel_count}"
         )
-    # one image alone is a file that the library takes
-    head = _GIF_HEAD.pack(b"GIF89a", width, height, 0, 0, 0)
-    place = _GIF_IMAGE.pack(b",", 0, 0, width, height, _INTERLACED * interlaced)
+    indices = np.empty(pixel_count, np.uint8)
     try:
-        found = _imagecodecs("gif_decode")(b"".join((head, place, data, b";")), asrgb=False)
-    except (RuntimeError, ValueError, TypeError, MemoryError, OverflowError) as error:
+        found = native.gif_decode(data, indices)
+    except ValueError as error:
         raise DamagedData(f"an image does not decode: {error}") from error
-    indices: NDArray[np.uint8] = np.asarray(found, np.uint8)
-    if indices.shape != (height, width):
-        raise DamagedData("an image decodes to another size", found=indices.shape, expected=(height, width))
-    return indices
+    if found != pixel_count:
+        raise DamagedData("an image ends too early", found=f"{found} pixels", expected=f"{pixel_count}")
+    rows = indices.reshape(height, width)
+    if not interlaced:
+        return rows
+    # GIF89a, appendix E: every 8th row from 0, every 8th from 4, every 4th from 2, every 2nd from 1
+    ordered = np.empty_like(rows)
+    first = 0
+    for start, step in ((0, 8), (4, 8), (2, 4), (1, 2)):
+        count = len(range(start, height, step))
+        ordered[start::step] = rows[first : first + count]
+        first += count
+    return ordered
