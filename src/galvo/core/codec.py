@@ -232,7 +232,7 @@ class Codec:
 RAW = Codec()
 
 
-# ---- GIF: LZW with its own order of bits and its own blocks ------------------------------------------------------------
+# ---- GIF: LZW with its own order of bits and its own blocks ---------------------------------------------------------
 
 
 def encode_gif_image(indices: NDArray[np.uint8]) -> bytes:

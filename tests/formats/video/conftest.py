@@ -24,7 +24,9 @@ def numbers(pixels):
     return (bars << np.arange(BITS)).sum(axis=1).tolist()
 
 
-def mux(path, frames, codec, pixel_format, *, pts=None, time_base=Fraction(1, 25), container=None, audio=None, **options):
+def mux(
+    path, frames, codec, pixel_format, *, pts=None, time_base=Fraction(1, 25), container=None, audio=None, **options
+):
     """A video of frames (T, Y, X) or (T, Y, X, 3)."""
     with av.open(str(path), "w", options=container or {}) as output:
         stream = output.add_stream(codec, rate=25, options={"threads": "1", **options})

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from fractions import Fraction
 
 import numpy as np
@@ -332,12 +333,12 @@ def test_changed_bytes_end_well(tmp_path, name):
     content = path.read_bytes()
     rng = np.random.default_rng(7)
     bad = []
-    for number in range(40):
+    for number in range(25):
         changed = bytearray(content)
         for _ in range(int(rng.integers(1, 4))):
-            changed[int(rng.integers(0, min(len(changed), 2000)) if number % 2 else rng.integers(0, len(changed)))] = int(
-                rng.integers(0, 256)
-            )
+            # the headers, or anywhere
+            end = min(len(changed), 2000) if number % 2 else len(changed)
+            changed[int(rng.integers(0, end))] = int(rng.integers(0, 256))
         path.write_bytes(changed)
 
         def read():
@@ -346,10 +347,8 @@ def test_changed_bytes_end_well(tmp_path, name):
                 recording = galvo.open(path, limits=galvo.Limits(frame_bytes=16 << 20), damaged="report")
             with recording:
                 for frame in range(min(len(recording), 30)):
-                    try:
+                    with suppress(DamagedData):
                         recording[frame]
-                    except DamagedData:
-                        pass
             return 0
 
         verdict = run_case(read, seconds=20, memory_bytes=600 << 20)

@@ -266,7 +266,8 @@ def test_a_genuine_video(sample_data, tmp_path):
         for number, frame in enumerate(container.decode(video=0)):
             if number % 50 == 0:
                 block, first = recording[number : number + 50], number
-            np.testing.assert_array_equal(block[number - first, :, 0], frame.to_ndarray(format="rgb24").transpose(2, 0, 1))
+            expected = frame.to_ndarray(format="rgb24").transpose(2, 0, 1)
+            np.testing.assert_array_equal(block[number - first, :, 0], expected)
             count += 1
             if number in (0, 333, 769):
                 np.testing.assert_array_equal(recording[number, :, 0], block[number - first, :, 0])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -130,9 +131,41 @@ class H264(_Encoder):
         """The sequence and the picture parameter set, without start codes."""
         return _units(self._coder().extradata)
 
-    def encode(self, frames: NDArray[np.uint8]) -> list[Packet]:
-        """Frames (T, C, Y, X) as packets with start codes, one for each frame in order."""
-        return list(self._packets(self._coder(), frames))
+    def encode(self, frames: NDArray[np.uint8], sets: list[bytes]) -> tuple[list[Packet], NDArray[np.uint8]]:
+        """Frames as packets with start codes, and what a decoder makes of them.
+
+        Parameters
+        ----------
+        frames : ndarray of uint8, TCYX
+        sets : list of bytes
+            `parameter_sets`.
+
+        Returns
+        -------
+        packets : list of Packet
+            One for each frame in order.
+        shown : ndarray of uint8, TCYX
+        """
+        decoder = load_av().CodecContext.create("h264", "r")
+        decoder.extradata = b"".join(b"\0\0\0\1" + unit for unit in sets)
+        decoder.thread_type = "AUTO"
+        how = self._shown_as()
+        packets: list[Packet] = []
+        shown = np.empty_like(frames)
+        count = 0
+        # both work in threads of their own, and so at the same time
+        for packet in chain(self._packets(self._coder(), frames), (None,)):
+            coded = None
+            if packet is not None:
+                packets.append(packet)
+                coded = load_av().Packet(packet.data)
+            for frame in decoder.decode(coded):
+                for channel, rows in enumerate(how.convert(frame, self._scaler, "the encoded block")):
+                    shown[count, channel] = rows
+                count += 1
+        if count != len(frames) or len(packets) != len(frames):
+            raise WriteError(f"the encoder made {len(packets)} packets and {count} frames of {len(frames)}")
+        return packets, shown
 
     def _frame(self, pixels: NDArray[Any], number: int) -> Any:
         make = load_av().VideoFrame
@@ -148,24 +181,6 @@ class H264(_Encoder):
                 _rows(chroma, np.uint8)[:] = 128
         frame.pts = number
         return frame
-
-    def decode(self, packets: list[Packet], sets: list[bytes]) -> NDArray[np.uint8]:
-        """What a decoder makes of packets, (T, C, Y, X)."""
-        context = load_av().CodecContext.create("h264", "r")
-        context.extradata = b"".join(b"\0\0\0\1" + unit for unit in sets)
-        context.thread_type = "AUTO"
-        how = self._shown_as()
-        out = np.empty((len(packets), how.channel_count, self.height, self.width), np.uint8)
-        number = 0
-        for packet in (*packets, None):
-            coded = None if packet is None else load_av().Packet(packet.data)
-            for frame in context.decode(coded):
-                for channel, rows in enumerate(how.convert(frame, self._scaler, "the encoded block")):
-                    out[number, channel] = rows
-                number += 1
-        if number != len(packets):
-            raise WriteError(f"the encoder made {number} frames of {len(packets)}")
-        return out
 
     def _shown_as(self) -> Pixels:
         format = load_av().VideoFormat(self.pixel_format, self.width, self.height)

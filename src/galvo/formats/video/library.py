@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any, NoReturn
 
 from galvo.core.source import FileSource
@@ -17,8 +16,8 @@ _BUFFER_BYTES = 1 << 20
 _MOST_PIXELS = (1 << 31) - 1
 
 
-def load_av() -> ModuleType:
-    """PyAV.
+def load_av() -> Any:
+    """The module of PyAV.
 
     Raises
     ------
