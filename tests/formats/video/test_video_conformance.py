@@ -46,7 +46,7 @@ class TestVideo(FormatConformance):
     written_dtype = "<u2"
     written_axes = "TYX"
     write_dtypes = ("u1", "<u2", ">u2")
-    mutation_count = 30
+    mutation_count = 20
 
     def cases(self, tmp_path):
         pixels = movie((12, 1, 1, 20, 24), "<u2")

@@ -49,7 +49,8 @@ class VideoSink:
     crf : float
         H.264: 0 to 51, lower is better and larger.
     preset : str
-        H.264: x264's presets; slower is smaller.
+        H.264: x264's presets. Recordings are noise for the most part: "medium" takes twice the time of "faster" for 1 to
+        2 % of the size.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class VideoSink:
         frame_rate: float | None = None,
         color: bool = False,
         crf: float = 18,
-        preset: str = "medium",
+        preset: str = "faster",
     ) -> None:
         if codec is not None and codec not in _CODECS.values():
             raise OptionError("unknown codec", found=repr(codec), expected="h264 or ffv1")
