@@ -38,12 +38,12 @@ class VideoIndex:
         Whether all its bytes are there.
     keys : ndarray of int64, (K,)
         Packets from which decoding can begin.
-    packet_by_pts : ndarray of int64, (P,)
-        Packets in the order of their time stamps.
     open_keys : ndarray of bool, (K,)
         Whether what follows may refer to what comes before, for frames that are not shown then.
     frame_pts : ndarray of int64, (T,)
         Of the frames that are shown, in the order of display.
+    packet_by_pts : ndarray of int64, (P,)
+        Packets in the order of their time stamps.
     needed : ndarray of int64, (T,)
         The last frame, in the order of display, of those that were coded before a frame and with it.
     failure : str or None

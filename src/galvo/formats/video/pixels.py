@@ -29,6 +29,9 @@ __all__ = [
 _DEEP = (9, 10, 12, 14, 16)
 _RGB = ("red", "green", "blue")
 _PALETTE = "pal8"
+# libswscale/swscale.h: SWS_BILINEAR, SWS_ACCURATE_RND, SWS_BITEXACT
+_BILINEAR = 2
+_EXACT = _BILINEAR | 1 << 18 | 1 << 19
 
 # ITU-R BT.601 and BT.709: black is 16, white is 235
 TO_LIMITED = np.rint(16 + np.arange(256) * 219 / 255).astype(np.uint8)
@@ -91,12 +94,10 @@ class Scaler:
     def __init__(self) -> None:
         kind = load_av().video.reformatter
         self._converting, self._parting = kind.VideoReformatter(), kind.VideoReformatter()
-        flags = kind.Interpolation
-        self._flags = (int(flags.BILINEAR), int(flags.BILINEAR | flags.ACCURATE_RND | flags.BITEXACT))
 
     def convert(self, frame: Any, target: str, exact: bool) -> Any:
         """A frame of another pixel format."""
-        return self._converting.reformat(frame, format=target, interpolation=self._flags[exact])
+        return self._converting.reformat(frame, format=target, interpolation=_EXACT if exact else _BILINEAR)
 
     def apart(self, frame: Any) -> Any:
         """A frame of 8 bits with its colors in planes: much faster than by NumPy; the values stay."""

@@ -49,8 +49,8 @@ class VideoSink:
     crf : float
         H.264: 0 to 51, lower is better and larger.
     preset : str
-        H.264: x264's presets. Recordings are noise for the most part: "medium" takes twice the time of "faster" for 1 to
-        2 % of the size.
+        H.264: x264's presets. Recordings are noise for the most part: "medium" takes twice the time of "faster" for 1
+        to 2 % of the size.
     """
 
     def __init__(
