@@ -23,6 +23,9 @@ DISTRIBUTIONS = (
     "roiextractors",
     "scanimage-tiff-reader",
     "pymecompress",
+    "av",
+    "imageio",
+    "imageio-ffmpeg",
 )
 
 

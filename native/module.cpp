@@ -19,6 +19,7 @@
 #include "buffer.hpp"
 #include "checked.hpp"
 #include "crc32c.hpp"
+#include "gif_lzw.hpp"
 #include "isa.hpp"
 #include "page_template.hpp"
 #include "positioned_read.hpp"
@@ -239,6 +240,23 @@ nb::tuple py_tiff_walk(int fd, std::int64_t size, bool big, bool little, std::in
     return nb::make_tuple(columns, nb::make_tuple(static_cast<std::int64_t>(pages.end), pages.end_offset, page_count));
 }
 
+
+nb::bytes py_gif_encode(nb::handle indices) {
+    const Buffer bytes(indices);
+    std::vector<std::uint8_t> data;
+    {
+        const nb::gil_scoped_release released;
+        data = gif_encode(bytes.data(), static_cast<std::size_t>(bytes.size()));
+    }
+    return nb::bytes(reinterpret_cast<const char *>(data.data()), data.size());
+}
+
+std::size_t py_gif_decode(nb::handle data, const Bytes &out) {
+    const Buffer bytes(data);
+    const nb::gil_scoped_release released;
+    return gif_decode(bytes.data(), static_cast<std::size_t>(bytes.size()), out.data(), out.size());
+}
+
 }  // namespace
 }  // namespace galvo
 
@@ -272,5 +290,8 @@ NB_MODULE(native, m) {
           "threads"_a, "Numbers of `key = value` lines, float64 (jobs, keys), and the first failure.");
     m.def("tiff_walk", &py_tiff_walk, "fd"_a, "size"_a, "big"_a, "little"_a, "first"_a, "max_pages"_a,
           "max_values"_a, "Columns of all pages of an IFD chain, and why the walk ended.");
+    m.def("gif_encode", &py_gif_encode, "indices"_a, "The image data of a GIF for 256 colors.");
+    m.def("gif_decode", &py_gif_decode, "data"_a, "out"_a.noconvert(),
+          "Fill `out` from the image data of a GIF; the number of indices that there were.");
     define_huffman(m);
 }

@@ -54,7 +54,7 @@ def sources(folder):
         (format, shape, dtype)
         for format in WRITABLE
         for shape in SHAPES.values()
-        for dtype in ("uint16", "int16", "float32")
+        for dtype in ("uint8", "uint16", "int16", "float32")
     ):
         path = folder / str(number)
         path.mkdir()

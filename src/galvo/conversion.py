@@ -265,7 +265,7 @@ def _write(
     seconds = time.perf_counter() - started
     verification = None
     if check:
-        verification = compare(recording, target.places[0], progress, shown=sink.shown)
+        verification = compare(recording, target.places[0], progress, shown=sink.shown, blocks=blocks)
         if not verification.ok:
             raise DamagedData(
                 f"the output differs from its source: {'; '.join(verification.differences)}",
@@ -273,6 +273,8 @@ def _write(
                 hint="The output is kept; the source is untouched",
             )
     file_bytes = sum(map(disk.nbytes_of, target.places))
+    # how much was lost is known only now
+    facts["notes"] = sink.notes
     return ConvertResult(**facts, file_bytes=file_bytes, seconds=seconds, verification=verification)
 
 

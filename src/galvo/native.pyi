@@ -1,4 +1,4 @@
-"""Native kernels: positioned reads, checksums, TIFF chains, number scans and Huffman streams.
+"""Native kernels: positioned reads, checksums, TIFF chains, number scans, Huffman and GIF streams.
 
 Everything here releases the GIL while it works, shares file descriptors among any number of threads and repeats reads
 that a signal interrupts. Integer columns are C-contiguous 1-D int64 arrays; nothing is converted silently, another
@@ -273,6 +273,30 @@ def huffman_decode(stream: Buffer, out: NDArray[np.uint8], threads: int = 1) -> 
     ValueError
         The tree has more than 511 nodes or a symbol twice, or the stream ends inside the tree or after fewer than
         ``out.size`` symbols.
+    """
+
+def gif_encode(indices: Buffer) -> bytes:
+    """Image data of a GIF for `indices` of 8 bits: LZW code size, blocks, terminator.
+
+    Notes
+    -----
+    GRAPHICS INTERCHANGE FORMAT, version 89a, appendix F. The table is cleared when it is full.
+    """
+
+def gif_decode(data: Buffer, out: NDArray[np.uint8]) -> int:
+    """Fill `out` from the image data of a GIF; the number of indices that there were, at most ``out.size``.
+
+    Parameters
+    ----------
+    data
+        Contiguous bytes: code size, blocks; the terminator may be missing.
+    out
+        Writable, C-contiguous, 1-D; its content behind what is returned is undefined.
+
+    Raises
+    ------
+    ValueError
+        A code size that no GIF has, or a code that stands for nothing.
     """
 
 def sqrt_quantize(pixels: NDArray[np.uint16], offset: float, scale: float, out: NDArray[np.uint8]) -> None:

@@ -131,6 +131,7 @@ def compare(
     progress: ProgressOption = False,
     block_bytes: int = DEFAULT_BLOCK_BYTES,
     shown: Callable[[BlockIndex, NDArray[Any]], NDArray[Any]] | None = None,
+    blocks: Sequence[BlockIndex] | None = None,
 ) -> VerifyResult:
     """Check that two recordings are equal in pixels and metadata.
 
@@ -142,6 +143,8 @@ def compare(
     block_bytes : int
     shown : callable, optional
         What `other` has to show for a block of `recording`, given where it is, where it was written with loss.
+    blocks : sequence of BlockIndex, optional
+        In which it was written, instead of `block_bytes`.
 
     Returns
     -------
@@ -159,7 +162,10 @@ def compare(
             frames = math.prod(recording.shape[:3])
             done = 0
             with reporting(progress, "comparing") as report:
-                for index, pixels in recording.blocks(block_bytes):
+                if blocks is None:
+                    blocks = list(block_selections(recording.shape, recording.dtype.itemsize, block_bytes))
+                for index in blocks:
+                    pixels = recording[index]
                     expected = pixels if shown is None else shown(index, pixels)
                     differences += _pixel_differences(index, expected, second[index])
                     done += pixels.nbytes

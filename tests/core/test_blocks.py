@@ -36,3 +36,12 @@ def test_blocks(shape, itemsize, max_bytes, multiple, order):
     if multiple == 1 and order.isupper():
         # frames of one block after another are in the order of the axes
         assert frames == sorted(frames)
+
+
+def test_axes_in_parentheses_stay_whole():
+    blocks = list(block_selections((5, 3, 2, 4, 4), 1, 1, order="T(CZ)"))
+    assert [[(part.start, part.stop) for part in index[:3]] for index in blocks] == [
+        [(t, t + 1), (0, 3), (0, 2)] for t in range(5)
+    ]
+    larger = list(block_selections((5, 3, 2, 4, 4), 1, 3 * 6 * 16, order="T(CZ)"))
+    assert [(index[0].start, index[0].stop) for index in larger] == [(0, 3), (3, 5)]

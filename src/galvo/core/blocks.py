@@ -31,10 +31,12 @@ def block_selections(
         Blocks begin at multiples of it.
     order : str
         T C Z, the axis that changes last first. A block holds several positions on an axis only where it holds all of
-        those behind it, and never several on an axis whose letter is small.
+        those behind it, never several on an axis whose letter is small, and all on axes in parentheses: "T(CZ)".
     """
     if max_bytes <= 0:
         raise OptionError("max_bytes must be positive", found=max_bytes)
+    whole = order[order.find("(") + 1 : order.find(")")] if "(" in order else ""
+    order = order.replace("(", "").replace(")", "")
     if sorted(order.upper()) != ["C", "T", "Z"]:
         raise OptionError("blocks follow each other along T, C and Z", found=repr(order), expected="TCZ, TZC, ...")
     if 0 in shape:
@@ -45,7 +47,8 @@ def block_selections(
     steps, counts = {}, {**lengths, "T": -(-lengths["T"] // t_multiple)}
     for axis in reversed(order):
         one = axis.islower()
-        steps[axis.upper()] = 1 if one else max(1, min(counts[axis], max_bytes // together))
+        fitting = counts[axis] if axis in whole else max_bytes // together
+        steps[axis.upper()] = 1 if one else max(1, min(counts[axis], fitting))
         together *= max_bytes + 1 if one else counts[axis]
     steps["T"] *= t_multiple
     order = order.upper()

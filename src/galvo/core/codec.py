@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo import native
 from galvo.errors import DamagedData, OptionError
 
-__all__ = ["RAW", "Codec"]
+__all__ = ["RAW", "Codec", "decode_gif_image", "encode_gif_image"]
 
 
 @cache
@@ -303,3 +304,44 @@ class Codec:
 
 
 RAW = Codec()
+
+
+# ---- GIF: LZW with its own order of bits and its own blocks ---------------------------------------------------------
+
+
+def encode_gif_image(indices: NDArray[np.uint8]) -> bytes:
+    """The image data of a GIF (code size, blocks, terminator) for palette indices (Y, X)."""
+    return native.gif_encode(indices)
+
+
+def decode_gif_image(data: bytes, height: int, width: int, interlaced: bool) -> NDArray[np.uint8]:
+    """Palette indices (Y, X) from the image data of a GIF.
+
+    Raises
+    ------
+    DamagedData
+        The data are not what a GIF has, or too few.
+    """
+    pixel_count = height * width
+    if pixel_count > max(len(data), 64) * _EXPANSION["lzw"]:
+        raise DamagedData(
+            "an image is too small for what it should hold", found=f"{len(data)} bytes", expected=f"{pixel_count}"
+        )
+    indices = np.empty(pixel_count, np.uint8)
+    try:
+        found = native.gif_decode(data, indices)
+    except ValueError as error:
+        raise DamagedData(f"an image does not decode: {error}") from error
+    if found != pixel_count:
+        raise DamagedData("an image ends too early", found=f"{found} pixels", expected=f"{pixel_count}")
+    rows = indices.reshape(height, width)
+    if not interlaced:
+        return rows
+    # GIF89a, appendix E: every 8th row from 0, every 8th from 4, every 4th from 2, every 2nd from 1
+    ordered = np.empty_like(rows)
+    first = 0
+    for start, step in ((0, 8), (4, 8), (2, 4), (1, 2)):
+        count = len(range(start, height, step))
+        ordered[start::step] = rows[first : first + count]
+        first += count
+    return ordered

@@ -56,7 +56,7 @@ from galvo.testing.case import (
     same_value,
     strange_frame,
 )
-from galvo.testing.conformance_writing import WritingConformance, movie
+from galvo.testing.conformance_writing import WritingConformance
 from galvo.testing.disk_faults import place_snapshot, snapshot
 from galvo.testing.faults import cuts, mutations
 
@@ -301,13 +301,13 @@ class FormatConformance(WritingConformance):
     @pytest.mark.parametrize("shape", _SHAPES)
     def test_round_trip_of_shapes(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
         """Frames, channels, planes and sizes of every kind come back."""
-        self._round_trip(tmp_path, movie(shape, "<i2"))
+        self._round_trip(tmp_path, self._movie(shape))
 
     def test_round_trip_of_types(self, tmp_path: Path) -> None:
         """Every pixel type comes back, in the byte order of the machine; arrays need not be contiguous."""
         for dtype in self.write_dtypes:
-            self._round_trip(tmp_path, movie((4, 2, 3, 7, 6), dtype))
-        self._round_trip(tmp_path, movie((4, 2, 3, 7, 12), "<i2")[::-1, ..., ::2])
+            self._round_trip(tmp_path, self._movie((4, 2, 3, 7, 6), dtype))
+        self._round_trip(tmp_path, self._movie((4, 2, 3, 7, 12))[::-1, ..., ::2])
 
     def _round_trip(self, tmp_path: Path, pixels: NDArray[Any]) -> None:
         for options in self.write_options:
@@ -326,13 +326,13 @@ class FormatConformance(WritingConformance):
 
     def test_metadata_is_kept(self, tmp_path: Path) -> None:
         """What is known of a recording is known of its copy; what is unknown stays unknown."""
-        pixels = movie((6, 2, 3, 5, 4), "<u2")
+        pixels = self._movie((6, 2, 3, 5, 4))
         known = Metadata(
             format="array",
-            channel_names=("green µ", "channel 2"),
+            channel_names=("green µ", "channel 2")[: pixels.shape[1]],
             frame_rate_hz=29.97,
             pixel_size_um=(0.5, 0.25),
-            z_um=(-3.5, 0.0, 4.25),
+            z_um=(-3.5, 0.0, 4.25)[: pixels.shape[2]],
             start_time="2026-01-02T03:04:05.678",
         )
         for options in self.write_options:
@@ -346,7 +346,7 @@ class FormatConformance(WritingConformance):
 
     def test_outputs_that_are_refused(self, tmp_path: Path) -> None:
         """An existing output, an output that is its own input, a folder; nothing changes on the disk."""
-        pixels, options = movie((3, 1, 1, 4, 4), "<i2"), self.write_options[0]
+        pixels, options = self._movie((3, 1, 1, 4, 4)), self.write_options[0]
         target = self._target(tmp_path, pixels, options)
         self._save(pixels, target, **options)
         path, final = Path(target.places[0]), Path(target.final)
@@ -375,7 +375,7 @@ class FormatConformance(WritingConformance):
         """No flipped bit changes pixels unnoticed."""
         if not self.stores_checksums:
             pytest.skip(f"{self.format_name} stores no checksums")
-        pixels = movie((12, 2, 1, 24, 24), "<i2")
+        pixels = self._movie((12, 2, 1, 24, 24))
         for options in self.write_options:
             target = self._target(tmp_path, pixels, options)
             path, expected = target.places[0], self._shown(pixels, target, options).tobytes()

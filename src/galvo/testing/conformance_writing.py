@@ -56,19 +56,25 @@ class WritingConformance:
         What an output is called in the tests; by default ``out`` with the format's first suffix.
     power_cut_count : int
         States per set of options under the marker `harden`.
+    written_dtype : str
+        Type of the pixels in tests that are about something else.
+    written_axes : str
+        "TYX" for a format that has no place for channels and planes: they are laid into T.
     """
 
     format_name: ClassVar[str]
     write_options: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
     output_name: ClassVar[str] = ""
     power_cut_count: ClassVar[int] = 700
+    written_dtype: ClassVar[str] = "<i2"
+    written_axes: ClassVar[str] = "TCZYX"
 
     # ---- stopped by the caller --------------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("error", [_CallbackError("the caller's own"), KeyboardInterrupt()], ids=repr)
     def test_stopped_by_its_caller(self, tmp_path: Path, error: BaseException) -> None:
         """The old file stays, whole blocks are kept, and resuming or beginning again gives what was to be."""
-        pixels, old = movie(_SMALL, "<i2"), movie((3, 1, 1, 4, 4), "<i2")
+        pixels, old = self._movie(_SMALL), self._movie((3, 1, 1, 4, 4))
         for options in self.write_options:
             target, folder = self._target(tmp_path, pixels, options), str(tmp_path)
             self._save(pixels, target, overwrite=True, block_bytes=1, **options)
@@ -121,12 +127,19 @@ class WritingConformance:
         sink.prepare(WritePlan(recording=recording, blocks=(whole,)))
         return sink.shown(whole, recording[...])
 
+    def _movie(self, shape: tuple[int, ...], dtype: str | None = None) -> NDArray[Any]:
+        """Noise in the type and the axes that the format takes."""
+        pixels = movie(shape, self.written_dtype if dtype is None else dtype)
+        if self.written_axes == "TYX":
+            return pixels.reshape(-1, 1, 1, *shape[3:])
+        return pixels
+
     def _save(self, pixels: Any, target: Target, **options: Any) -> Any:
         return galvo.save(pixels, target.final, format=self.format_name, **options)
 
     def test_resumed_with_something_else(self, tmp_path: Path) -> None:
         """Another source or another block size is refused; what was kept can still be resumed."""
-        pixels, options = movie(_SMALL, "<i2"), self.write_options[0]
+        pixels, options = self._movie(_SMALL), self.write_options[0]
         target = self._target(tmp_path, pixels, options)
 
         def progress(done: int, total: int) -> None:
@@ -143,7 +156,7 @@ class WritingConformance:
 
     def test_written_by_two(self, tmp_path: Path) -> None:
         """The second writer of an output is refused, and the first does not notice."""
-        pixels, options = movie(_SMALL, "<i2"), self.write_options[0]
+        pixels, options = self._movie(_SMALL), self.write_options[0]
         target = self._target(tmp_path, pixels, options)
 
         def progress(done: int, total: int) -> None:
@@ -157,7 +170,7 @@ class WritingConformance:
 
     def test_written_by_another_meanwhile(self, tmp_path: Path) -> None:
         """An output that was not there when the writing began is not replaced, but what was written is kept."""
-        pixels, options = movie(_SMALL, "<i2"), self.write_options[0]
+        pixels, options = self._movie(_SMALL), self.write_options[0]
         target = self._target(tmp_path, pixels, options)
         elsewhere = self._target(tmp_path / "other", pixels, options)
         (tmp_path / "other").mkdir()
@@ -177,12 +190,12 @@ class WritingConformance:
     # ---- every operation --------------------------------------------------------------------------------------------
 
     def _trial(self, tmp_path: Path, shape: tuple[int, ...], options: Mapping[str, Any], old: bool = True) -> Trial:
-        pixels = movie(shape, "<i2")
+        pixels = self._movie(shape)
         target = self._target(tmp_path / "trial", pixels, options)
         before: dict[str, bytes] = {}
         if old:
             (tmp_path / "old").mkdir(exist_ok=True)
-            self._save(movie((1, shape[1], 1, 4, 4), "<i2"), self._target(tmp_path / "old", pixels, options), **options)
+            self._save(self._movie((1, shape[1], 1, 4, 4)), self._target(tmp_path / "old", pixels, options), **options)
             before = snapshot(str(tmp_path / "old"))
             place_snapshot(str(tmp_path / "old"), {})
 

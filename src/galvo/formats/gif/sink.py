@@ -1,0 +1,162 @@
+"""Writing gray GIFs: 256 grays, every frame an image of its own."""
+
+from __future__ import annotations
+
+import json
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galvo.core.blocks import BlockIndex
+from galvo.core.codec import encode_gif_image
+from galvo.core.output import Outlet, Target
+from galvo.core.read import worker_count
+from galvo.core.recording import Recording
+from galvo.core.sink import WritePlan
+from galvo.errors import OptionError
+from galvo.formats.gif.blocks import APPLICATION, sub_blocks
+from galvo.formats.kept_json import kept_json
+from galvo.formats.plain import require_plain
+
+__all__ = ["GifSink"]
+
+_MOST_SIDE = 65_535
+_MOST_LOOP = 65_535
+_MOST_DELAY = 65_535
+_ASSUMED_HZ = 30.0
+_TICKS_PER_S = 100
+# below, browsers show an image for 100 ms
+_LEAST_SHOWN = 2
+_ROW_BYTES = 160
+_GRAYS = np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes()
+
+
+class GifSink:
+    """Writes uint8 frames.
+
+    Parameters
+    ----------
+    frame_rate : float, optional
+        At which the images are shown, Hz; that of the recording by default, 30 where it has none.
+    loop : int
+        How often the images are shown again, 0: for ever; -1: they are shown once.
+    """
+
+    def __init__(self, frame_rate: float | None = None, loop: int = 0) -> None:
+        try:
+            rate = None if frame_rate is None else float(frame_rate)
+        except (TypeError, ValueError):
+            rate = -1.0
+        if rate is not None and not 0.002 <= rate <= _TICKS_PER_S:
+            raise OptionError("frame_rate does not fit", found=repr(frame_rate), expected="0.002 to 100")
+        if type(loop) is not int or not -1 <= loop <= _MOST_LOOP:
+            raise OptionError("loop does not fit", found=repr(loop), expected=f"-1 to {_MOST_LOOP}")
+        self._wanted_rate = rate
+        self._loop = loop
+
+    @property
+    def compresses(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How players show it."""
+        told = []
+        recorded = self._recording.frame_rate_hz
+        if recorded is None and self._wanted_rate is None:
+            told.append(f"the recording has no frame rate: players show {_ASSUMED_HZ:g} frames a second (frame_rate=)")
+        if self._rate < (self._wanted_rate or recorded or 0):
+            told.append(f"a GIF shows {_TICKS_PER_S} frames per second at most, and so does this one")
+        elif _TICKS_PER_S % self._rate:
+            told.append(f"a GIF counts in 10 ms: frames are shown longer or shorter, {self._rate:g} Hz on average")
+        if min(map(self._delay, range(min(_TICKS_PER_S, self._recording.shape[0])))) < _LEAST_SHOWN:
+            told.append("browsers show frames of less than 20 ms for 100 ms: frame_rate=50 is the fastest they play")
+        return tuple(told)
+
+    def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
+        """The block itself."""
+        return block
+
+    def target(self, final: str, recording: Recording) -> Target:
+        """One file."""
+        return Target(final=final, files=(final,))
+
+    @property
+    def block_order(self) -> str:
+        """The order of the frames."""
+        return "TCZ"
+
+    def t_multiple(self, recording: Recording) -> int:
+        """Frames are images of their own."""
+        return 1
+
+    def prepare(self, plan: WritePlan) -> None:
+        """Refuse what a gray GIF cannot hold."""
+        recording = self._recording = plan.recording
+        self._plan = plan
+        require_plain(recording, "a GIF", ("uint8",))
+        y, x = recording.shape[3:]
+        if max(y, x) > _MOST_SIDE:
+            raise OptionError("too large for a GIF", found=f"{x} x {y}", expected=f"at most {_MOST_SIDE} on a side")
+        rate = self._wanted_rate or recording.frame_rate_hz or _ASSUMED_HZ
+        self._rate = min(rate, float(_TICKS_PER_S))
+        if self._delay(0) > _MOST_DELAY:
+            raise OptionError("no rate for a GIF", found=f"{rate} Hz", hint="Name another one with frame_rate=")
+
+    def _delay(self, frame: int) -> int:
+        """How long a frame is shown, 10 ms: on average as long as it should be."""
+        return round((frame + 1) * _TICKS_PER_S / self._rate) - round(frame * _TICKS_PER_S / self._rate)
+
+    def estimate(self, plan: WritePlan) -> int:
+        """More than the worst noise takes."""
+        t, _, _, y, x = plan.recording.shape
+        texts = sum(4 * len(text) for text in plan.recording.metadata.texts.values())
+        # 12 bits for a pixel, a byte for 255
+        return t * (2 * y * x + 64 + _ROW_BYTES) + 64 * len(plan.blocks) + 3 * texts + (1 << 17)
+
+    def begin(self, output: Outlet) -> None:
+        """Write what comes before the images."""
+        self.reopen(output)
+        y, x = self._recording.shape[3:]
+        head = struct.pack("<6sHH3B", b"GIF89a", x, y, 0xF7, 0, 0) + _GRAYS
+        if self._loop >= 0:
+            head += b"\x21\xff\x0bNETSCAPE2.0" + sub_blocks(b"\1" + self._loop.to_bytes(2, "little"))
+        self._file.seek(0)
+        self._file.write(head)
+
+    def reopen(self, output: Outlet) -> None:
+        """Images are appended as they come."""
+        (self._file,) = output.files
+
+    def encode(self, index: BlockIndex, block: NDArray[Any]) -> list[bytes]:
+        """The images of a block."""
+        frames = np.ascontiguousarray(block[:, 0, 0])
+        workers = min(len(frames), worker_count(8 * frames.nbytes))
+        if workers <= 1:
+            return list(map(encode_gif_image, frames))
+        with ThreadPoolExecutor(workers, thread_name_prefix="galvo gif") as pool:
+            return list(pool.map(encode_gif_image, frames))
+
+    def put(self, index: BlockIndex, encoded: list[bytes]) -> None:
+        """Append the images of a block."""
+        y, x = self._recording.shape[3:]
+        place = struct.pack("<cHHHHB", b",", 0, 0, x, y, 0)
+        parts: list[bytes] = []
+        for frame, data in enumerate(encoded, index[0].start):
+            # it stays until the next one covers it
+            parts += (b"\x21\xf9\x04\x04", struct.pack("<HBB", self._delay(frame), 0, 0), place, data)
+        self._file.seek(0, 2)
+        self._file.write(b"".join(parts))
+
+    def finish(self, checksums: NDArray[np.uint32]) -> None:
+        """Write what is kept of the recording."""
+        kept = json.dumps(kept_json(self._plan, checksums)).encode()
+        self._file.seek(0, 2)
+        self._file.write(b"\x21\xff\x0b" + APPLICATION + sub_blocks(kept) + b"\x3b")
+
+    def abort(self) -> None:
+        """Nothing is held between the other calls."""

@@ -1,0 +1,380 @@
+"""Frame-exact reading of videos that others wrote: what PyAV decodes from beginning to end is the truth."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from contextlib import suppress
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import galvo
+from galvo.errors import (
+    DamagedData,
+    GalvoError,
+    GalvoWarning,
+    LimitExceeded,
+    MissingExtra,
+    OptionError,
+    Truncated,
+    UnknownFormat,
+)
+from galvo.testing.sandbox import run_case
+
+from .conftest import av, decoded, mux, numbered, numbers
+
+COUNT = 60
+RNG = np.random.default_rng(0)
+
+X264 = {"codec": "libx264", "pixel_format": "yuv420p"}
+STREAMS = {
+    "b-frames.mp4": {**X264, "g": "12", "bf": "3"},
+    "one-key-frame.mp4": {**X264, "g": "250", "bf": "2"},
+    "open-gop.mkv": {**X264, "x264-params": "keyint=10:min-keyint=10:bframes=3:b-adapt=0:open-gop=1:scenecut=0"},
+    "open-without-b.mkv": {**X264, "x264-params": "keyint=10:min-keyint=10:bframes=0:open-gop=1:scenecut=0"},
+    "b-frames.avi": {**X264, "g": "12", "bf": "3"},
+    "refresh.mkv": {**X264, "x264-params": "intra-refresh=1:keyint=10:bframes=0"},
+    "fragments.mp4": {**X264, "g": "10", "bf": "2", "container": {"movflags": "frag_keyframe+empty_moov"}},
+    "live.mkv": {**X264, "g": "10", "container": {"live": "1"}},
+    "mpeg4.avi": {"codec": "mpeg4", "pixel_format": "yuv420p", "g": "10", "bf": "2"},
+    "mpeg2.mkv": {"codec": "mpeg2video", "pixel_format": "yuv420p", "g": "10", "bf": "2"},
+    "mjpeg.avi": {"codec": "mjpeg", "pixel_format": "yuvj420p"},
+    "ffv1.mkv": {"codec": "ffv1", "pixel_format": "gray", "level": "3", "g": "5"},
+    "sound.mov": {**X264, "g": "10", "bf": "2", "audio": "pcm_s16le"},
+    "late.mkv": {**X264, "g": "10", "pts": range(50, 50 + COUNT)},
+    "late.mp4": {**X264, "g": "10", "bf": "2", "pts": range(50, 50 + COUNT)},
+}
+
+
+@pytest.fixture(scope="module", params=STREAMS)
+def stream(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("streams") / request.param
+    return mux(path, numbered(COUNT), **STREAMS[request.param])
+
+
+def shown(recording):
+    return recording[:, 0, 0]
+
+
+def test_every_frame_is_its_own(stream):
+    """In order, one by one at random, backwards: the frame with that number, and what PyAV decodes."""
+    expected, times = decoded(stream)
+    assert numbers(expected[..., 0]) == list(range(COUNT)), "the oracle itself"
+    with galvo.open(stream) as recording:
+        assert recording.shape[:3] == (COUNT, 1 if stream.name == "ffv1.mkv" else 3, 1)
+        np.testing.assert_allclose(recording.timestamps, times, atol=1e-9)
+        assert recording.frame_rate_hz == pytest.approx(25, rel=1e-3)
+        np.testing.assert_array_equal(shown(recording), expected[..., 0])
+    with galvo.open(stream) as recording:
+        for frame in RNG.integers(0, COUNT, 25).tolist():
+            np.testing.assert_array_equal(recording[frame, 0, 0], expected[frame, ..., 0], err_msg=str(frame))
+        np.testing.assert_array_equal(recording[::-7, 0, 0], expected[::-7, ..., 0])
+        np.testing.assert_array_equal(recording[[5, 59, 5, 0], 0, 0], expected[[5, 59, 5, 0], ..., 0])
+
+
+def test_threads_share_a_video(stream):
+    expected, _ = decoded(stream)
+    wrong = []
+    with galvo.open(stream) as recording:
+
+        def work(seed):
+            for frame in np.random.default_rng(seed).integers(0, COUNT, 8).tolist():
+                if (recording[frame, 0, 0] != expected[frame, ..., 0]).any():
+                    wrong.append(frame)
+
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not wrong
+
+
+def test_uneven_times(tmp_path):
+    pts = np.cumsum(RNG.integers(1, 90, COUNT)).tolist()
+    path = mux(tmp_path / "uneven.mkv", numbered(COUNT), **X264, pts=pts, time_base=Fraction(1, 1000), g="10")
+    with galvo.open(path) as recording:
+        assert recording.frame_rate_hz is None
+        np.testing.assert_allclose(recording.timestamps, np.array(pts) / 1000, atol=1e-9)
+        assert numbers(shown(recording)) == list(range(COUNT))
+
+
+def test_an_edit_list_hides_frames(tmp_path):
+    """Frames before the edit are coded, since others need them, and not shown."""
+    path = mux(tmp_path / "edited.mp4", numbered(COUNT), **X264, g="20", bf="0", time_base=Fraction(1, 12800),
+               pts=[512 * number for number in range(COUNT)])  # fmt: skip
+    content = bytearray(path.read_bytes())
+    at = content.index(b"elst")
+    # version and flags, number of entries, duration; then where in the media it begins
+    start = int.from_bytes(content[at + 16 : at + 20], "big")
+    content[at + 16 : at + 20] = (start + 7 * 512).to_bytes(4, "big")
+    path.write_bytes(content)
+    expected, _ = decoded(path)
+    assert numbers(expected[..., 0])[0] == 7
+    with galvo.open(path) as recording:
+        assert len(recording) == len(expected)
+        assert numbers(shown(recording)) == numbers(expected[..., 0])
+        np.testing.assert_array_equal(recording[30, 0, 0], expected[30, ..., 0])
+
+
+def test_numbers_in_headers_are_not_believed(tmp_path):
+    path = mux(tmp_path / "liar.avi", numbered(COUNT), "ffv1", "gray", level="3")
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"avih", 8 + 16), (b"strh", 8 + 32)):
+        at = content.index(mark) + offset
+        assert int.from_bytes(content[at : at + 4], "little") == COUNT
+        content[at : at + 4] = (3 * COUNT).to_bytes(4, "little")
+    path.write_bytes(content)
+    with galvo.open(path) as recording:
+        assert numbers(shown(recording)) == list(range(COUNT))
+
+
+# ---- pixels ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("pixel_format", "bits"), [("gray", 8), ("gray10le", 10), ("gray12le", 12), ("gray16le", 16)])
+def test_gray_keeps_its_depth(tmp_path, pixel_format, bits):
+    pixels = RNG.integers(0, 1 << bits, (5, 30, 40)).astype(np.uint8 if bits == 8 else np.uint16)
+    path = tmp_path / "gray.mkv"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("ffv1", rate=10, options={"level": "3"})
+        stream.height, stream.width, stream.pix_fmt = 30, 40, pixel_format
+        for number, values in enumerate(pixels):
+            frame = av.VideoFrame(40, 30, pixel_format)
+            rows = np.frombuffer(frame.planes[0], values.dtype).reshape(30, -1)
+            rows[:, :40] = values
+            frame.pts = number
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    with galvo.open(path) as recording:
+        assert recording.channel_names == ()
+        assert recording.metadata.attributes["bits"] == bits
+        np.testing.assert_array_equal(recording[:, 0, 0], pixels)
+        assert recording.dtype == pixels.dtype
+
+
+def test_color_is_never_left_out_unasked(tmp_path):
+    pixels = RNG.integers(0, 256, (3, 20, 30, 3)).astype(np.uint8)
+    path = mux(tmp_path / "colors.mkv", pixels, "ffv1", "bgr0", level="3")
+    with galvo.open(path) as recording:
+        assert recording.channel_names == ("red", "green", "blue")
+        np.testing.assert_array_equal(recording[:, :, 0], pixels.transpose(0, 3, 1, 2))
+    with galvo.open(path, color=False) as recording:
+        luma = pixels @ np.array([0.299, 0.587, 0.114])
+        assert recording.shape == (3, 1, 1, 20, 30)
+        assert np.abs(recording[:, 0, 0] - luma).max() < 2
+    gray = mux(tmp_path / "neutral.mp4", numbered(5), **X264)
+    with galvo.open(gray) as recording:
+        assert recording.shape[1] == 3, "who knows whether a later frame has color"
+    with galvo.open(gray, color=False) as recording:
+        assert np.abs(recording[:, 0, 0].astype(int) - numbered(5)).max() <= 6
+    with pytest.raises(OptionError, match="color"):
+        galvo.open(gray, color="yes")
+
+
+def palette_avi(path, colors):
+    """Uncompressed, 8 bits, as ImageJ writes it: rows from the bottom up."""
+    pixels = RNG.integers(0, 256, (4, 20, 28)).astype(np.uint8)
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("rawvideo", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 20, 28, "pal8"
+        table = np.zeros((256, 4), np.uint8)
+        table[:, 0], table[:, 1:] = 255, colors
+        for number, values in enumerate(pixels):
+            frame = av.VideoFrame.from_ndarray((values, table), format="pal8")
+            frame.pts = number
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return pixels
+
+
+def test_palettes(tmp_path):
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[::-1, None], 3, axis=1)
+    pixels = palette_avi(tmp_path / "gray.avi", ramp)
+    with galvo.open(tmp_path / "gray.avi") as recording:
+        np.testing.assert_array_equal(recording[:, 0, 0], 255 - pixels)
+        assert recording.shape[1] == 1
+    colors = RNG.integers(0, 256, (256, 3)).astype(np.uint8)
+    pixels = palette_avi(tmp_path / "colors.avi", colors)
+    with galvo.open(tmp_path / "colors.avi") as recording:
+        np.testing.assert_array_equal(recording[:, :, 0], colors[pixels].transpose(0, 3, 1, 2))
+
+
+def test_rows_from_the_bottom_up(tmp_path):
+    pixels = RNG.integers(0, 256, (3, 6, 10, 3)).astype(np.uint8)
+    path = mux(tmp_path / "up.avi", pixels, "rawvideo", "bgr24")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"strf") + 16
+    height = int.from_bytes(content[at : at + 4], "little", signed=True)
+    content[at : at + 4] = (-height).to_bytes(4, "little", signed=True)
+    path.write_bytes(content)
+    with galvo.open(path) as recording:
+        np.testing.assert_array_equal(recording[:, :, 0], pixels[:, ::-1].transpose(0, 3, 1, 2))
+
+
+def test_a_turned_video_is_told_and_not_turned(tmp_path):
+    path = tmp_path / "turned.mp4"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 32, 80, "yuv420p"
+        if not hasattr(stream, "set_display_rotation"):
+            pytest.skip("this PyAV cannot write a rotation")
+        stream.set_display_rotation(90)
+        for number, pixels in enumerate(numbered(3)):
+            frame = av.VideoFrame.from_ndarray(pixels, format="gray")
+            frame.pts = number
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    with galvo.open(path) as recording:
+        assert recording.shape[3:] == (32, 80)
+        with pytest.warns(GalvoWarning, match="90 degrees"):
+            assert numbers(shown(recording)) == [0, 1, 2]
+
+
+# ---- what must not be believed --------------------------------------------------------------------------------------
+
+
+def test_only_the_file_itself_is_opened(tmp_path):
+    """Playlists, scripts and addresses are no videos, whatever they are called."""
+    secret = mux(tmp_path / "secret.mkv", numbered(3), "ffv1", "gray", level="3")
+    texts = {
+        "concat.mkv": f"ffconcat version 1.0\nfile {secret}\n",
+        "hls.mp4": f"#EXTM3U\n#EXTINF:1,\n{secret}\n",
+        "dash.mp4": "<?xml version='1.0'?><MPD></MPD>",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(UnknownFormat):
+            galvo.open(tmp_path / name)
+        with pytest.raises(GalvoError):
+            galvo.open(tmp_path / name, format="video")
+    with pytest.raises(GalvoError):
+        galvo.open(f"file:{secret}")
+
+
+def test_one_damaged_frame_costs_one_frame(tmp_path):
+    pixels = RNG.integers(0, 256, (8, 40, 50)).astype(np.uint8)
+    path = mux(tmp_path / "damaged.mkv", pixels, "ffv1", "gray", level="3", slicecrc="1", g="1")
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        third = [packet for packet in container.demux(video=0) if packet.size][3]
+        at = content.index(bytes(third)) + third.size // 2
+    content[at] ^= 0x55
+    path.write_bytes(content)
+    with galvo.open(path) as recording:
+        for frame in (0, 2, 4, 7, 3, 6):
+            if frame == 3:
+                with pytest.raises(DamagedData):
+                    recording[3]
+            else:
+                np.testing.assert_array_equal(recording[frame, 0, 0], pixels[frame])
+        with pytest.raises(DamagedData):
+            recording[...]
+
+
+def test_damage_spoils_what_depends_on_it(tmp_path):
+    """Frames after a lost one are never made up from it, and the next key frame is whole."""
+    path = mux(tmp_path / "lost.mp4", numbered(COUNT), **X264, g="20", bf="0", sc_threshold="0")
+    expected, _ = decoded(path)
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][25]
+        at, size = packet.pos, packet.size
+    content[at : at + size] = bytes(size)
+    path.write_bytes(content)
+    with galvo.open(path, damaged="report") as recording:
+        for frame in (24, 40, 59):
+            np.testing.assert_array_equal(recording[frame, 0, 0], expected[frame, ..., 0])
+        for frame in (25, 26, 39):
+            with pytest.raises(DamagedData):
+                recording[frame]
+
+
+@pytest.mark.parametrize("name", ["b-frames.mp4", "ffv1.mkv", "mjpeg.avi"])
+def test_cut_off(tmp_path, name):
+    whole = mux(tmp_path / name, numbered(COUNT), **STREAMS[name], **(
+        {"container": {"movflags": "faststart"}} if name.endswith("mp4") else {}))  # fmt: skip
+    expected, _ = decoded(whole)
+    content = whole.read_bytes()
+    for part in (0.5, 0.9, 0.99):
+        whole.write_bytes(content[: int(part * len(content))])
+        with pytest.raises((Truncated, DamagedData)):
+            galvo.open(whole)
+        with galvo.open(whole, damaged="report") as recording:
+            assert recording.damage
+            assert 0 < len(recording) <= COUNT
+            for frame in range(0, len(recording), 5):
+                try:
+                    found = recording[frame, 0, 0]
+                except GalvoError:
+                    continue
+                np.testing.assert_array_equal(found, expected[frame, ..., 0])
+
+
+def test_absurd_sizes_are_refused(tmp_path):
+    path = mux(tmp_path / "large.mkv", numbered(3), "ffv1", "gray", level="3")
+    with pytest.raises((LimitExceeded, DamagedData)):
+        galvo.open(path, limits=galvo.Limits(frame_bytes=1000))[...]
+    with pytest.raises(LimitExceeded):
+        galvo.open(path, limits=galvo.Limits(page_count=2))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("count", [12, pytest.param(400, marks=pytest.mark.harden)])
+@pytest.mark.parametrize("name", ["b-frames.mp4", "open-gop.mkv", "mpeg4.avi"])
+def test_changed_bytes_end_well(tmp_path, name, count):
+    """In a process of its own: a value or a galvo error, in time and memory that a small file may cost."""
+    path = mux(tmp_path / name, numbered(20), **STREAMS[name])
+    content = path.read_bytes()
+    rng = np.random.default_rng(7)
+    bad = []
+    for number in range(count):
+        changed = bytearray(content)
+        for _ in range(int(rng.integers(1, 4))):
+            # the headers, or anywhere
+            end = min(len(changed), 2000) if number % 2 else len(changed)
+            changed[int(rng.integers(0, end))] = int(rng.integers(0, 256))
+        path.write_bytes(changed)
+
+        def read():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", GalvoWarning)
+                recording = galvo.open(path, limits=galvo.Limits(frame_bytes=16 << 20), damaged="report")
+            with recording:
+                for frame in range(min(len(recording), 30)):
+                    with suppress(DamagedData):
+                        recording[frame]
+            return 0
+
+        verdict = run_case(read, seconds=20, memory_bytes=600 << 20)
+        if not verdict.is_allowed:
+            bad.append((number, verdict.kind, verdict.detail[-400:]))
+    assert not bad, bad[:3]
+
+
+# ---- the extra ------------------------------------------------------------------------------------------------------
+
+
+def test_without_pyav(tmp_path, monkeypatch):
+    path = mux(tmp_path / "some.mkv", numbered(3), "ffv1", "gray", level="3")
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MissingExtra, match=r"pip install galvo\[video\]"):
+        galvo.open(path)
+    with pytest.raises(MissingExtra, match=r"pip install galvo\[video\]"):
+        galvo.save(numbered(3), tmp_path / "other.mkv")
+    assert not (tmp_path / "other.mkv").exists()
+
+
+def test_pyav_is_loaded_for_videos_only(tmp_path):
+    galvo.save(numbered(3), tmp_path / "some.h5")
+    code = "import galvo, json, sys; galvo.open(sys.argv[1])[0]; print(json.dumps('av' in sys.modules))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", code, str(tmp_path / "some.h5")]
+    done = subprocess.run(command, capture_output=True, check=True, env=environment)
+    assert json.loads(done.stdout) is False
