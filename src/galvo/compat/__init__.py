@@ -19,6 +19,13 @@ _SUBSTITUTION = Substitution()
 
 # import name: galvo's module for it, or None for a package that only holds others
 _FACADES = {
+    "calscipy": Facade(
+        modules={
+            "CalSciPy": "galvo.compat.calscipy",
+            "CalSciPy._helpers": "galvo.compat.calscipy.dummies",
+            "CalSciPy.io_tools": "galvo.compat.calscipy.io_tools",
+        },
+    ),
     "pyme": Facade(
         modules={
             "PYME": None,
@@ -39,7 +46,7 @@ def install(name: str, *, force: bool = False) -> None:
     Parameters
     ----------
     name : str
-        "pyme".
+        "calscipy" or "pyme".
     force : bool
         Replace an installed original as a whole: what galvo does not have cannot be imported then.
 
