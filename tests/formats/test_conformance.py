@@ -205,8 +205,7 @@ class TestPzfFolder(PzfConformance):
     output_name = "out"
     write_options = (
         {},
-        {"compression": "raw", "shift": 200},
-        {"quantize": "sqrt", "quantize_offset": -128, "quantize_scale": 0.5},
+        {"compression": "raw", "shift": 200, "quantize": "sqrt", "quantize_offset": -128, "quantize_scale": 0.5},
     )
 
     def cases(self, tmp_path):

@@ -1,4 +1,4 @@
-"""Changed folders and tables of PZF frames, each in a process of its own: no crash, hang, memory or foreign error.
+"""Changed folders and tables of PZF frames, each in a process of its own: no crash, no hang, nothing foreign.
 
 Blobs have no checksums, so a changed one may decode to other pixels. What galvo wrote itself keeps checksums beside
 them: there, no change may show other pixels without `galvo.verify` finding it.

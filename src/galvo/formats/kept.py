@@ -117,7 +117,9 @@ def kept_metadata(facts: Mapping[str, Any], format: str, path: str) -> Metadata:
             raise Malformed(f"galvo's own {what} does not fit the shape", path=path, found=value, expected=length)
     if size is not None and (not isinstance(size, list | tuple) or len(size) != 2):
         raise Malformed("galvo's own pixel_size_um is no pair", path=path, found=size)
-    source_format = get("source_format", str)
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise Malformed("galvo's own texts are no texts", path=path)
+    source_format, unknown = get("source_format", str), (str, type(None))
     try:
         return Metadata(
             format=format,
@@ -126,13 +128,13 @@ def kept_metadata(facts: Mapping[str, Any], format: str, path: str) -> Metadata:
             frame_rate_hz=None if facts.get("frame_rate_hz") is None else float(facts["frame_rate_hz"]),
             pixel_size_um=None if size is None else (float(size[0]), float(size[1])),
             z_um=None if depths is None else tuple(map(float, depths)),
-            start_time=facts.get("start_time") or None,
+            start_time=get("start_time", unknown) or None,
             header=_header(source_format, texts),
             texts=texts,
             attributes={
                 **get("attributes", dict),
                 "source_format": source_format,
-                "source_version": facts.get("source_version") or None,
+                "source_version": get("source_version", unknown) or None,
                 "provenance": get("provenance", dict),
             },
         )
@@ -237,7 +239,8 @@ class KeptFacts:
     def _checked(self, columns: Columns) -> Columns:
         rows = math.prod(self._lengths)
         for name, column in columns.items():
-            if column.size != rows or name in ("t", "c", "z"):
+            fits = name.isidentifier() and name not in ("t", "c", "z") and column.size == rows
+            if not fits or (name == "timestamp_s" and column.dtype.kind != "f"):
                 raise Malformed(f"galvo's own {name} is no column of {rows} frames", path=self._path)
         return columns
 

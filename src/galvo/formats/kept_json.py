@@ -49,6 +49,7 @@ from galvo.limits import Limits
 __all__ = ["KeptJson", "kept_json"]
 
 _CHECKSUM = "crc32c"
+_EVENT_KINDS = {"t": "i", "z": "i", "kind": "S", "time_s": "f", "data_nbytes": "i", "data": "u"}
 _DTYPE = re.compile(r"[<|](?:[iu][1248]|f[48]|b1|S[1-9][0-9]{0,5})")
 
 
@@ -159,7 +160,7 @@ class KeptJson:
         if events is None:
             return None
         columns = self._columns("events", events)
-        if set(columns) != {"t", "z", "kind", "time_s", "data_nbytes", "data"}:
+        if {name: column.dtype.kind for name, column in columns.items()} != _EVENT_KINDS:
             raise Malformed("galvo's own events are no events", path=self._path)
         return columns
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
 import struct
 import time
+import zlib
 
 import h5py
 import numpy as np
@@ -96,6 +98,7 @@ def test_two_files_of_one_number(tmp_path):
     shutil.copy(folder / "frame00001.pzf", folder / "frame1.pzf")
     with pytest.raises(Malformed, match="two files are frame 1 of the sequence"):
         galvo.open(folder)
+    assert galvo.load(folder / "frame1.pzf", series=False).shape == (4, 5)
 
 
 def test_two_sequences_in_a_folder(tmp_path):
@@ -321,6 +324,9 @@ def test_frames_of_others_beside_own(own):
         ("frame_rate_hz", 10**400),
         ("frame_rate_hz", "fast"),
         ("texts", 3),
+        ("texts", {"header": 3}),
+        ("start_time", {"a": 1}),
+        ("source_version", [1]),
     ],
 )
 def test_kept_facts_are_not_trusted(own, name, value):
@@ -340,6 +346,30 @@ def test_kept_columns_are_not_trusted(own, dtype):
     (folder / "metadata.json").write_text(json.dumps(about))
     with galvo.open(folder) as recording, pytest.raises(Malformed):
         galvo.verify(recording)
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("timestamp_s", {"dtype": "|S8"}),
+        ("", {"dtype": "<f8"}),
+        ("t", {"dtype": "<f8"}),
+        ("a b", {"dtype": "<f8"}),
+        ("few", {"dtype": "<f8", "count": 23}),
+        ("torn", {"dtype": "<f8", "count": 23.5}),
+        ("bomb", {"dtype": "<f8", "count": 1 << 20}),
+    ],
+)
+def test_kept_frames_are_not_trusted(own, name, column):
+    folder, _ = own
+    about = json.loads((folder / "metadata.json").read_text())
+    data = zlib.compress(bytes(int(8 * column.get("count", 24))))
+    about["galvo"]["frames"] = {name: {"dtype": column["dtype"], "zlib": base64.b64encode(data).decode()}}
+    (folder / "metadata.json").write_text(json.dumps(about))
+    with galvo.open(folder, limits=Limits(text_bytes=1 << 20)) as recording:
+        for ask in (lambda: recording.timestamps, recording.frame_table):
+            with pytest.raises(Malformed):
+                ask()
 
 
 @pytest.mark.parametrize("name", ["out", "out.h5"])
@@ -602,6 +632,8 @@ def test_a_heap_is_not_trusted(tmp_path):
 def test_limits(tmp_path):
     frames = pixels_of(4, 40, 50)
     for source in (folder_of(tmp_path / "f", frames), table_of(tmp_path / "t.h5", frames)):
+        with galvo.open(source, limits=Limits(frame_bytes=4000, page_count=4)) as recording:
+            assert np.array_equal(recording[:, 0, 0], frames)
         for limits in (Limits(frame_bytes=3999), Limits(page_count=3)):
             with pytest.raises(LimitExceeded):
                 galvo.open(source, limits=limits)

@@ -15,7 +15,17 @@ from galvo.core.source import file_size, read_file, read_prefix
 from galvo.errors import Malformed, NotFound, ReadError, Truncated
 from galvo.limits import Limits
 
-__all__ = ["EVENTS", "MEMBERS", "METADATA", "FolderBlobs", "frame_name", "frame_numbers", "is_own_name", "series"]
+__all__ = [
+    "EVENTS",
+    "MEMBERS",
+    "METADATA",
+    "MOST_OVERHEAD",
+    "FolderBlobs",
+    "frame_name",
+    "frame_numbers",
+    "is_own_name",
+    "series",
+]
 
 METADATA = "metadata.json"
 EVENTS = "events.json"
@@ -25,6 +35,8 @@ MEMBERS = re.compile(r"frame[0-9]{5,}\.pzf|metadata\.json")
 _NUMBERED = re.compile(r"(?P<stem>.*?)(?P<number>[0-9]+)\.pzf", re.IGNORECASE | re.DOTALL)
 _OWN_STEM = "frame"
 _SUFFIX_LENGTH = len(".pzf")
+# of a blob over its pixels: header, and a Huffman stream that nothing shortened (PZF wire format, section 3)
+MOST_OVERHEAD = 64 + 320 + 16
 # below 2**63
 _MOST_DIGITS = 18
 _HEADER_BYTES = 64
@@ -124,7 +136,7 @@ class FolderBlobs:
     def read(self, position: int) -> memoryview:
         """The whole file."""
         self._refuse_closed(position)
-        data = read_file(self._paths[position], self._limits.frame_bytes)
+        data = read_file(self._paths[position], self._limits.frame_bytes + MOST_OVERHEAD)
         if not data:
             raise Truncated("the file is empty", path=self._paths[position], offset=0)
         return memoryview(data)

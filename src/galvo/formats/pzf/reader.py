@@ -21,6 +21,7 @@ from galvo.core.source import read_file, read_prefix
 from galvo.errors import DamagedData, FormatError, GalvoError, Malformed, NotFound, OptionError, Truncated, warn
 from galvo.formats.kept_json import KeptJson
 from galvo.formats.pzf.blob import loads
+from galvo.formats.pzf.describe import frame_rate, how_stored, pixel_size
 from galvo.formats.pzf.folder import EVENTS, METADATA, FolderBlobs, frame_numbers, is_own_name, series
 from galvo.formats.pzf.header import PzfHeader, load_header
 from galvo.formats.pzf.sequence import BlobFacts, Blobs, SequenceReader
@@ -144,11 +145,11 @@ def _open_folder(paths: Sequence[str], named: Int64 | None, report: bool, limits
     rising = bool((np.diff(numbers) > 0).all())
     # without a gap nothing was left out, and a folder of 20,000 files need not be listed again
     chosen = not rising or bool((np.diff(numbers) > 1).any()) or len(paths) == 1
-    chosen = chosen and named is not None and list(paths) != series(paths[0])
+    chosen = chosen and named is not None and not _is_series(paths)
     if "galvo" in content and named is not None and is_own_name(paths[0]):
         kept = KeptJson(content["galvo"], about, limits)
         if not chosen and numbers.size != math.prod(kept.shape[:3]):
-            chosen = list(paths) != series(paths[0])
+            chosen = not _is_series(paths)
         given, numbers, files = numbers, *_sorted(numbers, paths)
         found = _Found(
             blobs=FolderBlobs(files, limits),
@@ -173,6 +174,15 @@ def _open_folder(paths: Sequence[str], named: Int64 | None, report: bool, limits
         limits=limits,
     )
     return _foreign(found, [] if chosen or named is None else _missing(numbers))
+
+
+def _is_series(paths: Sequence[str]) -> bool:
+    """Whether the frames are all of their sequence that there are, rather than those that a user named."""
+    try:
+        return list(paths) == series(paths[0])
+    except Malformed:
+        # two files of one number: such a sequence is never opened as a whole
+        return False
 
 
 def _sorted(numbers: Int64, paths: Sequence[str]) -> tuple[Int64, Sequence[str]]:
@@ -266,10 +276,10 @@ def _foreign(found: _Found, missing: Sequence[str]) -> Recording:
     metadata = Metadata(
         format="pzf",
         version=f"v{header.version}",
-        frame_rate_hz=_rate(content),
-        pixel_size_um=_pixel_size(content),
+        frame_rate_hz=frame_rate(content),
+        pixel_size_um=pixel_size(content),
         texts=found.texts,
-        attributes=_stored(header),
+        attributes=how_stored(header),
     )
     return Recording(
         SequenceReader(blobs, shape, header, header.dtype),
@@ -377,42 +387,3 @@ def _incomplete(numbers: Int64, announced: int, path: str) -> FormatError:
     return Malformed(
         "there are more frames than the sequence has", path=path, found=numbers.size, expected=announced, hint=hint
     )
-
-
-# ---- words ----------------------------------------------------------------------------------------------------------
-
-
-def _stored(header: PzfHeader) -> dict[str, str]:
-    """What users should know of how the pixels are stored."""
-    if not header.quantize:
-        return {}
-    scale, offset = header.quantize_scale, header.quantize_offset
-    return {"stored": f"quantised with loss: steps of {scale:g} in the square root above {offset:g}"}
-
-
-def _entry(content: Mapping[str, Any], *names: str) -> Any:
-    """An entry of PYME's metadata, whose names are nested or have dots."""
-    flat = content.get(".".join(names))
-    nested: Any = content
-    for name in names:
-        nested = nested.get(name) if isinstance(nested, Mapping) else None
-    return nested if flat is None else flat
-
-
-def _positive(value: Any) -> float | None:
-    # integers of JSON have any length
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and 1e-12 < value < 1e12
-    return float(value) if usable else None
-
-
-def _pixel_size(content: Mapping[str, Any]) -> tuple[float, float] | None:
-    """PYME's first axis is X, which is NumPy's first axis here: galvo's Y."""
-    if _entry(content, "voxelsize", "units") not in (None, "um", "µm"):
-        return None
-    sizes = (_positive(_entry(content, "voxelsize", "x")), _positive(_entry(content, "voxelsize", "y")))
-    return None if sizes[0] is None or sizes[1] is None else (sizes[0], sizes[1])
-
-
-def _rate(content: Mapping[str, Any]) -> float | None:
-    cycle_s = _positive(_entry(content, "Camera", "CycleTime"))
-    return None if cycle_s is None else 1 / cycle_s

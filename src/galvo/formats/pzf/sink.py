@@ -21,7 +21,7 @@ from galvo.errors import OptionError, Unsupported
 from galvo.formats.kept import kept_facts
 from galvo.formats.kept_json import kept_json
 from galvo.formats.pzf.blob import dumps
-from galvo.formats.pzf.folder import MEMBERS, METADATA, frame_name
+from galvo.formats.pzf.folder import MEMBERS, METADATA, MOST_OVERHEAD, frame_name
 from galvo.formats.pzf.header import COMPRESSIONS
 from galvo.formats.pzf.sequence import HALF, unshifted
 from galvo.formats.pzf.table import create_table, finish_table, put_rows
@@ -32,8 +32,6 @@ __all__ = ["PzfSink"]
 _HDF5 = (".h5", ".hdf5", ".hdf")
 # HDF5 starts a heap of its own with each block, and pads its last one
 _HEAP_BYTES = 8 << 10
-# header, and what a Huffman stream may have more than its pixels (PZF wire format, section 3)
-_MOST_OVERHEAD = 64 + 320 + 16
 _ROW_BYTES = 128
 
 
@@ -205,7 +203,7 @@ class PzfSink:
         frame_nbytes = y * x * (1 if self._sqrt else plan.recording.dtype.itemsize)
         texts = sum(4 * len(text) for text in plan.recording.metadata.texts.values())
         heaps = len(plan.blocks) * _HEAP_BYTES if self._container == "table" else 0
-        return t * c * z * (frame_nbytes + _MOST_OVERHEAD + _ROW_BYTES) + heaps + 2 * texts + (1 << 17)
+        return t * c * z * (frame_nbytes + MOST_OVERHEAD + _ROW_BYTES) + heaps + 2 * texts + (1 << 17)
 
     def begin(self, output: Outlet) -> None:
         """Write what is known before the first frame."""

@@ -25,6 +25,7 @@ from galvo.errors import DamagedData, Malformed
 from galvo.formats.hdf5.access import opened, written
 from galvo.formats.hdf5.guard import contained
 from galvo.formats.hdf5.schema import create_subgroup
+from galvo.formats.pzf.folder import MOST_OVERHEAD
 from galvo.formats.pzf.heap import Heaps, stored_elements
 from galvo.limits import Limits
 
@@ -94,7 +95,9 @@ class TableBlobs:
         place = self._places[self._rows[position]]
         if not place["nbytes"]:
             raise DamagedData(f"row {self._rows[position]} of /{DATA} is empty", path=self._path)
-        self._limits.check("frame_bytes", int(place["nbytes"]), path=self._path, offset=int(place["address"]))
+        self._limits.check(
+            "frame_bytes", int(place["nbytes"]) - MOST_OVERHEAD, path=self._path, offset=int(place["address"])
+        )
         return self._heaps.read(place, most_bytes)
 
     def place(self, position: Int64) -> dict[str, NDArray[Any]]:
