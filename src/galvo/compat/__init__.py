@@ -13,7 +13,7 @@ from __future__ import annotations
 from galvo.compat.substitution import Facade, Substitution
 from galvo.errors import OptionError
 
-__all__ = ["install", "uninstall"]
+__all__ = ["install", "names", "uninstall"]
 
 _SUBSTITUTION = Substitution()
 
@@ -34,6 +34,11 @@ _FACADES = {
         },
     ),
 }
+
+
+def names() -> tuple[str, ...]:
+    """What `install` takes."""
+    return tuple(_FACADES)
 
 
 def install(name: str, *, force: bool = False) -> None:

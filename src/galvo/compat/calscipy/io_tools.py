@@ -347,7 +347,7 @@ def _described(file: Path) -> dict[str, Any]:
         raise NotFound(
             "nothing says what the pixels are",
             path=describing_path(str(file)),
-            hint='Give missing_metadata={"dtype": ..., "frames": ..., "y": ...}: one of frames, y and x may be left out',
+            hint='Give missing_metadata={"dtype": ..., "frames": ..., "y": ...}; one length may be left out',
         )
     return _complete(found)
 

@@ -178,7 +178,7 @@ def _load(files: Sequence[Path]) -> NDArray[Any]:
 def _open(files: Sequence[Path]) -> Recording:
     """Pages as T, and nothing but colors as C."""
     # what other programs say that pages are does not count; that they are colors does
-    options = {} if _is_colored(files[0]) else {"axes": "T"}
+    options: dict[str, Any] = {} if _is_colored(files[0]) else {"axes": "T"}
     source = [str(file) for file in files]
     return open_recording(source if len(source) > 1 else source[0], format="tiff", series=False, **options)
 
