@@ -16,5 +16,6 @@ REGISTRY = Registry(
         "galvo.formats.hdf5:FORMAT",
         "galvo.formats.pzf:FORMAT",
         "galvo.formats.raw:FORMAT",
+        "galvo.formats.mdf:FORMAT",
     ]
 )
