@@ -2,8 +2,8 @@
 
 What the bytes of these files mean is not published, so they are read by ``MCSX.Data``, which Sutter's programs bring
 to Windows: ``OpenMCSFile(path)``, ``ReadParameter(name)`` and ``ReadFrame(channel, frame)``, both counted from 1.
-`server` is the one place that talks to it, `parameters` says what its texts mean. Other files are called .mdf too: those
-of measurement data (ASAM MDF) and of SQL Server are told apart by their first bytes. Not read: analog channels.
+`server` is the one place that talks to it, `parameters` says what its texts mean. Other files are called .mdf too:
+those of measurement data (ASAM MDF) and of SQL Server are told apart by their first bytes. Not read: analog channels.
 
 Source: PyFlowReg specification, section 2.7.
 """
