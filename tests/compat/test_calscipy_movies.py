@@ -11,7 +11,8 @@ from galvo.compat.calscipy.io_tools import load_gif, load_video, save_gif, save_
 from galvo.errors import GalvoWarning
 
 RNG = np.random.default_rng(3)
-GRAY = (np.add.outer(np.arange(6) * 20, np.add.outer(np.arange(24), np.arange(32)) * 2) % 200).astype(np.uint8)
+# smooth in space and time
+GRAY = np.add.outer(np.arange(6) * 8, np.add.outer(np.arange(24), np.arange(32)) * 3).astype(np.uint8)
 COLOR = np.stack([GRAY // 2 + 20, 200 - GRAY // 2, np.full_like(GRAY, 90)], axis=3)
 
 

@@ -38,7 +38,8 @@ def save_movie(file: Path, images: NDArray[Any], frame_rate: float, format: str,
     if not (math.isfinite(rate) and rate > 0):
         raise OptionError("no such frame_rate", found=repr(frame_rate), expected="a number above 0, in Hz")
     recording = _in_bytes(_recording(np.asarray(images), rate), wrap)
-    save(recording, file, format=format, overwrite=True)
+    options = {"color": True} if recording.shape[1] > 1 else {}
+    save(recording, file, format=format, overwrite=True, **options)
 
 
 def _recording(pixels: NDArray[Any], frame_rate_hz: float) -> Recording:
