@@ -45,6 +45,16 @@ def test_bool_becomes_a_mask_to_look_at(tmp_path):
     np.testing.assert_array_equal(found, np.where(PIXELS > 30000, 255, 0))
 
 
+def test_masks_of_the_original(tmp_path):
+    """It stores bits, and gives 0 and 255."""
+    put(tmp_path / "mask.tif", PIXELS[:3] > 30000, photometric="minisblack")
+    with tifffile.TiffFile(tmp_path / "mask.tif") as file:
+        assert file.pages[0].bitspersample == 1
+    found = load_images(tmp_path / "mask.tif")
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, np.where(PIXELS[:3] > 30000, 255, 0))
+
+
 def test_two_axes_are_one_frame(tmp_path):
     save_images(tmp_path / "one.tif", PIXELS[0])
     np.testing.assert_array_equal(load_images(tmp_path / "one.tif"), PIXELS[:1])

@@ -60,8 +60,8 @@ def load_images(path: str | os.PathLike[str]) -> NDArray[Any]:
     Returns
     -------
     ndarray, (frames, y, x) or (frames, y, x, color)
-        Pages in the order of the file, whatever it says of channels and planes, in the stored type. Color is red,
-        green, blue.
+        Pages in the order of the file, whatever it says of channels and planes, in the stored type; bits become 0 and
+        255. Color is red, green, blue.
 
     Raises
     ------

@@ -37,7 +37,7 @@ def load_single(file: str | os.PathLike[str]) -> NDArray[Any]:
     Returns
     -------
     ndarray, (frames, y, x) or (frames, y, x, color)
-        A single page has frames = 1. Color is red, green, blue.
+        A single page has frames = 1. Color is red, green, blue. Bits become 0 and 255.
 
     Raises
     ------
@@ -172,7 +172,8 @@ def colors_last(recording: Recording) -> NDArray[Any]:
 
 def _load(files: Sequence[Path]) -> NDArray[Any]:
     with _open(files) as recording:
-        return recording[:, 0, 0] if recording.shape[1] == 1 else colors_last(recording)
+        pixels = recording[:, 0, 0] if recording.shape[1] == 1 else colors_last(recording)
+    return _visible(pixels)
 
 
 def _open(files: Sequence[Path]) -> Recording:
@@ -210,6 +211,11 @@ def _check_alike(files: Sequence[Path]) -> None:
             )
 
 
+def _visible(pixels: NDArray[Any]) -> NDArray[Any]:
+    """A mask of bits as one that can be looked at, which is how the original gives it."""
+    return pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype == np.bool_ else pixels
+
+
 def _with_suffix(path: str | os.PathLike[str]) -> Path:
     file = as_path(path)
     if not file.suffix:
@@ -220,9 +226,7 @@ def _with_suffix(path: str | os.PathLike[str]) -> Path:
 
 
 def _write(file: Path, pixels: NDArray[Any]) -> None:
-    if pixels.dtype == np.bool_:
-        # as the original: a mask that can be looked at
-        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    pixels = _visible(pixels)
     names: tuple[str, ...] = ()
     axes = {2: "YX", 3: "TYX", 4: "TYXC"}.get(pixels.ndim)
     if axes is None or (pixels.ndim == 4 and pixels.shape[3] not in (3, 4)):
