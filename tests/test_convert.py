@@ -153,7 +153,7 @@ def test_dry_run_writes_nothing_and_foresees_errors(recording, out, tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "what"),
     [
-        ("x.tif", {}, "which format to write"),
+        ("x.raw", {}, "which format to write"),
         ("x", {}, "which format to write"),
         ("x.h5", {"format": "scanimage"}, "does not write scanimage"),
         ("x.h5", {"format": "nonsense"}, "no such format"),

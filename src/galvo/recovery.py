@@ -95,6 +95,13 @@ def recover(
     format = str(journal.header["provenance"]["written_format"])
     # frames that were not written are missing, of course; those that were are checked below
     with _under_final_names(target) as source, open_recording(source, format=format, damaged="report") as recording:
+        if recording.shape[0] < whole:
+            raise DamagedData(
+                "the partial output holds fewer frames than its journal says",
+                path=target.partials[0],
+                found=recording.shape[0],
+                expected=whole,
+            )
         shown = recording.isel(t=slice(0, whole))
         _check_blocks(shown, journal, target)
         done = convert(shown, wanted, format=format, overwrite=overwrite, progress=progress, verify=True)

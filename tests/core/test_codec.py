@@ -9,11 +9,13 @@ import zlib
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galvo.core.codec import RAW, Codec
 from galvo.errors import DamagedData, OptionError
+from galvo.testing.tiff import TiffBuilder
 
 STEPS = (
     "zlib lzw packbits zstd lzma lzf fletcher32 shuffle difference float-difference reversed-bits".split()  # noqa: SIM905
@@ -193,5 +195,27 @@ def test_what_is_encoded_decodes(dtype, compression, noise):
 
 
 def test_steps_that_are_only_read():
-    with pytest.raises(OptionError, match="does not write lzw"):
-        Codec(("lzw",)).encode(np.zeros(3, np.uint8))
+    with pytest.raises(OptionError, match="does not write packbits"):
+        Codec(("packbits",)).encode(np.zeros(3, np.uint8))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<i2", "<u4", "<f4", "<f8"])
+@pytest.mark.parametrize("compression", ["zlib", "lzw", "zstd"])
+def test_written_as_tifffile_reads(tmp_path, compression, dtype):
+    """Strips (Y, X) with a predictor."""
+    pixels = RNG.integers(0, 200, (7, 9)).astype(dtype)
+    step, predictor = ("float-difference", 3) if dtype[1] == "f" else ("difference", 2)
+    codec = Codec((step, compression))
+    builder = TiffBuilder()
+    builder.image(
+        9,
+        7,
+        [bytes(codec.encode(pixels))],
+        bits=8 * pixels.itemsize,
+        sample_format={"u": 1, "i": 2, "f": 3}[pixels.dtype.kind],
+        compression={"zlib": 8, "lzw": 5, "zstd": 50000}[compression],
+        predictor=predictor,
+    )
+    (tmp_path / "strip.tif").write_bytes(builder.build())
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "strip.tif"), pixels)
+    np.testing.assert_array_equal(codec.decode(codec.encode(pixels), pixels.shape, pixels.dtype), pixels)

@@ -260,20 +260,35 @@ def test_frame_table_without_facts(recording):
 # ---- blocks ---------------------------------------------------------------------------------------------------------
 
 
-@given(st.tuples(*[st.integers(0, 6)] * 5), st.sampled_from([1, 2, 8]), st.integers(1, 4000))
-def test_blocks_cover_once_in_order_and_in_bounds(shape, itemsize, max_bytes):
+@given(
+    st.tuples(*[st.integers(0, 6)] * 5),
+    st.sampled_from([1, 2, 8]),
+    st.integers(1, 4000),
+    st.permutations("TCZ").map("".join),
+)
+def test_blocks_cover_once_in_order_and_in_bounds(shape, itemsize, max_bytes, order):
     seen = np.zeros(shape, int)
     previous = None
     frame = shape[3] * shape[4] * itemsize
-    for index in block_selections(shape, itemsize, max_bytes):
+    for index in block_selections(shape, itemsize, max_bytes, order=order):
         seen[index] += 1
         part = np.empty(shape)[index]
         assert part.size * itemsize <= max(max_bytes, frame)
         assert part.shape[3:] == shape[3:]
-        first = tuple(one.start for one in index)
+        first = tuple(index["TCZ".index(letter)].start for letter in order)
         assert previous is None or first > previous
+        # part of an axis only at one position of those before it: frames of a block follow each other
+        split = [index["TCZ".index(letter)] for letter in order]
+        whole = [slice(0, shape["TCZ".index(letter)]) for letter in order]
+        inner = max((k for k in range(3) if split[k] != whole[k]), default=0)
+        assert all(one.stop - one.start == 1 for one in split[:inner])
         previous = first
     assert (seen == 1).all()
+
+
+def test_blocks_in_an_order_that_is_none():
+    with pytest.raises(OptionError, match="along T, C and Z"):
+        list(block_selections((1, 1, 1, 1, 1), 1, 1, order="TYX"))
 
 
 @pytest.mark.parametrize("max_bytes", [1, 160, 480, 961, 1 << 20])

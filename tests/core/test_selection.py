@@ -144,7 +144,7 @@ KEYS_WITHOUT_MEANING = [
     {1, 2},
     b"ab",
     1j,
-    object(),
+    object,
     [0, 5],
     [0, -6],
     [10**30],

@@ -37,6 +37,11 @@ def places(content, pieces):
 
 class TestTiff(FormatConformance):
     format_name = "tiff"
+    write_options = (
+        {},
+        {"compression": "zlib"},
+        {"layout": "plain", "compression": "zstd", "predictor": True, "bigtiff": True},
+    )
 
     def cases(self, tmp_path):
         yield self.stack(tmp_path, "strips", movie((7, 1, 1, 12, 9), ">u2"), big=False, rows=5)
@@ -44,6 +49,17 @@ class TestTiff(FormatConformance):
         yield self.stack(tmp_path, "even", movie((20, 1, 1, 8, 8), "<i2"), big=True, rows=8)
         yield self.tiles(tmp_path)
         yield self.samples(tmp_path)
+        yield self.own(tmp_path, "own")
+        yield self.own(tmp_path, "own-imagej", layout="imagej", compression="zlib")
+
+    def own(self, tmp_path, name, **options):
+        pixels = movie((5, 2, 3, 8, 6), "<u2")
+        path = folder(tmp_path, name) / f"{name}.tif"
+        galvo.save(pixels, path, block_bytes=1 << 10, **options)
+        frames = pixels.transpose(0, 2, 1, 3, 4).reshape(-1, 8, 6)
+        found = [] if options else places(path.read_bytes(), [frame.tobytes() for frame in frames])
+        in_order = [found[(t * 3 + z) * 2 + c] for t in range(5) for c in range(2) for z in range(3) if found]
+        return Case(paths=[path], pixels=pixels, boundaries=[4, 8, *(own.start for own in found)], frame_bytes=in_order)
 
     def stack(self, tmp_path, name, pixels, *, big, rows):
         order = ">" if pixels.dtype.str[0] == ">" else "<"

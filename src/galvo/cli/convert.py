@@ -77,9 +77,9 @@ The output appears under its name only when it is complete and on the disk. Ctrl
 @click.option(
     "--compression",
     metavar="NAME",
-    help="HDF5: none (the default), gzip, lzf, zstd. PZF: huffman (the default), raw, chunks.",
+    help="HDF5: none (the default), gzip, lzf, zstd. TIFF: none, zlib, lzw, zstd. PZF: huffman, raw, chunks.",
 )
-@click.option("--compression-level", type=int, metavar="N", help="HDF5: how hard to compress, 1 to 9, zstd to 22.")
+@click.option("--compression-level", type=int, metavar="N", help="How hard to compress, 1 to 9, zstd to 22.")
 @click.option(
     "--quantize",
     type=click.Choice(["none", "sqrt"]),

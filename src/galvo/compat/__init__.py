@@ -36,6 +36,17 @@ _FACADES = {
             "PYME.IO.PZFFormat": "galvo.compat.pyme.PZFFormat",
         },
     ),
+    "pyflowreg": Facade(
+        modules={
+            "pyflowreg": None,
+            "pyflowreg.util": None,
+            "pyflowreg.util.io": "galvo.compat.pyflowreg.util.io",
+            **{
+                f"pyflowreg.util.io.{module}": f"galvo.compat.pyflowreg.util.io.{module}"
+                for module in ("_arr", "_base", "_null", "factory", "hdf5", "mat", "mdf", "multifile_wrappers", "tiff")
+            },
+        },
+    ),
 }
 
 
@@ -54,7 +65,7 @@ def install(name: str, *, force: bool = False) -> None:
     Parameters
     ----------
     name : str
-        "calscipy" or "pyme".
+        "calscipy", "pyflowreg" or "pyme".
     force : bool
         Replace an installed original as a whole: what galvo does not have cannot be imported then.
 

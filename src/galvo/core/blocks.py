@@ -35,6 +35,8 @@ def block_selections(
     """
     if max_bytes <= 0:
         raise OptionError("max_bytes must be positive", found=max_bytes)
+    if sorted(order.upper()) != ["C", "T", "Z"]:
+        raise OptionError("blocks follow each other along T, C and Z", found=repr(order), expected="TCZ, TZC, ...")
     if 0 in shape:
         return
     lengths = dict(zip("TCZ", shape[:3], strict=True))

@@ -97,33 +97,50 @@ _STEPS: dict[str, Callable[[Any, _Target], Any]] = {
     "reversed-bits": _reverse_bits,
 }
 
-def _compress(name: str) -> Callable[[Any, int, int | None], Any]:
-    def step(data: Any, itemsize: int, level: int | None) -> Any:
+
+def _compress(name: str) -> Callable[[Any, _Target, int | None], Any]:
+    def step(data: Any, target: _Target, level: int | None) -> Any:
         encode = _imagecodecs(f"{name}_encode")
         return encode(data) if level is None else encode(data, level=level)
 
     return step
 
 
-def _compress_lzf(data: Any, itemsize: int, level: int | None) -> Any:
+def _compress_lzf(data: Any, target: _Target, level: int | None) -> Any:
     # liblzf gives up on what it cannot shrink unless there is room to grow
     return _imagecodecs("lzf_encode")(data, out=len(data) + len(data) // 16 + 64)
 
 
-def _shuffle(data: Any, itemsize: int, level: int | None) -> Any:
-    return np.ascontiguousarray(np.frombuffer(data, np.uint8).reshape(-1, itemsize).T).reshape(-1).data
+def _shuffle(data: Any, target: _Target, level: int | None) -> Any:
+    return np.ascontiguousarray(np.frombuffer(data, np.uint8).reshape(-1, target.dtype.itemsize).T).reshape(-1).data
 
 
-def _append_fletcher32(data: Any, itemsize: int, level: int | None) -> Any:
+def _append_fletcher32(data: Any, target: _Target, level: int | None) -> Any:
     return b"".join((data, _fletcher32(data).to_bytes(4, "little")))
 
 
-_ENCODERS: dict[str, Callable[[Any, int, int | None], Any]] = {
-    "zlib": _compress("zlib"),
+def _difference(data: Any, target: _Target, level: int | None) -> Any:
+    return _as_bytes(_imagecodecs("delta_encode")(_view(data, target), axis=target.x_axis))
+
+
+def _float_difference(data: Any, target: _Target, level: int | None) -> Any:
+    return _as_bytes(_imagecodecs("floatpred_encode")(_view(data, target), axis=target.x_axis))
+
+
+def _as_bytes(array: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+_ENCODERS: dict[str, Callable[[Any, _Target, int | None], Any]] = {
+    # libdeflate writes the same format, several times as fast
+    "zlib": _compress("deflate"),
     "zstd": _compress("zstd"),
+    "lzw": _compress("lzw"),
     "lzf": _compress_lzf,
     "shuffle": _shuffle,
     "fletcher32": _append_fletcher32,
+    "difference": _difference,
+    "float-difference": _float_difference,
 }
 
 _FUNCTIONS = {
@@ -170,7 +187,7 @@ class Codec:
         Parameters
         ----------
         array : ndarray
-            The chunk in stored axes, C order; its bytes are taken as they are.
+            The chunk in stored axes, X last, C order; its bytes are taken as they are.
         level : int, optional
             Of the compression; the codec's own default otherwise.
 
@@ -179,13 +196,14 @@ class Codec:
         OptionError
             A step that galvo only reads.
         """
-        data: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        data: Any = _as_bytes(array)
+        target = _Target(array.shape, array.dtype, -1)
         for step in self.steps:
             try:
                 encoder = _ENCODERS[step]
             except KeyError:
                 raise OptionError(f"galvo does not write {step}", expected=f"one of {sorted(_ENCODERS)}") from None
-            data = encoder(data, array.dtype.itemsize, level)
+            data = encoder(data, target, level)
         return data  # type: ignore[no-any-return]
 
     def decode(

@@ -91,7 +91,7 @@ class Sink(Protocol):
         """Greatest size of the output in bytes."""
 
     def prepare(self, plan: WritePlan) -> None:
-        """Take on a plan, or refuse it; before any other call but `target` and `t_multiple`."""
+        """Take on a plan, or refuse it; before any other call but `target`, `t_multiple` and `block_order`."""
 
     def begin(self, output: Outlet) -> None:
         """Lay out the output."""

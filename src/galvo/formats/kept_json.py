@@ -46,7 +46,7 @@ from galvo.formats.kept import (
 )
 from galvo.limits import Limits
 
-__all__ = ["KeptJson", "kept_json"]
+__all__ = ["KeptJson", "kept_json", "sealed"]
 
 _CHECKSUM = "crc32c"
 _EVENT_KINDS = {"t": "i", "z": "i", "kind": "S", "time_s": "f", "data_nbytes": "i", "data": "u"}
@@ -79,6 +79,13 @@ def kept_json(plan: WritePlan, checksums: NDArray[np.uint32] | None, **more: Any
         whole["block_bounds"] = _packed(np.array(bounds, np.int64).reshape(-1))
         whole["block_crc32c"] = _packed(checksums)
     made: dict[str, Any] = json.loads(json.dumps(whole, default=plain))
+    made[_CHECKSUM] = native.crc32c(_canonical(made))
+    return made
+
+
+def sealed(kept: Mapping[str, Any], checksums: NDArray[np.uint32]) -> dict[str, Any]:
+    """The same with the checksums of the blocks as they came to be."""
+    made = {**kept, "block_crc32c": _packed(checksums)}
     made[_CHECKSUM] = native.crc32c(_canonical(made))
     return made
 

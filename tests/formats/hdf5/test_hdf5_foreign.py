@@ -92,6 +92,55 @@ def test_the_largest_group_of_channels(tmp_path):
         assert names_of(rec) == ("/raw_ch1", "/raw_ch2", "/raw_ch3")
 
 
+STATED = {
+    "texts": ["red", "green"],
+    "bytes": np.array([b"red", b"green"]),
+    "with a slash": ["/red", "/green"],
+}
+NOT_STATED = {
+    "one is not there": ["red", "blue"],
+    "one is no movie": ["red", "flat"],
+    "one twice": ["red", "red"],
+    "a text": "red",
+    "numbers": [1, 2],
+    "no name": np.empty(0, "S1"),
+    "no UTF-8": np.array([b"red", b"gr\xffen"]),
+    "two axes": np.array([[b"red", b"green"]]),
+}
+
+
+@pytest.mark.parametrize("value", STATED.values(), ids=STATED)
+def test_stated_names(tmp_path, value):
+    """The attribute decides, in its order, before any name does."""
+    movies = {name: movie(4, 6, 5, seed=seed) for seed, name in enumerate(("green", "red", "ch1", "mov"))}
+    written(tmp_path / "a.h5", **movies)
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file.attrs["dataset_names"] = value
+    with quiet(tmp_path / "a.h5") as rec:
+        assert names_of(rec) == ("/red", "/green")
+        np.testing.assert_array_equal(rec[:, 0, 0], movies["red"])
+
+
+@pytest.mark.parametrize("value", NOT_STATED.values(), ids=NOT_STATED)
+def test_an_attribute_that_names_no_movies(tmp_path, value):
+    written(tmp_path / "a.h5", green=movie(4, 6, 5), red=movie(4, 6, 5), mov=movie(4, 6, 5, seed=3), flat=movie(3, 3))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file.attrs["dataset_names"] = value
+    with quiet(tmp_path / "a.h5") as rec:
+        assert names_of(rec) == ("/mov",)
+
+
+def test_displacements(tmp_path):
+    field = {name: movie(4, 6, 5, dtype="<f4", seed=seed) for seed, name in enumerate("vu")}
+    written(tmp_path / "w.h5", **field, flat=movie(3, 3))
+    with quiet(tmp_path / "w.h5") as rec:
+        np.testing.assert_array_equal(rec[:, 0, 0], field["u"])
+        np.testing.assert_array_equal(rec[:, 1, 0], field["v"])
+    written(tmp_path / "a.h5", **field, w=movie(4, 6, 5))
+    with pytest.raises(FormatError, match="several datasets"):
+        galvo.open(tmp_path / "a.h5")
+
+
 @pytest.mark.parametrize("name", ["mov", "MOV", "data", "dataset", "a__b__Data"])
 def test_usual_names(tmp_path, name):
     pixels = movie(4, 6, 5)

@@ -1,10 +1,11 @@
 """Which datasets of an HDF5 file are the recording, and what their axes are.
 
-Rule (pyflowreg spec 2.3 and the decisions of 2.12): a dataset that is named by the caller; else the largest group of
-``<prefix>ch<number>`` (``channel``, ``chan``) of one shape; else ``mov``, ``data`` or ``dataset``; else the only one
-with 3 to 5 axes. Axes: the caller's; else the dataset's own attributes ``axes`` (galvo's) or ``dimension_ordering``;
-else 3-D is TYX, 4-D is TYXC when its last axis is at most 4 and TZYX otherwise, 5-D is TCZYX. What was guessed is said
-in a warning.
+Rule (pyflowreg spec 2.3 and the decisions of 2.12): a dataset that is named by the caller; else those that the file's
+attribute ``dataset_names`` lists, which is PyFlowReg's; else the largest group of ``<prefix>ch<number>`` (``channel``,
+``chan``) of one shape; else ``mov``, ``data`` or ``dataset``; else ``u`` and ``v``, displacements, alone in a file;
+else the only one with 3 to 5 axes. Axes: the caller's; else the dataset's own attributes ``axes`` (galvo's) or
+``dimension_ordering``; else 3-D is TYX, 4-D is TYXC when its last axis is at most 4 and TZYX otherwise, 5-D is TCZYX.
+What was guessed is said in a warning.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from galvo.core.axes import array_axes
 from galvo.errors import FormatError, OptionError, Unsupported, warn
@@ -63,7 +66,7 @@ def find_movie(
         for name, _, danger in found:
             if danger:
                 refuse(name, danger, path)
-        chosen = _discovered(found, path)
+        chosen = _stated(file, found) or _discovered(found, path)
     shapes = {item.shape for _, item, _ in chosen}
     types = {item.dtype for _, item, _ in chosen}
     if len(shapes) > 1 or len(types) > 1:
@@ -100,9 +103,26 @@ def _named(file: Any, found: list[Found], wanted: list[str], path: str) -> list[
     return chosen
 
 
-def _discovered(found: list[Found], path: str) -> list[Found]:
+def _stated(file: Any, found: list[Found]) -> list[Found]:
+    """The datasets that PyFlowReg's attribute lists; none where one of them is no movie."""
+    stated = file.attrs.get("dataset_names")
+    if not isinstance(stated, np.ndarray) or stated.ndim != 1 or stated.dtype.kind not in "OSU":
+        return []
+    texts = [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in stated]
+    names = [f"/{name.lstrip('/')}" for name in texts]
+    movies = {entry[0]: entry for entry in _movies(found)}
+    if len(set(names)) < len(names) or not movies.keys() >= set(names):
+        return []
+    return [movies[name] for name in names]
+
+
+def _movies(found: list[Found]) -> list[Found]:
     movies = [entry for entry in found if entry[1] is not None and 3 <= len(entry[1].shape) <= 5]
-    movies = [entry for entry in movies if entry[1].dtype.kind in _KINDS]
+    return [entry for entry in movies if entry[1].dtype.kind in _KINDS]
+
+
+def _discovered(found: list[Found], path: str) -> list[Found]:
+    movies = _movies(found)
     groups: dict[tuple[str, tuple[int, ...]], list[tuple[int, Found]]] = {}
     for entry in movies:
         match = _CHANNEL.fullmatch(entry[0])
@@ -117,6 +137,8 @@ def _discovered(found: list[Found], path: str) -> list[Found]:
             return [entry for _, entry in sorted(ranked[0], key=lambda pair: pair[0])]
     elif len(usual := next(filter(None, named), movies)) == 1:
         return usual
+    elif sorted(entry[0] for entry in movies) == ["/u", "/v"]:
+        return sorted(movies, key=lambda entry: entry[0])
     raise FormatError(
         "several datasets could be the recording" if movies else "no dataset of 3 to 5 axes",
         path=path,

@@ -24,7 +24,7 @@ from galvo.formats.hdf5.filters import FILTER_NUMBERS, who_reads
 from galvo.formats.hdf5.frames import create_frames, write_events, write_frames
 from galvo.formats.hdf5.schema import GROUP, create_group, create_subgroup, finish_group
 
-__all__ = ["Hdf5Sink"]
+__all__ = ["Hdf5Sink", "stored_axes"]
 
 _CHUNK_BYTES = 64 << 10
 _MOST_CHUNK_BYTES = 1 << 32
@@ -87,7 +87,7 @@ class Hdf5Sink:
         self._layout = layout
         self._names = dataset_names
         self._chunk_size = chunk_size
-        self._planar_axes = _stored_axes(dimension_ordering)
+        self._planar_axes = stored_axes(dimension_ordering)
         self._compression = "none" if compression is None else compression
         if self._compression not in _COMPRESSIONS:
             raise OptionError("unknown compression", found=repr(compression), expected=", ".join(_COMPRESSIONS))
@@ -283,7 +283,7 @@ class Hdf5Sink:
         """Nothing is held between the other calls."""
 
 
-def _stored_axes(ordering: Sequence[int]) -> str:
+def stored_axes(ordering: Sequence[int]) -> str:
     """PyFlowReg's positions of H, W and T as letters in stored order."""
     try:
         positions = [int(position) for position in ordering]

@@ -11,6 +11,10 @@ Byte layout (TIFF 6.0, Adobe 1992; BigTIFF, AWare Systems 2007)::
 where they are evenly spaced, else by walking the chain in native code), `exotic` is the one door to tifffile for
 pages that galvo does not decode itself: JPEG and other photographic codecs, bit depths that are no whole bytes,
 subsampled colour. Not read: SubIFDs (pyramid levels) and reduced-resolution pages.
+
+`sink` writes: `arrangement` says where everything lies, `directories` makes IFDs by the thousand, `compressions` has
+the tags and steps of each, `description` what other programs are told. What galvo keeps of a recording is JSON in tag
+65271 of the first IFD; `own` reads such files.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from galvo.core.registry import Format
 
 if TYPE_CHECKING:
     from galvo.core.recording import Recording
+    from galvo.core.sink import Sink
 
 __all__ = ["FORMAT", "MAGIC"]
 
@@ -38,11 +43,19 @@ def _open(paths: list[str], **options: Any) -> Recording:
     return open_tiff(paths, **options)
 
 
+def _sink(**options: Any) -> Sink:
+    from galvo.formats.tiff.sink import TiffSink
+
+    return TiffSink(**options)
+
+
 FORMAT = Format(
     name="tiff",
     title="TIFF and BigTIFF stacks, ImageJ hyperstacks",
     suffixes=(".tif", ".tiff"),
     detect=_detect,
     open=_open,
+    sink=_sink,
     options=("pages", "channels", "walk"),
+    write_options=("layout", "compression", "compression_level", "predictor", "bigtiff"),
 )

@@ -62,7 +62,8 @@ def predict_pages(
     if segments is None or made is None:
         return None
     template, nbytes = made
-    if not _plausible(layout, segments[1]):
+    if not _plausible(layout, segments[1]) or int(segments[1].sum()) > stride:
+        # directories that lie together say nothing of the spacing of the pixels
         return None
     merged = join_strips(layout, segments)
     end = max(int((segments[0] + segments[1]).max()), first.offset + nbytes)

@@ -22,6 +22,7 @@ from galvo.core.recording import Damage, Recording
 from galvo.core.source import FileSource
 from galvo.errors import OptionError, Truncated, Unsupported, warn
 from galvo.formats.tiff.layout import PageLayout
+from galvo.formats.tiff.own import open_own
 from galvo.formats.tiff.pages import TiffPages, find_pages
 from galvo.limits import DEFAULT_LIMITS, Limits
 
@@ -62,6 +63,9 @@ def open_tiff(
     (path,) = paths
     source = FileSource([path])
     try:
+        own = None if pages is not None or channels is not None else open_own(source, walk, damaged, limits)
+        if own is not None:
+            return own
         found = find_pages(source, 0, limits, walk=walk, damaged=damaged, pages=_chooser(pages))
         if pages is None:
             found = _spread_imagej(found, source, damaged)

@@ -1,0 +1,1 @@
+"""PyFlowReg's modules: `util.io` stands for pyflowreg.util.io."""

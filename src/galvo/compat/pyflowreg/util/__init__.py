@@ -1,0 +1,1 @@
+"""What pyflowreg.util holds."""

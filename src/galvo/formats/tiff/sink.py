@@ -1,0 +1,427 @@
+"""Writing TIFF: OME-TIFF, ImageJ hyperstacks and plain stacks, by galvo itself.
+
+Pages follow each other in T, then Z, then C, one channel after the other in each frame: what ImageJ demands and what
+programs take that know no axes. A commit leaves a chain that ends at the last whole block.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galvo.core.blocks import BlockIndex
+from galvo.core.codec import Codec
+from galvo.core.output import Outlet, Target
+from galvo.core.partial import PartialFile
+from galvo.core.read import worker_count
+from galvo.core.recording import Recording
+from galvo.core.sink import WritePlan
+from galvo.errors import DamagedData, OptionError, Unsupported
+from galvo.formats.kept_json import kept_json, sealed
+from galvo.formats.tiff.arrangement import STRIP_BYTE_COUNTS, STRIP_OFFSETS, PageFacts, arrange
+from galvo.formats.tiff.compressions import PREDICTORS, find_compression, predictor_tag
+from galvo.formats.tiff.description import OME_TYPES, imagej_description, ome_xml, resolution
+from galvo.formats.tiff.directories import aligned, file_header
+
+__all__ = ["TiffSink"]
+
+_LAYOUTS = ("ome", "imagej", "plain")
+_OME_SUFFIXES = (".ome.tif", ".ome.tiff")
+_CLASSIC_BYTES = 1 << 32
+# decoded: enough for the codecs to get going, and a frame of 512 x 512 has strips for two threads
+_STRIP_BYTES = 256 << 10
+_TASK_BYTES = 1 << 20
+_WRITE_BYTES = 32 << 10
+_PIECE_BYTES = 8 << 20
+_IFDS_TOGETHER = 1 << 14
+
+_TYPES = {
+    "ome": frozenset(OME_TYPES),
+    "imagej": frozenset(("u1", "u2", "f4")),
+    "plain": frozenset((*OME_TYPES, "i8", "u8", "f2", "c8", "c16")),
+}
+_SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3, "c": 6}
+
+
+class TiffSink:
+    """Writes TIFF and BigTIFF.
+
+    Parameters
+    ----------
+    layout : "ome", "imagej" or "plain", optional
+        How axes, pixel sizes and times are told to other programs. "ome" (by default) takes every usual pixel type and
+        any size and is read by Bio-Formats, napari, tifffile and what builds on it, suite2p and CaImAn among it;
+        "imagej" opens as a hyperstack in Fiji without Bio-Formats, and takes uint8, uint16 and float32; "plain" is
+        pages and nothing else.
+    compression : "none", "zlib", "lzw" or "zstd"
+    compression_level : int, optional
+        1 (fast) to 9 for zlib, 1 to 22 for zstd; 1 by default.
+    predictor : bool, optional
+        Store differences of neighbours; by default where that makes sample frames smaller.
+    bigtiff : bool, optional
+        By default where classic TIFF could overflow.
+    """
+
+    def __init__(
+        self,
+        layout: str | None = None,
+        compression: str | None = "none",
+        compression_level: int | None = None,
+        predictor: bool | None = None,
+        bigtiff: bool | None = None,
+    ) -> None:
+        if layout is not None and layout not in _LAYOUTS:
+            raise OptionError("unknown layout", found=repr(layout), expected=", ".join(_LAYOUTS))
+        self._asked, self._layout = layout, layout or "ome"
+        self._name = "none" if compression is None else compression
+        self._compression, self._level = find_compression(self._name, compression_level)
+        for name, value in (("predictor", predictor), ("bigtiff", bigtiff)):
+            if value is not None and type(value) is not bool:
+                raise OptionError(f"{name} does not fit", found=repr(value), expected="True, False or None")
+        if predictor and self._name == "none":
+            raise OptionError("a predictor needs a compression", expected="zlib, lzw or zstd")
+        if self._layout == "imagej" and self._name == "zstd":
+            raise OptionError("ImageJ does not read zstd", expected='compression="zlib" or "lzw", or layout="ome"')
+        if self._layout == "imagej" and bigtiff:
+            raise OptionError("ImageJ does not read BigTIFF", expected='layout="ome", or bigtiff left out')
+        if self._layout == "imagej" and predictor and self._name != "lzw":
+            raise OptionError("ImageJ undoes predictors of lzw only", expected='compression="lzw", or layout="ome"')
+        self._predictor, self._bigtiff = predictor, bigtiff
+
+    @property
+    def compresses(self) -> bool:
+        """Whether the output may be smaller than estimated."""
+        return self._name != "none"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which programs will read the output, where not all do."""
+        found = []
+        if self._name == "zstd":
+            found.append("zstd is read by tifffile with imagecodecs and by libtiff 4.0.10 and later, not by ImageJ")
+        if self._is_single:
+            found.append(
+                "above 4 GB ImageJ's form has one directory for all images: ImageJ, tifffile and galvo read it, "
+                'programs that count directories see one image; layout="ome" is for those'
+            )
+        return tuple(found)
+
+    @property
+    def block_order(self) -> str:
+        """As the pages."""
+        return "TZC"
+
+    def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
+        """The block itself."""
+        return block
+
+    def target(self, final: str, recording: Recording) -> Target:
+        """One file; a name that ends in .ome.tif is an OME-TIFF."""
+        if final.lower().endswith(_OME_SUFFIXES) and self._layout != "ome":
+            raise OptionError(
+                "a file of this name is an OME-TIFF", path=final, found=f'layout="{self._layout}"', expected='"ome"'
+            )
+        return Target(final=final, files=(final,))
+
+    def t_multiple(self, recording: Recording) -> int:
+        """Frames are stored one by one."""
+        return 1
+
+    # ---- the plan ---------------------------------------------------------------------------------------------------
+
+    def prepare(self, plan: WritePlan) -> None:
+        """Settle codec and positions, or refuse the plan."""
+        recording = plan.recording
+        self._refuse_types(recording.dtype)
+        self._plan = plan
+        t, c, z, y, x = recording.shape
+        self._image_count, self._frame_nbytes = t * c * z, y * x * recording.dtype.itemsize
+        self._stored = recording.dtype.newbyteorder("<")
+        self._rows = max(1, min(y, _STRIP_BYTES // (x * self._stored.itemsize))) if self.compresses else y
+        self._codec = self._chosen_codec()
+        across, down, unit = resolution(recording.metadata, self._layout)
+        facts = PageFacts(
+            height=y,
+            width=x,
+            rows=self._rows,
+            bits=8 * self._stored.itemsize,
+            sample_format=_SAMPLE_FORMATS[self._stored.kind],
+            compression=self._compression.tag,
+            predictor=predictor_tag(self._codec),
+            x_resolution=across,
+            y_resolution=down,
+            resolution_unit=unit,
+        )
+        kept = kept_json(plan, np.zeros(len(plan.blocks), np.uint32), dtype=self._stored.str, pixels_offset_bytes=None)
+        # not whole before it is finished: whoever opens it finds no checksums
+        self._unfinished: dict[str, Any] = {**kept, "block_crc32c": None, "crc32c": None}
+        room = len(_kept_text(kept)) + _packed_bound(4 * len(plan.blocks)) + 64
+        self._arrange(facts, len(self._description(_uuid(b""))), room)
+        if not self.compresses:
+            self._unfinished["pixels_offset_bytes"] = self._places.pixels_at
+
+    def _refuse_types(self, dtype: np.dtype[Any]) -> None:
+        if dtype.str[1:] in _TYPES[self._layout]:
+            return
+        able = [name for name in ("ome", "plain") if dtype.str[1:] in _TYPES[name]]
+        names = {"ome": "OME-XML has", "imagej": "ImageJ has", "plain": "TIFF has"}
+        expected = ", ".join(sorted(str(np.dtype(name)) for name in _TYPES[self._layout]))
+        other = f'Write it with layout="{able[0]}", or convert' if able else "Convert"
+        raise Unsupported(
+            f"{names[self._layout]} no such pixels",
+            found=str(dtype),
+            expected=expected,
+            hint=f'{other} the pixels with dtype="..." (--dtype)',
+        )
+
+    def _chosen_codec(self) -> Codec:
+        """The codec, with a predictor where it was asked for or helps."""
+        plain = Codec(self._compression.steps)
+        step = PREDICTORS.get(self._stored.str[1:]) if self.compresses else None
+        if self._layout == "imagej" and (self._name != "lzw" or self._stored.kind == "f"):
+            # ImageJ would not undo it
+            step = None
+        if step is None and self._predictor:
+            raise OptionError("no predictor for such pixels", found=str(self._stored), expected="predictor=False")
+        if step is None or self._predictor is False:
+            return plain
+        predicted = Codec((step, *self._compression.steps))
+        if self._predictor:
+            return predicted
+        recording = self._plan.recording
+        samples = [self._as_stored(recording.isel(t=t, c=0, z=0)[...]) for t in sorted({0, recording.shape[0] // 2})]
+        strips = [strip for sample in samples for strip in self._strips(sample)]
+        sizes = [sum(len(codec.encode(strip, self._level)) for strip in strips) for codec in (plain, predicted)]
+        return predicted if sizes[1] < sizes[0] else plain
+
+    def _arrange(self, facts: PageFacts, description_nbytes: int, kept_nbytes: int) -> None:
+        """Choose between classic and BigTIFF."""
+
+        def arranged(big: bool, page_count: int = self._image_count) -> None:
+            self._places = arrange(facts, page_count, big, description_nbytes, kept_nbytes)
+
+        arranged(bool(self._bigtiff))
+        if self._places.big or self.estimate(self._plan) < _CLASSIC_BYTES:
+            return
+        if self._layout == "imagej":
+            if self.compresses:
+                raise Unsupported(
+                    "ImageJ reads no compressed TIFF of 4 GB or more",
+                    found=f"up to {self.estimate(self._plan)} bytes",
+                    hint='Write it with compression="none", or with layout="ome"',
+                )
+            arranged(False, 1)
+        elif self._bigtiff is None:
+            arranged(True)
+        else:
+            raise OptionError(
+                "classic TIFF ends at 4 GB",
+                found=f"up to {self.estimate(self._plan)} bytes",
+                expected=f"less than {_CLASSIC_BYTES}",
+                hint="Leave out bigtiff=False",
+            )
+
+    @property
+    def _is_single(self) -> bool:
+        """Whether one IFD stands for all images."""
+        return self._places.page_count < self._image_count
+
+    def estimate(self, plan: WritePlan) -> int:
+        """Exact without compression; with it, what pixels take that do not shrink."""
+        if not self.compresses:
+            return self._places.pixels_at + self._image_count * self._frame_nbytes
+        times, more = self._compression.growth
+        strips = self._places.strip_count
+        page = math.ceil(self._frame_nbytes * times) + strips * (more + 2 * 8) + self._places.first.nbytes
+        return self._places.ifds_at + self._image_count * page + 8 * len(plan.blocks)
+
+    def _description(self, uuid: UUID) -> bytes:
+        recording = self._plan.recording
+        if self._layout == "plain":
+            return b""
+        text = imagej_description(recording) if self._layout == "imagej" else ome_xml(recording, str(uuid))
+        return text.encode("ascii") + b"\0"
+
+    # ---- writing ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _file(self) -> PartialFile:
+        return self._output.files[0]
+
+    def _write(self, offset: int, data: Any) -> None:
+        self._file.seek(offset)
+        self._file.write(data)
+
+    def begin(self, output: Outlet) -> None:
+        """Write what is known before the pixels; the chain has no pages yet."""
+        self._output, places = output, self._places
+        self._write(0, file_header(places.big))
+        for position, value in places.values:
+            self._write(position, value)
+        self._write_texts(self._unfinished)
+        if not self.compresses:
+            self._write_ifds()
+        # the gap before the pixels
+        self._file.truncate(places.ifds_at if self.compresses else places.pixels_at)
+        self._link_at = places.header_link_at
+
+    def _write_texts(self, kept: dict[str, Any]) -> None:
+        places, text = self._places, _kept_text(kept)
+        described = self._description(_uuid(text))
+        if described:
+            self._write(places.description_at, described)
+        self._write(places.kept_at, text.ljust(places.kept_nbytes - 1).ljust(places.kept_nbytes, b"\0"))
+
+    def _write_ifds(self) -> None:
+        """The IFDs of all pages, linked as they will be in the end."""
+        places = self._places
+        for start in range(0, places.page_count, _IFDS_TOGETHER):
+            stop = min(start + _IFDS_TOGETHER, places.page_count)
+            pages = np.arange(start, stop, dtype=np.int64)
+            links = places.ifds_at + places.first.nbytes + pages * places.other.nbytes
+            if stop == places.page_count:
+                links[-1] = 0
+            columns = {
+                STRIP_OFFSETS: places.pixels_at + pages * self._frame_nbytes,
+                STRIP_BYTE_COUNTS: np.full(pages.size, self._frame_nbytes, np.int64),
+            }
+            self._write(places.ifd_at(start), self._stamped(start, columns, links))
+
+    def _stamped(self, start: int, columns: dict[int, NDArray[np.int64]], links: NDArray[np.int64]) -> bytes:
+        """IFDs from page `start` on."""
+        head = 1 if start == 0 else 0
+        first, rest = (
+            {code: column[part] for code, column in columns.items()} for part in (slice(head), slice(head, None))
+        )
+        return self._places.first.stamp(head, first, links[:head]) + self._places.other.stamp(
+            links.size - head, rest, links[head:]
+        )
+
+    def reopen(self, output: Outlet) -> None:
+        """Find the end of the chain that is there."""
+        self._output, self._link_at = output, self._places.header_link_at
+        if not self.compresses:
+            return
+        for page in range(self._image_count + 1):
+            ifd = self._number(self._link_at)
+            if ifd == 0:
+                return
+            self._link_at = ifd + (self._places.other if page else self._places.first).link_at
+        raise DamagedData(
+            "the pages of the partial output are no chain", path=self._file.path, hint="Start again without resume"
+        )
+
+    def _number(self, offset: int) -> int:
+        width = self._places.first.width
+        self._file.seek(offset)
+        return int.from_bytes(self._file.read(width) or b"", "little")
+
+    def _link(self, at: int, ifd: int) -> None:
+        self._write(at, struct.pack("<Q" if self._places.big else "<I", ifd))
+
+    def encode(self, index: BlockIndex, block: NDArray[Any]) -> Any:
+        """The frames in the order of the pages: their bytes, or the sizes of their strips (P, S) and the strips."""
+        frames = self._as_stored(block)
+        if not self.compresses:
+            return frames
+        strips = list(self._strips(frames))
+        together = max(1, _TASK_BYTES // max(1, strips[0].nbytes))
+        parts = [strips[first : first + together] for first in range(0, len(strips), together)]
+        workers = worker_count(frames.nbytes)
+
+        def encoded(part: list[NDArray[Any]]) -> tuple[list[int], list[Any]]:
+            made = [self._codec.encode(strip, self._level) for strip in part]
+            sizes = [len(one) for one in made]
+            # a copy costs less than many small writes
+            return sizes, made if sum(sizes) > _WRITE_BYTES * len(sizes) else [b"".join(made)]
+
+        if workers == 1:
+            done = [encoded(part) for part in parts]
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                done = list(pool.map(encoded, parts))
+        sizes = np.array([size for some, _ in done for size in some], np.int64)
+        return sizes.reshape(len(frames), -1), [data for _, some in done for data in some]
+
+    def _as_stored(self, block: NDArray[Any]) -> NDArray[Any]:
+        """A block (T, C, Z, Y, X) as pages (P, Y, X)."""
+        ordered = np.ascontiguousarray(block.transpose(0, 2, 1, 3, 4), self._stored)
+        return ordered.reshape(-1, *block.shape[3:])
+
+    def _strips(self, frames: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        for frame in frames:
+            for row in range(0, frame.shape[0], self._rows):
+                yield frame[row : row + self._rows]
+
+    def put(self, index: BlockIndex, encoded: Any) -> None:
+        """Write the pages of a block and end the chain behind them."""
+        t, c, z = (part.start for part in index[:3])
+        _, channels, planes, _, _ = self._plan.recording.shape
+        first = (t * planes + z) * channels + c
+        if self.compresses:
+            self._put_strips(first, *encoded)
+            return
+        self._file.seek(self._places.pixels_at + first * self._frame_nbytes)
+        pixels = encoded.reshape(-1).view(np.uint8).data
+        # in pieces, so that the disk begins before all is handed over
+        for start in range(0, len(pixels), _PIECE_BYTES):
+            self._file.write(pixels[start : start + _PIECE_BYTES])
+        if self._is_single and first:
+            return
+        last = first + len(encoded) - 1
+        self._link(self._places.link_at(first - 1), self._places.ifd_at(first))
+        if last < self._places.page_count - 1:
+            self._link(self._places.link_at(last), 0)
+
+    def _put_strips(self, first: int, sizes: NDArray[np.int64], data: list[Any]) -> None:
+        """Append IFDs, tables and strips."""
+        places, (count, strips) = self._places, sizes.shape
+        start = aligned(self._file.seek(0, 2))
+        head = places.first if first == 0 else places.other
+        ifds = start + np.append(0, head.nbytes + places.other.nbytes * np.arange(count, dtype=np.int64))
+        links, tables_at = np.append(ifds[1:-1], 0), int(ifds[-1])
+        table_nbytes = count * strips * head.width if strips > 1 else 0
+        strips_at = tables_at + 2 * table_nbytes
+        offsets = strips_at + (np.cumsum(sizes) - sizes.ravel()).reshape(sizes.shape)
+        columns, tables = {STRIP_OFFSETS: offsets[:, 0], STRIP_BYTE_COUNTS: sizes[:, 0]}, b""
+        if strips > 1:
+            at = tables_at + strips * head.width * np.arange(count, dtype=np.int64)
+            columns = {STRIP_OFFSETS: at, STRIP_BYTE_COUNTS: at + table_nbytes}
+            tables = b"".join(table.astype(f"<u{head.width}").tobytes() for table in (offsets, sizes))
+        self._write(start, self._stamped(first, columns, links) + tables)
+        for part in data:
+            self._file.write(part)
+        self._link(self._link_at, start)
+        self._link_at = int(ifds[-2]) + (head if count == 1 else places.other).link_at
+
+    def finish(self, checksums: NDArray[np.uint32]) -> None:
+        """Write the checksums and the name that they give."""
+        self._write_texts(sealed(self._unfinished, checksums))
+
+    def abort(self) -> None:
+        """Nothing is held between the other calls."""
+
+
+def _kept_text(kept: dict[str, Any]) -> bytes:
+    return json.dumps(kept, separators=(",", ":")).encode("ascii")
+
+
+def _packed_bound(nbytes: int) -> int:
+    """Greatest size of as many bytes once they are deflated (zlib's compressBound) and in base64."""
+    return 4 * -(-(nbytes + (nbytes >> 12) + (nbytes >> 14) + (nbytes >> 25) + 13) // 3)
+
+
+def _uuid(text: bytes) -> UUID:
+    """A name that equal content shares (RFC 9562 version 8)."""
+    digest = bytearray(sha256(text).digest()[:16])
+    digest[6], digest[8] = digest[6] & 0x0F | 0x80, digest[8] & 0x3F | 0x80
+    return UUID(bytes=bytes(digest))
