@@ -139,6 +139,25 @@ def test_the_facade_is_there(python, tmp_path):
     assert python("script.py").returncode == 1, "the original is not installed here"
 
 
+@pytest.mark.parametrize("name", galvo.compat.names())
+def test_every_facade_has_a_stand_in(python, tmp_path, name):
+    """Found on sys.path alone, as in a worker process."""
+    (tmp_path / "home" / "numpy.py").unlink()
+    code = f"""
+import sys
+from galvo.compat import _FACADES
+from galvo.compat.stand_ins import folder_of
+sys.path.insert(1, folder_of({name!r}))
+import importlib
+for module, ours in _FACADES[{name!r}].modules.items():
+    found = importlib.import_module(module)
+    assert found.__name__ == (ours or module), found
+assert sys.path[1] == folder_of({name!r})
+"""
+    found = python("-W", "error", "-c", code)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("original", [False, True])
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_worker_processes(python, tmp_path, method, original):
@@ -209,4 +228,4 @@ def test_help(python, tmp_path):
     (tmp_path / "home" / "numpy.py").unlink()
     found = python("-m", "galvo.compat", "--help")
     assert (found.returncode, found.stderr) == (0, "")
-    assert "calscipy, pyme" in found.stdout
+    assert ", ".join(galvo.compat.names()) in found.stdout
