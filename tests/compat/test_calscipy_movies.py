@@ -56,7 +56,7 @@ def test_video(tmp_path):
     save_video(tmp_path / "color.mp4", COLOR, frame_rate=90.0)
     frames, rate = video_frames(tmp_path / "color.mp4")
     assert rate == 90
-    close(load_video(tmp_path / "color.mp4"), frames, 4)
+    close(load_video(tmp_path / "color.mp4"), frames, 6)
     close(frames, COLOR, 16)
 
 
