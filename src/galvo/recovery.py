@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from galvo.conversion import ConvertResult, convert
 from galvo.core import disk
 from galvo.core.atomic import journal_path, partial_path
@@ -168,5 +170,9 @@ def _check_blocks(recording: Recording, journal: Journal, target: Target) -> Non
 def _whole_frames(journal: Journal) -> tuple[int, int]:
     """T positions that are whole, and how many there were to be."""
     blocks, last = journal.header["blocks"], journal.commits[-1].block
-    announced = int(journal.header["shape"][0])
-    return (announced if last + 1 >= len(blocks) else int(blocks[last + 1][0][0])), announced
+    announced, channels, planes = journal.header["shape"][:3]
+    # the writing may go through T once for each channel, or each plane
+    reached = np.zeros((channels, planes), np.int64)
+    for t, c, z in (index[:3] for index in blocks[: last + 1]):
+        reached[slice(*c), slice(*z)] = t[1]
+    return int(reached.min()), int(announced)

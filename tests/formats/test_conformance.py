@@ -11,6 +11,7 @@ import numpy as np
 
 import galvo
 from galvo.testing.conformance import Case, FormatConformance
+from galvo.testing.matlab import MatBuilder
 from galvo.testing.scanimage import ScanImageRecording
 from galvo.testing.tiff import TiffBuilder
 
@@ -199,6 +200,8 @@ class TestRaw(FormatConformance):
         path = folder(tmp_path, "own") / "movie.bin"
         galvo.save(pixels, path)
         yield Case(paths=[path], pixels=pixels, beside=[path.with_suffix(".json"), path.with_suffix(".galvo.json")])
+
+
 def pzf_frame(pixels, number):
     """A plain blob as PYME writes it."""
     code = {"u1": 0, "u2": 1, "f4": 2}[pixels.dtype.str[1:]]
@@ -283,3 +286,86 @@ class TestPzfTable(PzfConformance):
         own = [range(content.index(blob) + 64, content.index(blob) + len(blob)) for blob in blobs]
         heaps = [at for at in range(0, len(content), 8) if content[at : at + 4] == b"GCOL"]
         return Case(paths=[path], pixels=pixels, frame_bytes=own, boundaries=[8, 48, *heaps])
+
+
+def matlab(pixels):
+    """The arrays of the channels as MATLAB has them: (H, W, T), or (H, W, Z, T)."""
+    arrays = [pixels[:, channel].transpose(2, 3, 1, 0) for channel in range(pixels.shape[1])]
+    return [array[:, :, 0] if pixels.shape[2] == 1 else array for array in arrays]
+
+
+def columns(frame):
+    return frame.T.tobytes()
+
+
+class MatlabConformance(FormatConformance):
+    format_name = "matlab"
+    write_dtypes = ("u1", "i1", "<u2", ">i2", "<i4", "<f4", ">f8", "<u8", "bool")
+
+    def built(self, tmp_path, name, pixels, builder, **how):
+        names = [f"ch{number + 1}" for number in range(pixels.shape[1])]
+        for array, variable in zip(matlab(pixels), names, strict=True):
+            builder.array(variable, array, **how)
+        path = folder(tmp_path, name) / f"{name}.mat"
+        path.write_bytes(builder.build())
+        axes = "YXT" if pixels.shape[2] == 1 else "YXZT"
+        found = []
+        if not how.get("deflated") and pixels.shape[1] == 1:
+            stored = pixels[:, 0].astype(how.get("stored", pixels.dtype)).reshape(-1, *pixels.shape[3:])
+            found = places(path.read_bytes(), [columns(frame) for frame in stored])
+        options = {"axes": axes, "variable": names if len(names) > 1 else names[0]}
+        boundaries = [124, 128, 136, *(end for one in found for end in (one.start, one.stop))]
+        return Case(paths=[path], pixels=pixels, options=options, boundaries=boundaries, frame_bytes=found)
+
+    def own(self, tmp_path, name, **options):
+        pixels = movie((5, 2, 3, 8, 6), "<i2")
+        path = folder(tmp_path, name) / f"{name}.mat"
+        galvo.save(pixels, path, **options)
+        return Case(paths=[path], pixels=pixels, boundaries=[124, 128, 512, 520])
+
+
+class TestMatlab5(MatlabConformance):
+    write_options = ({"version": "5"},)
+
+    def cases(self, tmp_path):
+        yield self.built(tmp_path, "little", movie((9, 1, 1, 7, 6), "<u2"), MatBuilder())
+        yield self.built(tmp_path, "big", movie((4, 2, 3, 6, 5), ">i4"), MatBuilder(byteorder=">"))
+        yield self.built(tmp_path, "narrow", movie((5, 1, 1, 8, 9), "<f8"), MatBuilder(), stored="u1")
+        yield self.level4(tmp_path)
+        yield self.own(tmp_path, "own", version="5")
+
+    def level4(self, tmp_path):
+        pixels = movie((1, 2, 1, 6, 5), ">f4")
+        builder = MatBuilder(level=4, byteorder=">")
+        for number, array in enumerate(matlab(pixels), 1):
+            builder.array(f"ch{number}", array[:, :, 0])
+        path = folder(tmp_path, "level4") / "level4.mat"
+        path.write_bytes(builder.build())
+        return Case(paths=[path], pixels=pixels, options={"variable": ["ch1", "ch2"]}, boundaries=[20, 24])
+
+
+class TestMatlab7(MatlabConformance):
+    write_options = ({"version": "7"},)
+
+    def cases(self, tmp_path):
+        yield self.built(tmp_path, "little", movie((9, 2, 1, 7, 6), "<u2"), MatBuilder(), deflated=True)
+        big = MatBuilder(byteorder=">")
+        yield self.built(tmp_path, "narrow", movie((5, 1, 2, 8, 9), ">f8"), big, stored="i2", deflated=True)
+        yield self.own(tmp_path, "own", version="7")
+
+
+class TestMatlab73(MatlabConformance):
+    write_options = ({"version": "7.3"}, {"version": "7.3", "compression": "gzip"})
+
+    def cases(self, tmp_path):
+        pixels = movie((6, 1, 1, 10, 12), "<u2")
+        path = folder(tmp_path, "plain") / "plain.mat"
+        with h5py.File(path, "w", userblock_size=512) as file:
+            data = file.create_dataset("mov", data=pixels[:, 0, 0].transpose(0, 2, 1))
+            data.attrs["MATLAB_class"] = np.bytes_("uint16")
+        with path.open("r+b") as stream:
+            stream.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+        found = places(path.read_bytes(), [columns(frame) for frame in pixels[:, 0, 0]])
+        yield Case(paths=[path], pixels=pixels, frame_bytes=found, boundaries=[124, 520], options={"axes": "YXT"})
+        yield self.own(tmp_path, "own", version="7.3")
+        yield self.own(tmp_path, "small", version="7.3", compression="gzip")

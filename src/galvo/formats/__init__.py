@@ -14,6 +14,7 @@ REGISTRY = Registry(
         "galvo.formats.tiff:FORMAT",
         "galvo.formats.scanimage:FORMAT",
         "galvo.formats.hdf5:FORMAT",
+        "galvo.formats.matlab:FORMAT",
         "galvo.formats.pzf:FORMAT",
         "galvo.formats.raw:FORMAT",
         "galvo.formats.mdf:FORMAT",

@@ -14,7 +14,7 @@ from galvo.core.axes import AXES, Shape
 from galvo.core.codec import Codec
 from galvo.core.index import FrameIndex, Int64, ListedPages, PageOrder
 from galvo.errors import Malformed, Truncated
-from galvo.formats.hdf5.access import opened
+from galvo.formats.hdf5.access import counts_from_start, opened
 from galvo.formats.hdf5.discovery import Movie
 from galvo.formats.hdf5.filters import FILTER_STEPS
 from galvo.limits import Limits
@@ -81,7 +81,9 @@ def chunk_index(file: Any, path: str, movie: Movie, shape: Shape, limits: Limits
     """
     datasets = [file[name] for name in movie.names]
     first = datasets[0]
-    if file.id.get_create_plist().get_userblock() or not all(map(is_plain, datasets)):
+    if not all(map(is_plain, datasets)):
+        return None
+    if file.id.get_create_plist().get_userblock() and not counts_from_start():
         return None
     layouts = {dataset.id.get_create_plist().get_layout() for dataset in datasets}
     if layouts == {h5py.h5d.CONTIGUOUS}:
@@ -233,9 +235,9 @@ def _table(path: str, movie: Movie, chunk_shape: Shape, grid: tuple[int, ...]) -
 
 
 def _contiguous(datasets: list[Any], path: str, movie: Movie, shape: Shape) -> FrameIndex | None:
-    """Datasets in one piece whose axes lie in the order T (C) Z Y X."""
-    letters = [letter for letter in AXES if letter in movie.axes]
-    if movie.axes != "".join(letters) or (len(movie.names) > 1 and "C" in movie.axes):
+    """Datasets in one piece whose axes lie in the order T (C) Z Y X, or T (C) Z X Y."""
+    letters = "".join(letter for letter in AXES if letter in movie.axes)
+    if movie.axes not in (letters, letters[:-2] + "XY") or (len(movie.names) > 1 and "C" in movie.axes):
         return None
     starts = [dataset.id.get_offset() for dataset in datasets]
     if any(start is None for start in starts):
@@ -260,7 +262,7 @@ def _contiguous(datasets: list[Any], path: str, movie: Movie, shape: Shape) -> F
         shape=shape,
         dtype=datasets[0].dtype,
         chunk_shape=(1, 1, 1, y, x),
-        stored_axes="YX",
+        stored_axes=movie.axes[-2:],
         order=order,
         runs=(ListedPages(offset[:, None], np.full((offset.size, 1), frame, np.int64), path, size),),
     )

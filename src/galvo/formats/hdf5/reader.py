@@ -36,7 +36,7 @@ from galvo.formats.hdf5.schema import (
 from galvo.formats.kept import kept_left_out
 from galvo.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["open_hdf5"]
+__all__ = ["movie_reader", "open_hdf5"]
 
 
 def open_hdf5(
@@ -72,32 +72,53 @@ def open_hdf5(
     with opened(path) as file:
         own = dataset is None and _is_own(file)
         movie = _own_movie(file, path, limits) if own else find_movie(file, path, dataset, axes, allow_external)
-        first = file[movie.names[0]]
-        shape = _shape(movie, tuple(first.shape))
-        chunks = _natural_chunks(first, movie, shape)
-        limits.check("frame_bytes", shape[3] * shape[4] * first.dtype.itemsize, path=path)
-        limits.check("page_count", shape[0] * shape[1] * shape[2], path=path)
-        limits.check("chunk_bytes", math.prod(chunks) * first.dtype.itemsize, path=path)
+        reader, steps = movie_reader(file, path, movie, allow_external, limits)
         metadata = read_metadata(file, path, limits) if own else Metadata(format="hdf5")
-        library = LibraryReader(path, movie, shape, first.dtype, chunks, limits)
-        index = None if allow_external else chunk_index(file, path, movie, shape, limits)
-    stored = who_reads(index.codec.steps if index is not None else ())
+    stored = who_reads(steps)
     if stored:
         metadata = replace(metadata, attributes={**metadata.attributes, "stored": "; ".join(stored)})
     if not own:
-        return Recording(_reader(path, index, library), metadata, files=[path])
+        return Recording(reader, metadata, files=[path])
     return Recording(
-        _reader(path, index, library),
+        reader,
         metadata,
         files=[path],
-        facts=stored_facts(path, shape[:3], limits),
+        facts=stored_facts(path, reader.shape[:3], limits),
         left_out=kept_left_out(metadata),
-        checksums=StoredFrameChecksums(path, shape, limits),
+        checksums=StoredFrameChecksums(path, reader.shape, limits),
     )
 
 
-def _reader(path: str, index: FrameIndex | None, library: LibraryReader) -> Reader:
-    return library if index is None else _ChunkedReader(path, index, library)
+def movie_reader(
+    file: Any, path: str, movie: Movie, allow_external: bool, limits: Limits
+) -> tuple[Reader, tuple[str, ...]]:
+    """What reads the datasets of a movie, and the codec steps of their chunks where that is known.
+
+    Parameters
+    ----------
+    file : h5py.File
+    path : str
+    movie : Movie
+    allow_external : bool
+        Read through libhdf5 alone, which follows links.
+    limits : Limits
+
+    Raises
+    ------
+    LimitExceeded
+        Frames, chunks or their number are larger than `limits` allows.
+    """
+    first = file[movie.names[0]]
+    shape = _shape(movie, tuple(first.shape))
+    chunks = _natural_chunks(first, movie, shape)
+    limits.check("frame_bytes", shape[3] * shape[4] * first.dtype.itemsize, path=path)
+    limits.check("page_count", shape[0] * shape[1] * shape[2], path=path)
+    limits.check("chunk_bytes", math.prod(chunks) * first.dtype.itemsize, path=path)
+    library = LibraryReader(path, movie, shape, first.dtype, chunks, limits)
+    index = None if allow_external else chunk_index(file, path, movie, shape, limits)
+    if index is None:
+        return library, ()
+    return _ChunkedReader(path, index, library), index.codec.steps
 
 
 def _is_own(file: h5py.Group) -> bool:
