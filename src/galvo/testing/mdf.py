@@ -10,18 +10,26 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import invalidate_caches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CoInitialize", "CoUninitialize", "Dispatch", "com_error", "place_double", "write_mdf"]
+__all__ = ["CoInitialize", "CoUninitialize", "Dispatch", "com_error", "installed_double", "write_mdf"]
 
 _FRAME_KEYS = ("Frame Count", "Frame Height", "Frame Width")
+_MODULES = {
+    "pythoncom": "from galvo.testing.mdf import CoInitialize, CoUninitialize, com_error\n",
+    "win32com.__init__": "",
+    "win32com.client": "from galvo.testing.mdf import Dispatch\n",
+}
 _lock = threading.Lock()
 _initialized: dict[tuple[int, int], int] = {}
 _alive: weakref.WeakSet[_Data] = weakref.WeakSet()
@@ -57,13 +65,29 @@ def write_mdf(
     return [range(len(head) + k * nbytes, len(head) + (k + 1) * nbytes) for k in range(t * c)]
 
 
-def place_double(folder: Path) -> str:
-    """Write modules named as pywin32's into `folder`, which goes on ``sys.path``, in this or any other process."""
-    (folder / "win32com").mkdir(parents=True)
-    (folder / "pythoncom.py").write_text("from galvo.testing.mdf import CoInitialize, CoUninitialize, com_error\n")
-    (folder / "win32com" / "__init__.py").write_text("")
-    (folder / "win32com" / "client.py").write_text("from galvo.testing.mdf import Dispatch\n")
-    return str(folder)
+@contextmanager
+def installed_double(folder: Path) -> Iterator[None]:
+    """The double under the names of pywin32's modules, in this process and in those that get its ``sys.path``.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty; modules are written into it.
+    """
+    for name, text in _MODULES.items():
+        place = folder.joinpath(*name.split("."))
+        place.parent.mkdir(exist_ok=True)
+        place.with_suffix(".py").write_text(text)
+    before = {name: sys.modules.pop(name) for name in ("win32com", *_MODULES) if name in sys.modules}
+    sys.path.insert(0, str(folder))
+    invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in ("win32com", *_MODULES):
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
 
 
 class com_error(Exception):  # noqa: N801 - as in pythoncom

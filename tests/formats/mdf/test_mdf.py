@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import subprocess
 import sys
@@ -20,29 +19,20 @@ from galvo.formats import REGISTRY
 from galvo.formats.mdf import server
 from galvo.testing import mdf
 from galvo.testing.conformance import Case, FormatConformance
-from galvo.testing.mdf import place_double, write_mdf
+from galvo.testing.mdf import installed_double, write_mdf
 
 PIXELS = np.random.default_rng(5).integers(0, 60000, (4, 2, 5, 7)).astype(np.uint16)
 PYWIN32 = ("pythoncom", "win32com", "win32com.client")
 
 
 @pytest.fixture(autouse=True)
-def double(tmp_path_factory, monkeypatch, request):
-    """pywin32's modules, leading to the double."""
-    for name in PYWIN32:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    if "without_double" not in request.fixturenames:
-        monkeypatch.syspath_prepend(place_double(tmp_path_factory.mktemp("double")))
-    yield
-    gc.collect()
-    assert not len(mdf._alive), "an object of the server is left"
-    assert not any(mdf._initialized.values()), "CoInitialize without CoUninitialize"
-
-
-@pytest.fixture
-def without_double():
-    """As where pywin32 is not installed."""
-    importlib.invalidate_caches()
+def double(tmp_path_factory):
+    """pywin32's modules, leading to the double, which nothing may be left of."""
+    with installed_double(tmp_path_factory.mktemp("double")):
+        yield
+        gc.collect()
+        assert not len(mdf._alive), "an object of the server is left"
+        assert not any(mdf._initialized.values()), "CoInitialize without CoUninitialize"
 
 
 class TestMdf(FormatConformance):
@@ -290,7 +280,6 @@ def test_other_files_of_that_suffix(tmp_path, head):
     assert REGISTRY.detect(str(tmp_path / "a.mdf")).name == "mdf"
 
 
-@pytest.mark.usefixtures("without_double")
 def test_without_the_server(tmp_path, monkeypatch):
     """Off Windows the way to convert, on Windows the install line."""
     for name in PYWIN32:
@@ -304,7 +293,6 @@ def test_without_the_server(tmp_path, monkeypatch):
         galvo.open(tmp_path / "a.mdf")
 
 
-@pytest.mark.usefixtures("without_double")
 @pytest.mark.skipif(sys.platform == "win32", reason="what other systems say")
 def test_on_the_command_line(tmp_path):
     (tmp_path / "a.mdf").write_bytes(b"whatever")

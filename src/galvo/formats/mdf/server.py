@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from galvo.errors import Malformed, MissingExtra, ReadError, Unsupported
 
-__all__ = ["SERVER"]
+__all__ = ["SERVER", "require_server"]
 
 _PROGRAM = "MCSX.Data"
 _ROUTE = (
@@ -51,7 +51,7 @@ class Server:
         MissingExtra
             pywin32 is not installed.
         """
-        _load(path)
+        require_server(path)
         with self._lock:
             self._users += 1
 
@@ -128,7 +128,7 @@ class _Session:
         if path == self._path:
             return
         if self._com is None:
-            com, self._dispatch = _load(path)
+            com, self._dispatch = require_server(path)
             com.CoInitialize()
             self._com, self.thread_id = com, threading.get_ident()
         # before the next one is made, since there may be only one
@@ -171,8 +171,16 @@ class _Session:
         )
 
 
-def _load(path: str) -> tuple[Any, Callable[[str], Any]]:
-    """`pythoncom`, and `win32com.client.Dispatch`."""
+def require_server(path: str) -> tuple[Any, Callable[[str], Any]]:
+    """`pythoncom`, and `win32com.client.Dispatch`.
+
+    Raises
+    ------
+    Unsupported
+        Not on Windows.
+    MissingExtra
+        pywin32 is not installed.
+    """
     try:
         import pythoncom
         from win32com.client import Dispatch
