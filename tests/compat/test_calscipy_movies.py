@@ -74,6 +74,12 @@ def test_gif(tmp_path):
         np.testing.assert_array_equal(load_gif(tmp_path / "color.gif"), few)
 
 
+def test_a_gif_is_slow(tmp_path):
+    with pytest.warns(GalvoWarning, match="100 frames per second"):
+        save_gif(tmp_path / "a.gif", GRAY, 250)
+    assert gif_frames(tmp_path / "a.gif")[1] == [10] * 6
+
+
 @pytest.mark.parametrize("kind", ["video", "gif"])
 def test_folders(tmp_path, kind):
     if kind == "video":

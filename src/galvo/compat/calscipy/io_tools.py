@@ -316,7 +316,7 @@ def save_gif(
     images : ndarray, (frames, y, x) or (frames, y, x, color)
         As `save_video` takes them.
     frame_rate : float
-        In Hz. Times of frames are whole multiples of 10 ms in a gif.
+        In Hz, 100 at most. Times of frames are whole multiples of 10 ms in a gif.
     name : str, optional
         Of the file in the folder, "images" by default.
     wrap : bool
@@ -335,7 +335,7 @@ def save_gif(
     Warns
     -----
     GalvoWarning
-        Pixels were scaled.
+        Pixels were scaled, or the gif is slower than was asked for.
     """
     save_movie(file_to_save(path, name, GIF), images, frame_rate, "gif", wrap)
     return 0

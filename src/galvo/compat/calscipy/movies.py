@@ -23,6 +23,7 @@ from galvo.formats.opening import open_recording
 __all__ = ["load_movie", "save_movie"]
 
 _BYTE = np.dtype(np.uint8)
+_MOST_GIF_HZ = 100
 
 
 def load_movie(file: Path, format: str) -> NDArray[Any]:
@@ -37,6 +38,8 @@ def save_movie(file: Path, images: NDArray[Any], frame_rate: float, format: str,
     rate = float(frame_rate)
     if not (math.isfinite(rate) and rate > 0):
         raise OptionError("no such frame_rate", found=repr(frame_rate), expected="a number above 0, in Hz")
+    if format == "gif" and rate > _MOST_GIF_HZ:
+        warn(f"a gif shows {_MOST_GIF_HZ} frames per second at most, and so does this one")
     recording = _in_bytes(_recording(np.asarray(images), rate), wrap)
     options = {"color": True} if recording.shape[1] > 1 else {}
     save(recording, file, format=format, overwrite=True, **options)
