@@ -145,7 +145,7 @@ def test_a_folder_of_several(series):
 
 def test_a_folder_of_very_many(tmp_path):
     for number in range(12):
-        write_tiff(tmp_path / f"{number}.tif", frames(1))
+        write_tiff(tmp_path / f"{number}{chr(97 + number)}.tif", frames(1))
     with pytest.raises(UnknownFormat, match="and 4 more"):
         galvo.open(tmp_path)
 

@@ -13,7 +13,7 @@ import galvo
 from galvo.testing.conformance import Case, FormatConformance
 from galvo.testing.matlab import MatBuilder
 from galvo.testing.scanimage import ScanImageRecording
-from galvo.testing.tiff import TiffBuilder
+from galvo.testing.tiff import Tag, TiffBuilder
 
 
 def movie(shape, dtype, seed=0):
@@ -36,6 +36,21 @@ def places(content, pieces):
     return found
 
 
+def ome_xml(shape, kind, inner, uuid=0):
+    t, c, z, y, x = shape
+    return (
+        f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{uuid}">'
+        f'<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="{kind}" SizeT="{t}" SizeC="{c}" '
+        f'SizeZ="{z}" SizeY="{y}" SizeX="{x}" PhysicalSizeX="250" PhysicalSizeXUnit="nm" PhysicalSizeY="0.5" '
+        f'PhysicalSizeZ="3" TimeIncrement="0.5"><Channel Name="green"/><Channel Name="red"/>{inner}</Pixels></Image>'
+        "</OME>"
+    )
+
+
+def ome_pointer(name, uuid):
+    return f'<OME UUID="urn:uuid:{uuid}"><BinaryOnly MetadataFile="{name}" UUID="urn:uuid:0"/></OME>'
+
+
 class TestTiff(FormatConformance):
     format_name = "tiff"
     write_options = (
@@ -50,8 +65,60 @@ class TestTiff(FormatConformance):
         yield self.stack(tmp_path, "even", movie((20, 1, 1, 8, 8), "<i2"), big=True, rows=8)
         yield self.tiles(tmp_path)
         yield self.samples(tmp_path)
+        yield self.ome(tmp_path)
+        yield self.companion(tmp_path)
+        yield self.imagej(tmp_path)
         yield self.own(tmp_path, "own")
         yield self.own(tmp_path, "own-imagej", layout="imagej", compression="zlib")
+
+    def ome(self, tmp_path):
+        """One file, Z fastest; times, sizes and names."""
+        pixels = movie((3, 2, 2, 6, 5), "<u2")
+        inner = "".join(f'<Plane TheT="{t}" TheC="{c}" TheZ="{z}" DeltaT="{t + 0.25 * c + 0.5 * z}"/>'
+                        for t, c, z in np.ndindex(3, 2, 2))  # fmt: skip
+        xml = ome_xml(pixels.shape, "uint16", '<TiffData IFD="0" PlaneCount="12"/>' + inner)
+        pages = pixels.reshape(12, 6, 5)
+        return self.described(tmp_path, "ome", pages, xml, pixels, {
+            "channel_names": ("green", "red"),
+            "pixel_size_um": (0.5, 0.25),
+            "z_um": np.array([0.0, 3.0]),
+            "frame_rate_hz": 2.0,
+            "timestamps": np.array([0.0, 1.0, 2.0]),
+        })  # fmt: skip
+
+    def imagej(self, tmp_path):
+        pixels = movie((3, 2, 4, 6, 5), ">u2")
+        text = "ImageJ=1.53t\nimages=24\nchannels=2\nslices=4\nframes=3\nunit=micron\nspacing=2\nfinterval=0.5\n"
+        pages = pixels.transpose(0, 2, 1, 3, 4).reshape(24, 6, 5)
+        metadata = {"z_um": np.array([0.0, 2.0, 4.0, 6.0]), "frame_rate_hz": 2.0}
+        return self.described(tmp_path, "imagej", pages, text, pixels, metadata)
+
+    def described(self, tmp_path, name, pages, text, pixels, metadata):
+        builder = TiffBuilder(byteorder=">" if pages.dtype.str[0] == ">" else "<")
+        for number, page in enumerate(pages):
+            tags = [Tag(code=270, type=2, values=text.encode() + b"\0")] if number == 0 else []
+            builder.image(5, 6, [page.tobytes()], bits=16, replace=tags)
+        path = folder(tmp_path, name) / f"{name}.tif"
+        path.write_bytes(builder.build())
+        return Case(paths=[path], pixels=pixels, metadata=metadata, boundaries=[8])
+
+    def companion(self, tmp_path):
+        """A master and another file, one for each T."""
+        pixels = movie((2, 2, 2, 6, 5), "<u2")
+        names = ["first.ome.tif", "second.ome.tif"]
+        inner = "".join(
+            f'<TiffData FirstT="{t}" IFD="0" PlaneCount="4"><UUID FileName="{name}">urn:uuid:{t}</UUID></TiffData>'
+            for t, name in enumerate(names)
+        )
+        texts = [ome_xml(pixels.shape, "uint16", inner, 0), ome_pointer(names[0], 1)]
+        where = folder(tmp_path, "several")
+        for t, (name, text) in enumerate(zip(names, texts, strict=True)):
+            builder = TiffBuilder(big=True)
+            for number, page in enumerate(pixels[t].reshape(4, 6, 5)):
+                tags = [Tag(code=270, type=2, values=text.encode() + b"\0")] if number == 0 else []
+                builder.image(5, 6, [page.tobytes()], bits=16, replace=tags)
+            (where / name).write_bytes(builder.build())
+        return Case(paths=[where / name for name in names], pixels=pixels)
 
     def own(self, tmp_path, name, **options):
         pixels = movie((5, 2, 3, 8, 6), "<u2")

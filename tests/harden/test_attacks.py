@@ -81,7 +81,35 @@ def looped(pages, back):
     return builder.build()
 
 
+def ome(inner="<TiffData/>", prolog="", **sizes):
+    """Four pages with an OME-XML."""
+    lengths = {"SizeX": 8, "SizeY": 8, "SizeZ": 1, "SizeC": 1, "SizeT": 4} | sizes
+    attributes = " ".join(f'{name}="{value}"' for name, value in lengths.items())
+    pixels = f'<Pixels DimensionOrder="XYZCT" Type="uint8" {attributes}>{inner}</Pixels>'
+    text = f"{prolog}<OME><Image>{pixels}</Image></OME>"
+    builder = TiffBuilder()
+    for page in range(4):
+        image(builder, replace=[Tag(code=270, type=2, values=text.encode() + b"\0")] if page == 0 else ())
+    return builder.build()
+
+
+def data(ifd, count, t):
+    return f'<TiffData IFD="{ifd}" PlaneCount="{count}" FirstT="{t}"/>'
+
+
+LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))
 TIFFS = {
+    "billion laughs": lambda: ome("&l11;", f'<!DOCTYPE OME [<!ENTITY l0 "ha">{LAUGHS}]>'),
+    "an entity of another file": lambda: ome("&x;", '<!DOCTYPE OME [<!ENTITY x SYSTEM "/dev/zero">]>'),
+    "10^12 planes": lambda: ome(SizeT=10**12),
+    "10^36 planes": lambda: ome(SizeT=10**12, SizeC=10**12, SizeZ=10**12),
+    "two planes 4 * 10^7 apart": lambda: ome(data(0, 1, 0) + data(1, 1, 4 * 10**7 - 1), SizeT=4 * 10**7),
+    "300,000 times the same pages": lambda: ome(data(0, 4, 0) * 300_000),
+    "300,000 planes of pages that are not there": lambda: ome(data(10**9, 10**9, 0) * 300_000),
+    "a million elements inside each other": lambda: ome("<a>" * 10**6 + "</a>" * 10**6),
+    "names of 100,000 files": lambda: ome(
+        "".join(f'<TiffData FirstT="1"><UUID FileName="{n}.tif">u{n}</UUID></TiffData>' for n in range(100_000))
+    ),
     "14 bytes in a circle": lambda: b"II*\0\x08\0\0\0" + bytes(2) + struct.pack("<I", 8),
     "16 bytes in a circle, BigTIFF": lambda: b"II+\0\x08\0\0\0" + struct.pack("<QQQ", 16, 0, 16),
     "a page after itself": lambda: looped(1, 0),
@@ -107,14 +135,15 @@ TIFFS = {
     "tiles of 2^31": lambda: image(tile=(1 << 31, 1 << 31)).build(),
     "tiles without height": lambda: image(tile=(0, 16)).build(),
 }
-BROKEN = ("Malformed", "Truncated", "LimitExceeded", "Unsupported", "DamagedData", "UnknownFormat")
+BROKEN = ("Malformed", "Truncated", "LimitExceeded", "Unsupported", "DamagedData", "UnknownFormat", "UnsafeContent")
 
 
 @pytest.mark.parametrize("name", TIFFS)
 @pytest.mark.parametrize("damaged", ["raise", "report"])
 def test_tiff(tmp_path, name, damaged):
     path = write(tmp_path, TIFFS[name]())
-    keeps = ("read",) if damaged == "report" or name.startswith(("tiles without", "the first IFD in")) else ()
+    opens = ("tiles without", "the first IFD in", "names of 100,000")
+    keeps = ("read",) if damaged == "report" or name.startswith(opens) else ()
     refused(path, *BROKEN, *keeps, damaged=damaged)
 
 

@@ -5,8 +5,8 @@ did. Everything else that reads without a word as other pixels or another shape 
 (tifffile, h5py) tells two kinds apart: where it reads the same, the changed structure is consistent in itself, and no
 reader could know that it was another one (the only width of a single page, a chain that now ends earlier); these are
 counted. Where it does not, galvo has misread. In formats whose files repeat themselves (ScanImage, evenly spaced pages)
-there is no first kind: none may be silent. One thing ImageJ's files say once: the axes of their pages, in the first
-page's text. Where that text or its tag has changed and tifffile finds no axes any more either, every page must still be
+there is no first kind: none may be silent. One thing ImageJ's and OME files say once: the axes of their pages, in the
+first page's text. Where that text or its tag has changed and tifffile finds no axes any more either, every page must be
 there and right, but may be counted along T.
 """
 
@@ -151,6 +151,14 @@ def imagej_seed(folder):
     return path.read_bytes()
 
 
+def ome_seed(folder):
+    """The same planes in the same order, as OME-TIFF."""
+    path = folder / "a.ome.tif"
+    pixels = noise((3, 2, 2, 9, 8), "<u2")
+    tifffile.imwrite(path, pixels, ome=True, photometric="minisblack", metadata={"axes": "TZCYX"})
+    return path.read_bytes()
+
+
 SCANIMAGE = {
     "planar": ScanImageRecording(height=8, width=8, frames=8, channels=(1, 2)),
     "volumes": ScanImageRecording(height=8, width=6, slices=3, flyback=1, volumes=3, version="2019a"),
@@ -248,12 +256,12 @@ def seeds(tmp_path_factory) -> dict[str, list[Seed]]:
     def folder():
         return tmp_path_factory.mktemp("seed")
 
-    listed = [*tiff_seeds(), ("ImageJ", imagej_seed(folder()), True)]
+    listed = [*tiff_seeds(), ("ImageJ", imagej_seed(folder()), True), ("OME", ome_seed(folder()), False)]
     for name, content, even in listed:
         places = tiff_pixels(content, folder())
         frames = 3 if "samples" in name else 1
         order = range(1 << 20)
-        if name == "ImageJ":
+        if name in ("ImageJ", "OME"):
             # pages count C fastest, then Z, then T; frames are counted T C Z
             order = np.arange(12).reshape(3, 2, 2).transpose(0, 2, 1).ravel().argsort().tolist()
         pixels = [
@@ -261,7 +269,7 @@ def seeds(tmp_path_factory) -> dict[str, list[Seed]]:
             for start, stop, page in places
         ]
         own = {"name": name, "format": "tiff", "names": ("a.tif",), "contents": (content,), "repeats_itself": even}
-        if name == "ImageJ":
+        if name in ("ImageJ", "OME"):
             with tifffile.TiffFile(io.BytesIO(content)) as file:
                 text = file.pages[0].tags[270]
                 value, entry = text.valueoffset, text.offset

@@ -207,20 +207,33 @@ class PageOrder:
         Pages from one T to the next, or the page of each T.
     c, z : int
         Pages from one position to the next along C and Z.
+    table : ndarray of int64, (T, C, Z), or None
+        Instead of all these, the page of each position where no rule gives it; -1 where no file holds it.
     """
 
     start: int = 0
     t: int | Int64 = 1
     c: int = 0
     z: int = 0
+    table: Int64 | None = None
+
+    def page_at(self, t: int, c: int, z: int) -> int:
+        """Page number of one grid position."""
+        if self.table is not None:
+            return int(self.table[t, c, z])
+        return self.start + (t * self.t if isinstance(self.t, int) else int(self.t[t])) + c * self.c + z * self.z
 
     def page(self, t: Int64, c: Int64, z: Int64) -> Int64:
         """Page numbers of grid positions."""
+        if self.table is not None:
+            return np.asarray(self.table[t, c, z])
         along_t = t * self.t if isinstance(self.t, int) else self.t[t]
         return self.start + along_t + c * self.c + z * self.z
 
     def bounds(self, lengths: tuple[int, int, int]) -> tuple[int, int]:
         """Lowest and highest page of a grid of `lengths` (T, C, Z)."""
+        if self.table is not None:
+            return max(0, int(self.table.min())), int(self.table.max())
         low = high = self.start
         ends = [length - 1 for length in lengths]
         if isinstance(self.t, int):
@@ -277,6 +290,8 @@ class FrameIndex:
         t, c, z = (-(-self.shape[axis] // self.chunk_shape[axis]) for axis in range(3))
         if isinstance(self.order.t, np.ndarray) and self.order.t.size < t:
             raise Malformed("fewer T are located than announced", found=self.order.t.size, expected=t)
+        if self.order.table is not None and self.order.table.shape != (t, c, z):
+            raise Malformed("the table of pages has another shape", found=self.order.table.shape, expected=(t, c, z))
         low, high = self.order.bounds((t, c, z))
         if low < 0 or high >= self.page_count:
             raise Malformed(

@@ -10,6 +10,8 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, Protocol
 
@@ -20,7 +22,7 @@ from galvo import native
 from galvo.core.axes import AXES, Shape
 from galvo.core.index import FrameIndex, Int64, PageRun
 from galvo.core.lock import ForkSafeLock
-from galvo.core.selection import Piece, Selection, outer_index, spans, split_by_chunk
+from galvo.core.selection import Indices, Piece, Selection, outer_index, spans, split_by_chunk
 from galvo.core.source import FileSource
 from galvo.errors import DamagedData, GalvoError, Malformed, ReadError, Truncated
 
@@ -30,6 +32,9 @@ _PARALLEL_BYTES = 4 << 20
 _SCRATCH_BYTES = 32 << 20
 _ROW_GAP_BYTES = 8 << 10
 _PROVED_PAGES = 1 << 20
+_BUNCH_BYTES = 4 << 20
+# what writers leave between segments that follow each other
+_PADDING_BYTES = 64
 # what a small read costs, expressed in bytes of a large one
 SMALL_READ_BYTES = 8 << 10
 
@@ -68,6 +73,33 @@ def worker_count(nbytes: int) -> int:
     return max(1, min(cores, 16, nbytes // _PARALLEL_BYTES))
 
 
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A strip or tile that a selection meets.
+
+    Attributes
+    ----------
+    gy, gx : int
+        Its place in the grid.
+    inside, outside : (positions, positions)
+        Rows and columns in the segment, and in the output.
+    place : tuple
+        `outside` as NumPy takes it behind three slices.
+    """
+
+    gy: int
+    gx: int
+    inside: tuple[Indices, Indices]
+    outside: tuple[Indices, Indices]
+    place: tuple[Any, Any]
+
+    @classmethod
+    def of(cls, y: Piece, x: Piece) -> _Segment:
+        """From the pieces of two axes."""
+        rows, columns = outer_index([y[2], x[2]])
+        return cls(y[0], x[0], (y[1], x[1]), (y[2], x[2]), (rows, columns))
+
+
 class IndexedReader:
     """Reads the frames that a `FrameIndex` locates in a `FileSource`.
 
@@ -98,8 +130,9 @@ class IndexedReader:
         if not self._has_whole_frames:
             return None
         index = self.index
-        order, page = index.order, index.order.start + c * index.order.c + z * index.order.z
-        page += t * order.t if isinstance(order.t, int) else int(order.t[t])
+        page = index.order.page_at(t, c, z)
+        if page < 0:
+            return None
         file = bisect_right(self._first_pages, page) - 1
         local = page - self._first_pages[file]
         run = index.runs[file]
@@ -130,7 +163,9 @@ class IndexedReader:
         chunk = self.index.chunk_shape
         page = self.index.order.page(t // chunk[0], c // chunk[1], z // chunk[2])
         file = self.index.file_of(page)
-        return {"file": file, "page": page - self.index.first_page[file]}
+        within = page - self.index.first_page[file]
+        # a plane that no file holds
+        return {"file": np.where(page < 0, -1, file), "page": np.where(page < 0, -1, within)}
 
     def read(self, selection: Selection, out: NDArray[Any]) -> None:
         """Fill `out` with the selected pixels.
@@ -185,6 +220,7 @@ class IndexedReader:
         t, c, z = (grid.ravel() for grid in np.meshgrid(t, c, z, indexing="ij"))
         ct, cc, cz, cy, cx = index.chunk_shape
         page = index.order.page(t // ct, c // cc, z // cz)
+        self._refuse_missing(page, t, c, z)
         inside = ((t % ct) * cc + c % cc) * cz + z % cz
         frame_nbytes = out.shape[3] * out.shape[4] * itemsize
         frame_start = np.arange(page.size, dtype=np.int64) * frame_nbytes
@@ -308,6 +344,19 @@ class IndexedReader:
                 )
             self.index = self.index.with_run(file, listed)
 
+    def _refuse_missing(self, page: Int64, t: Int64 | int, c: Int64 | int, z: Int64 | int) -> None:
+        missing = page < 0
+        if missing.any():
+            at = int(np.argmax(missing))
+            place = ", ".join(
+                f"{letter}={int(np.atleast_1d(axis)[at])}" for letter, axis in zip("tcz", (t, c, z), strict=True)
+            )
+            raise DamagedData(
+                f"no file holds the plane {place}",
+                path=self.source.paths[0],
+                hint="Select planes that are there; `frame_table` gives -1 as the file of the others",
+            )
+
     def _refuse_absent(self, file: int, local: Int64, offset: Int64) -> None:
         absent = offset < 0
         if absent.any():
@@ -327,47 +376,126 @@ class IndexedReader:
     # ---- compressed, or samples between the pixels -------------------------------------------------------------------
 
     def _read_decoded(self, selection: Selection, out: NDArray[Any]) -> None:
+        """Page by page, in threads where it pays; pages too few for all threads are split into parts."""
         index = self.index
         pieces = [split_by_chunk(axis, chunk) for axis, chunk in zip(selection.axes, index.chunk_shape, strict=True)]
-        jobs = list(product(*pieces))
+        pages = list(product(*pieces[:3]))
+        segments = [_Segment.of(y, x) for y, x in product(*pieces[3:])]
         workers = worker_count(out.nbytes)
+        parts = 1 if len(pages) >= 2 * workers else min(workers, len(segments))
+        size = -(-len(segments) // parts)
+        jobs = [(page, segments[lo : lo + size]) for page in pages for lo in range(0, len(segments), size)]
         if workers == 1 or len(jobs) == 1:
-            for job in jobs:
-                self._decode_into(job, out)
+            for page, part in jobs:
+                self._decode_page(page, part, out)
             return
+        # one thread takes several jobs at once: handing over a job costs as much as decoding a small one
+        bunch = max(1, min(len(jobs) // (4 * workers), _BUNCH_BYTES * len(jobs) // out.nbytes))
+
+        def work(first: int) -> None:
+            for page, part in jobs[first : first + bunch]:
+                self._decode_page(page, part, out)
+
         with ThreadPoolExecutor(workers) as pool:
-            for _ in pool.map(lambda job: self._decode_into(job, out), jobs):
+            for _ in pool.map(work, range(0, len(jobs), bunch)):
                 pass
 
-    def _decode_into(self, job: tuple[Piece, ...], out: NDArray[Any]) -> None:
+    def _decode_page(self, page: tuple[Piece, ...], segments: list[_Segment], out: NDArray[Any]) -> None:
+        """Decode segments of one page into their places."""
         index = self.index
-        gt, gc, gz, gy, gx = (piece[0] for piece in job)
-        one = np.ones(1, np.int64)
-        ((file, _, local),) = index.split_by_file(index.order.page(one * gt, one * gc, one * gz))
-        self.prove_pages(file, local)
+        (gt, *_), (gc, *_), (gz, *_) = page
+        number = index.order.page_at(gt, gc, gz)
+        if number < 0:
+            place = (np.array([axis[0] * chunk]) for axis, chunk in zip(page, index.chunk_shape, strict=False))
+            self._refuse_missing(np.array([number]), *place)
+        file = bisect_right(self._first_pages, number) - 1
+        local = number - self._first_pages[file]
+        if index.runs[file].check is not None and not self._proven[file][local]:
+            self.prove_pages(file, np.array([local], np.int64))
         plane = gc * index.grid[0] * index.grid[1] if index.planar else 0
-        offset, nbytes = self.index.runs[file].locate(local, one * (plane + gy * index.grid[1] + gx))
-        self._refuse_absent(file, local, offset)
+        wanted = np.array([plane + segment.gy * index.grid[1] + segment.gx for segment in segments], np.int64)
+        where = np.full(wanted.shape, local, np.int64)
+        offset, nbytes = self.index.runs[file].locate(where, wanted)
+        self._refuse_absent(file, where, offset)
+        target = out[outer_index([piece[2] for piece in page])]
+        # a view of `out`, unless positions are in no order
+        is_view = np.may_share_memory(target, out)
+        inner = [piece[1] for piece in page]
+        letters = [letter for letter in AXES if letter in index.stored_axes]
+        order = [index.stored_axes.index(letter) for letter in letters]
+        # whole chunks that lie in `out` as in the file are decoded straight to there
+        is_direct = is_view and order == list(range(len(order))) and all(_is_run(axis) for axis in inner)
+        for segment, start, data in zip(segments, offset.tolist(), self._stored(file, offset, nbytes), strict=True):
+            if is_direct and all(map(_is_run, segment.inside)):
+                place = target[(slice(None),) * 3 + segment.place]
+                if place.flags.c_contiguous and self._decoded_into(data, place, segment.gy):
+                    continue
+            chunk, lengths = self._decoded(data, segment.gy, file, local, start)
+            if order != list(range(len(order))):
+                chunk = chunk.transpose(order)
+            chunk = chunk.reshape([lengths[letter] if letter in letters else 1 for letter in AXES])
+            part = chunk[outer_index([*inner, *segment.inside])]
+            if is_view:
+                target[(slice(None),) * 3 + segment.place] = part
+            else:
+                out[outer_index([*(piece[2] for piece in page), *segment.outside])] = part
+
+    def _decoded_into(self, data: memoryview | bytes, place: NDArray[Any], gy: int) -> bool:
+        """Whether a chunk is now in its place."""
+        index = self.index
         shape = list(index.chunk_shape)
         if not index.padded:
             shape[3] = min(shape[3], index.shape[3] - gy * shape[3])
-        lengths = dict(zip(AXES, shape, strict=True))
-        stored = tuple(lengths[letter] for letter in index.stored_axes)
-        data = self.source.read(file, int(offset[0]), int(nbytes[0]))
+        if place.shape != tuple(shape):
+            return False
+        with suppress(DamagedData):
+            # what does not decode is decoded again, for its message
+            return index.codec.decode_into(data, place, index.dtype)
+        return False
+
+    def _decoded(
+        self, data: memoryview | bytes, gy: int, file: int, local: int, start: int
+    ) -> tuple[NDArray[Any], dict[str, int]]:
+        """A chunk in its stored axes, and its lengths by letter."""
+        index = self.index
+        lengths = dict(zip(AXES, index.chunk_shape, strict=True))
+        whole = lengths["Y"]
+        if not index.padded:
+            lengths["Y"] = min(whole, index.shape[3] - gy * whole)
+        x_axis = index.stored_axes.index("X")
+
+        def decode() -> NDArray[Any]:
+            return index.codec.decode(data, tuple(lengths[one] for one in index.stored_axes), index.dtype, x_axis)
+
         try:
-            chunk = index.codec.decode(data, stored, index.dtype, index.stored_axes.index("X"))
+            return decode(), lengths
         except DamagedData as error:
+            if lengths["Y"] < whole:
+                # some writers fill the last strip
+                lengths["Y"] = whole
+                with suppress(DamagedData):
+                    return decode(), lengths
             raise DamagedData(
-                f"page {int(local[0])}: {error.message}",
+                f"page {local}: {error.message}",
                 path=self.source.paths[file],
-                offset=int(offset[0]),
+                offset=start,
                 found=error.found,
                 expected=error.expected,
             ) from error
-        present = [letter for letter in AXES if letter in index.stored_axes]
-        chunk = chunk.transpose([index.stored_axes.index(letter) for letter in present])
-        chunk = chunk.reshape([lengths[letter] if letter in present else 1 for letter in AXES])
-        out[outer_index([piece[2] for piece in job])] = chunk[outer_index([piece[1] for piece in job])]
+
+    def _stored(self, file: int, offset: Int64, nbytes: Int64) -> Iterator[memoryview | bytes]:
+        """The stored bytes of segments of one page: by one read where they lie behind each other."""
+        if offset.size == 1:
+            yield self.source.read(file, int(offset[0]), int(nbytes[0]))
+            return
+        start, stop = int(offset.min()), int((offset + nbytes).max())
+        if 0 <= stop - start <= int(nbytes.sum()) + _PADDING_BYTES * offset.size:
+            block = memoryview(self.source.read(file, start, stop - start))
+            for at, size in zip((offset - start).tolist(), nbytes.tolist(), strict=True):
+                yield block[at : at + size]
+            return
+        for at, size in zip(offset.tolist(), nbytes.tolist(), strict=True):
+            yield self.source.read(file, at, size)
 
     def prove(self) -> None:
         """Check every page of every file, those too that no frame shows."""
@@ -394,6 +522,10 @@ class IndexedReader:
             self._relist(file, int(local[failed]))
         else:
             raise self._failure(file, int(local[failed]), kind, value)
+
+
+def _is_run(positions: Indices) -> bool:
+    return isinstance(positions, range) and positions.step == 1
 
 
 def _swapped_bytes(stored: np.dtype[Any]) -> int:

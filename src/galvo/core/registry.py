@@ -45,6 +45,9 @@ class Format:
         Formats of which this is a special case: it wins over them.
     series : callable, optional
         Given a path, the paths of the whole recording that the file belongs to, in order.
+    group : callable, optional
+        Given files of this format in a folder, in natural order, those of each recording. `open` then takes several
+        files, which follow each other in T.
     sink : callable, optional
         Given the write options, a `Sink`.
     parse_header : callable, optional
@@ -64,6 +67,7 @@ class Format:
     open: Callable[..., Recording]
     refines: tuple[str, ...] = ()
     series: Callable[[str], list[str]] | None = None
+    group: Callable[[list[str]], list[list[str]]] | None = None
     sink: Callable[..., Sink] | None = None
     parse_header: Callable[[str], Mapping[str, Any]] | None = None
     options: tuple[str, ...] = field(default=())

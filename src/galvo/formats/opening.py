@@ -14,6 +14,7 @@ import numpy as np
 from galvo.core.join import join
 from galvo.core.recording import Origin, Recording
 from galvo.core.registry import Format
+from galvo.core.source import file_size
 from galvo.errors import FormatError, NotFound, OptionError, UnknownFormat, warn
 from galvo.formats import REGISTRY
 from galvo.formats.split import channel_files
@@ -119,6 +120,8 @@ def _open_paths(
         entry = _format_of(path, format)
         if series and entry.series is not None:
             return _open_one(entry, entry.series(path), options)
+        if not series and "series" in entry.options:
+            options = {**options, "series": False}
         return _open_channels(entry, channel_files(path) if series else [path], path, options)
     if isinstance(source, Sequence):
         paths = [_path(item) for item in source]
@@ -137,12 +140,19 @@ def _open_channels(entry: Format, paths: list[str], path: str, options: dict[str
         return _open_one(entry, paths, options)
     parts: list[Recording] = []
     try:
-        parts += (_open_one(_format_of(other, None), [other], options) for other in paths)
-        try:
-            return join(parts, "c")
-        except FormatError as error:
-            warn(f"{path}: opened without {len(paths) - 1} files of its name, which are no channels of it: {error}")
-        alone = parts.pop(paths.index(path))
+        for other in paths:
+            parts.append(_open_one(_format_of(other, None), [other], options))
+            if len(parts[-1].files) > 1:
+                # a set of files that says itself what belongs to it
+                break
+        else:
+            try:
+                return join(parts, "c")
+            except FormatError as error:
+                warn(
+                    f"{path}: opened without {len(paths) - 1} files of its name, which are no channels of it: {error}"
+                )
+        alone = parts.pop(-1 if len(parts) < len(paths) or len(parts[-1].files) > 1 else paths.index(path))
     except BaseException:
         for part in parts:
             part.close()
@@ -167,6 +177,14 @@ def _format_of(path: str, format: str | None) -> Format:
     return REGISTRY.get(format) if format is not None else REGISTRY.detect(path)
 
 
+def _format_like(path: str, format: str | None, known: dict[tuple[str, int], Format]) -> Format:
+    """The format of one file of many: those of one suffix and size are taken to be of one format."""
+    key = (Path(path).suffix.lower(), file_size(path))
+    if key not in known:
+        known[key] = _format_of(path, format)
+    return known[key]
+
+
 def _open_one(entry: Format, paths: list[str], options: dict[str, Any]) -> Recording:
     _check_options(entry.options + _GENERAL, options, entry.name)
     return entry.open(paths, **options)
@@ -179,8 +197,10 @@ def _check_options(known: Sequence[str], options: dict[str, Any], what: str) -> 
 
 
 def _open_list(paths: list[str], format: str | None, axis: Literal["t", "c"], options: dict[str, Any]) -> Recording:
-    formats = [_format_of(path, format) for path in paths]
-    if axis == "t" and len({entry.name for entry in formats}) == 1 and formats[0].series is not None:
+    known: dict[tuple[str, int], Format] = {}
+    formats = [_format_like(path, format, known) for path in paths]
+    takes_several = formats[0].series is not None or formats[0].group is not None
+    if axis == "t" and len({entry.name for entry in formats}) == 1 and takes_several:
         return _open_one(formats[0], paths, options)
     parts: list[Recording] = []
     try:
@@ -192,7 +212,9 @@ def _open_list(paths: list[str], format: str | None, axis: Literal["t", "c"], op
         raise
 
 
-def recordings_in(folder: str, format: str | None = None) -> tuple[list[tuple[Format, list[str]]], list[str]]:
+def recordings_in(
+    folder: str, format: str | None = None, *, group: bool = False
+) -> tuple[list[tuple[Format, list[str]]], list[str]]:
     """What recordings a folder holds.
 
     Parameters
@@ -200,6 +222,8 @@ def recordings_in(folder: str, format: str | None = None) -> tuple[list[tuple[Fo
     folder : path
     format : str, optional
         Of all of them, instead of detecting it.
+    group : bool
+        Images whose names differ in their last number only, and files that name each other, are one recording.
 
     Returns
     -------
@@ -215,40 +239,47 @@ def recordings_in(folder: str, format: str | None = None) -> tuple[list[tuple[Fo
     """
     suffixes = tuple({suffix for entry in REGISTRY.all().values() for suffix in entry.suffixes})
     try:
-        names = os.listdir(folder)
+        with os.scandir(folder) as listing:
+            waiting = {one.name for one in listing if one.name.lower().endswith(suffixes) and one.is_file()}
     except OSError as error:
         raise NotFound(error.strerror or "cannot be listed", path=folder) from error
-    waiting = {name for name in names if name.lower().endswith(suffixes)}
     home = os.path.abspath(folder)
+    known: dict[tuple[str, int], Format] = {}
     found: list[tuple[Format, list[str]]] = []
+    alone: dict[str, list[str]] = {}
     unknown: list[str] = []
-    # no system call per name, and no sorting of them all: a folder may be one recording of 20,000 files
-    while waiting:
-        name = min(waiting)
-        waiting.remove(name)
-        path = os.path.join(folder, name)
-        if not os.path.isfile(path):
+    # no system call per name, and no natural sorting of them all: a folder may be one recording of 20,000 files
+    for name in sorted(waiting):
+        if name not in waiting:
             continue
+        path = os.path.join(folder, name)
         try:
-            entry = _format_of(path, format)
+            entry = _format_like(path, format, known)
         except UnknownFormat:
             unknown.append(path)
             continue
         members = entry.series(path) if entry.series is not None else channel_files(path)
+        if group and len(members) == 1 and entry.group is not None:
+            alone.setdefault(entry.name, []).append(path)
+            continue
         found.append((entry, members))
         # members of one folder have one prefix
         prefix = members[0][: len(members[0]) - len(os.path.basename(members[0]))]
         if os.path.abspath(prefix) == home:
             waiting.difference_update([member[len(prefix) :] for member in members if member.startswith(prefix)])
+    for format_name, paths in alone.items():
+        entry = REGISTRY.get(format_name)
+        paths.sort(key=lambda path: natural_key(os.path.basename(path)))
+        found += ((entry, members) for members in entry.group(paths)) if entry.group is not None else ()
     found.sort(key=lambda one: natural_key(os.path.basename(one[1][0])))
     return found, unknown
 
 
 def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Recording:
-    found, unknown = recordings_in(folder, format)
+    found, unknown = recordings_in(folder, format, group=True)
     if len(found) == 1:
         entry, members = found[0]
-        if entry.series is None:
+        if entry.series is None and len(channel_files(members[0])) == len(members):
             return _open_channels(entry, members, members[0], options)
         return _open_one(entry, members, options)
     if not found:

@@ -156,6 +156,24 @@ def test_a_header_that_leads_to_a_later_page(tmp_path):
         np.testing.assert_array_equal(rec[:, 0, 0], pages()[2:])
 
 
+@pytest.mark.parametrize(("big", "order"), FORMS)
+@pytest.mark.parametrize("page", [1, 2, 5])
+@pytest.mark.parametrize("longer", [False, True], ids=["even", "first page longer"])
+def test_a_header_that_leads_into_even_pages(tmp_path, big, order, page, longer):
+    """The rest of the file is even, and whole: what lies before it tells."""
+    first = [Tag(code=270, type=2, values=b"x" * 600 + b"\0")] if longer else []
+    blob = build(big, order, page0={"replace": first})
+    where = places(blob, big, order)
+    with galvo.open(write(tmp_path, blob)) as rec:
+        np.testing.assert_array_equal(rec[:, 0, 0], pages())
+    struct.pack_into(order + ("Q" if big else "I"), blob, 8 if big else 4, where[page][0])
+    path = write(tmp_path, blob)
+    with pytest.warns(GalvoWarning, match="a page before page 0 is not"), galvo.open(path) as rec:
+        np.testing.assert_array_equal(rec[:, 0, 0], pages()[page:])
+    with galvo.open(path, damaged="report") as rec:
+        assert "before page 0" in rec.damage[0].message
+
+
 def test_the_far_end_of_a_large_file_is_looked_at(tmp_path):
     """IFDs behind all pixels, as ImageJ puts them: the first link is lost, the next IFD megabytes away."""
     path = tmp_path / "a.tif"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 
+import hypothesis
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import strategies as st
 
 import galvo
 from galvo.errors import GalvoWarning, Truncated
@@ -42,6 +44,62 @@ def test_calibration(tmp_path):
         assert rec.frame_rate_hz == pytest.approx(4)
         assert rec.pixel_size_um == pytest.approx((0.25, 0.5))
         assert rec.z_um.tolist() == [0, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [("micron", 1), ("um", 1), ("\\u00B5m", 1), ("nm", 1e-3), ("mm", 1e3), ("cm", 1e4), ("inch", 25400)],
+)
+def test_units(tmp_path, unit, factor):
+    path = tmp_path / "a.tif"
+    data = np.zeros((3, 2, HEIGHT, WIDTH), np.uint8)
+    metadata = {"axes": "TZYX", "spacing": 1.5, "finterval": 250, "tunit": "msec", "unit": unit}
+    tifffile.imwrite(path, data, imagej=True, resolution=(2.0, 4.0), metadata=metadata)
+    with galvo.open(path) as rec:
+        assert rec.pixel_size_um == pytest.approx((0.25 * factor, 0.5 * factor))
+        assert rec.z_um.tolist() == pytest.approx([0, 1.5 * factor])
+        assert rec.frame_rate_hz == pytest.approx(4)
+
+
+@pytest.mark.parametrize("unit", ["pixel", "", "parsec"])
+def test_lengths_without_a_known_unit_are_none(tmp_path, unit):
+    path = tmp_path / "a.tif"
+    metadata = {"axes": "ZYX", "spacing": 1.5} | ({"unit": unit} if unit else {})
+    tifffile.imwrite(path, np.zeros((2, 4, 4), np.uint8), imagej=True, resolution=(2.0, 4.0), metadata=metadata)
+    with galvo.open(path) as rec:
+        assert rec.pixel_size_um is None
+        assert rec.z_um is None
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_notes(tmp_path, order):
+    path = tmp_path / "a.tif"
+    labels = [f"slice {number} µm" for number in range(3)]
+    notes = {"axes": "ZYX", "Labels": labels, "Info": "a note\nof two lines", "Ranges": (0.0, 9.0), "ROI": b"Iout" * 9}
+    data = np.zeros((3, HEIGHT, WIDTH), np.uint8)
+    tifffile.imwrite(path, data, imagej=True, byteorder=order, metadata=notes)
+    with galvo.open(path) as rec:
+        assert rec.metadata.texts["imagej_labels"].split("\n") == labels
+        assert rec.metadata.texts["imagej_info"] == notes["Info"]
+
+
+@hypothesis.given(data=st.data())
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+def test_notes_that_are_damaged_do_no_harm(tmp_path, data):
+    path = tmp_path / "a.tif"
+    notes = {"axes": "ZYX", "Labels": ["a", "bc"], "Info": "text"}
+    tifffile.imwrite(path, np.zeros((2, 4, 4), np.uint8), imagej=True, metadata=notes)
+    with tifffile.TiffFile(path) as file:
+        places = [file.pages[0].tags[code] for code in (50838, 50839)]
+        spans = [range(tag.valueoffset, tag.valueoffset + (tag.count * (4 if tag.dtype == 4 else 1))) for tag in places]
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        span = spans[data.draw(st.integers(0, 1))]
+        content[data.draw(st.sampled_from(span))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    with galvo.open(path) as rec:
+        assert rec.shape == (1, 1, 2, 4, 4)
+        assert all(isinstance(text, str) for text in rec.metadata.texts.values())
 
 
 @pytest.mark.parametrize("line", ["finterval=nan", "finterval=0", "fps=inf", "fps=-2", "fps=x", "finterval=1e999"])

@@ -31,9 +31,9 @@ from galvo.formats.scanimage.stacks import read_timeline
 from galvo.formats.scanimage.static import StaticTexts, read_static, text_behind_pages
 from galvo.formats.scanimage.streams import FileStart, Volumes, cut_volumes, page_order
 from galvo.formats.scanimage.timeline import Timeline
+from galvo.formats.tiff.frames import frame_index
 from galvo.formats.tiff.layout import PageLayout
 from galvo.formats.tiff.pages import TiffPages, find_pages
-from galvo.formats.tiff.reader import frame_index
 from galvo.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["open_scanimage"]
@@ -145,7 +145,8 @@ def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) ->
         if timeline.repeats > 1:
             raise OptionError("flyback frames cannot be kept as planes where slices have repeats", path=path)
         z += timeline.flyback
-    index = frame_index(found.pages, found.layout, (t, timeline.channel_count, z), order)
+    runs = [one.run for one in found.pages]
+    index = frame_index(runs, found.layout, (t, timeline.channel_count, z), order, path)
     reader = IndexedReader(source, index)
     cycle = CyclePages.of(
         timeline.slices, timeline.repeats, timeline.flyback, channels, repeat=repeat, keep_flyback=keep_flyback
@@ -235,10 +236,9 @@ def _by_channel(names: Sequence[SeriesName | None], found: _Found) -> tuple[Time
 def _file_starts(found: _Found, names: Sequence[SeriesName | None], channels: int) -> list[FileStart]:
     """What the first page of each file says of its place; pages between are compared with it."""
     timeline = found.timeline
-    probe = IndexedReader(
-        found.source,
-        frame_index(found.pages, found.layout, (sum(one.run.count for one in found.pages), 1, 1), PageOrder()),
-    )
+    runs, path = [one.run for one in found.pages], found.source.paths[0]
+    index = frame_index(runs, found.layout, (sum(run.count for run in runs), 1, 1), PageOrder(), path)
+    probe = IndexedReader(found.source, index)
     keys = ("frame_number", "acquisition_number", "frame_number_in_acquisition")
     columns = scan_pages(probe, probe.index.first_page[:-1], keys)
     check_numbers(probe, columns["frame_number"].tolist(), timeline, channels)

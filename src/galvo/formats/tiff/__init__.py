@@ -10,7 +10,9 @@ Byte layout (TIFF 6.0, Adobe 1992; BigTIFF, AWare Systems 2007)::
 `ifd` reads one IFD, `layout` says what its pixels look like, `pages` finds every page of a file (by arithmetic
 where they are evenly spaced, else by walking the chain in native code), `exotic` is the one door to tifffile for
 pages that galvo does not decode itself: JPEG and other photographic codecs, bit depths that are no whole bytes,
-subsampled colour. Not read: SubIFDs (pyramid levels) and reduced-resolution pages.
+subsampled colour. `several` finds the pages of thousands of files, `headless` those that have no IFD. What pages mean
+is the matter of `page_axes`, `imagej`, `shaped` (tifffile) and `ome`; `images` of which files belong together. Not
+read: SubIFDs (pyramid levels) and reduced-resolution pages.
 
 `sink` writes: `arrangement` says where everything lies, `directories` makes IFDs by the thousand, `compressions` has
 the tags and steps of each, `description` what other programs are told. What galvo keeps of a recording is JSON in tag
@@ -34,13 +36,20 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0")
 
 
 def _detect(probe: Probe) -> bool:
-    return probe.head.startswith(MAGIC)
+    # a companion file is the XML of an OME-TIFF that has no master
+    return probe.head.startswith(MAGIC) or (probe.suffix == ".ome" and b"<OME" in probe.head)
 
 
 def _open(paths: list[str], **options: Any) -> Recording:
     from galvo.formats.tiff.reader import open_tiff
 
     return open_tiff(paths, **options)
+
+
+def _group(paths: list[str]) -> list[list[str]]:
+    from galvo.formats.tiff.images import belonging_together
+
+    return belonging_together(paths)
 
 
 def _sink(**options: Any) -> Sink:
@@ -51,11 +60,12 @@ def _sink(**options: Any) -> Sink:
 
 FORMAT = Format(
     name="tiff",
-    title="TIFF and BigTIFF stacks, ImageJ hyperstacks",
+    title="TIFF and BigTIFF stacks, OME-TIFF, ImageJ hyperstacks, folders of images",
     suffixes=(".tif", ".tiff"),
     detect=_detect,
     open=_open,
     sink=_sink,
-    options=("pages", "channels", "walk"),
+    group=_group,
+    options=("pages", "axes", "channels", "planes", "samples", "image", "series", "walk"),
     write_options=("layout", "compression", "compression_level", "predictor", "bigtiff"),
 )

@@ -14,6 +14,7 @@ from galvo.core.index import Int64
 from galvo.core.recording import Damage
 from galvo.core.source import FileSource
 from galvo.errors import Malformed
+from galvo.formats.tiff.even import page_before
 from galvo.formats.tiff.ifd import Ifd, TiffHeader, read_ifd
 from galvo.limits import Limits
 
@@ -209,8 +210,9 @@ def _unlinked_page(
         stride = int(_middle(gaps))
         skips = (gaps > stride) & (gaps % max(1, stride) == 0) & (stride > 0)
         places = [(int(ifd[page]) + stride, f"behind page {page}") for page in np.flatnonzero(skips)[:_MOST_GAPS]]
-        if 0 < stride < ifd[0]:
-            places.append((int(ifd[0]) - stride, "before page 0"))
+        before = page_before(source, file, first, stride) if first.offset == ifd[0] else None
+        if before is not None:
+            return before, "before page 0"
         for place, name in places:
             if (at := find(place, place + reach + 2 * step)) is not None:
                 return at, name

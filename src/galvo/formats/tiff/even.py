@@ -14,17 +14,21 @@ import numpy as np
 from galvo import native
 from galvo.core.index import EvenPages, HeaderCheck, Int64, ListedPages
 from galvo.core.source import FileSource
-from galvo.formats.tiff.ifd import Ifd
+from galvo.errors import FormatError
+from galvo.formats.tiff.ifd import Ifd, read_ifd
 from galvo.formats.tiff.layout import LAYOUT_TAGS, PageLayout, join_strips
 from galvo.limits import Limits
 
-__all__ = ["page_segments", "predict_pages"]
+__all__ = ["page_before", "page_segments", "predict_pages", "single_page"]
 
 _SAMPLED_PAGES = 6
 _BLOCK_BYTES = 64 << 10
+_BEGINNING_BYTES = 4 << 10
 _STRUCTURE = frozenset(tag for tag, _ in LAYOUT_TAGS.values()) | {254, 273, 279, 324, 325, 338}
 _OFFSETS = (273, 324)
 _COUNTS = (279, 325)
+# tags that may stand before ImageWidth: NewSubfileType, SubfileType
+_BEFORE_WIDTH = 2
 
 
 def predict_pages(
@@ -73,6 +77,8 @@ def predict_pages(
         # behind the last page there is room for a page that was moved there
         return None
     limits.check("page_count", count, path=source.paths[file])
+    if page_before(source, file, first, stride) is not None:
+        return None
     step = max(1, count // (_SAMPLED_PAGES + 1))
     for page in {1, count - 1, *range(step, count, step)}:
         block = source.read_upto(file, first.offset + page * stride, nbytes)
@@ -90,6 +96,69 @@ def predict_pages(
         check=HeaderCheck(template, first.offset, nbytes, stride, count - 1, relist),
     )
     return merged[0], run
+
+
+def single_page(
+    source: FileSource, file: int, first: Ifd, segments: tuple[Int64, Int64], relist: Callable[[], ListedPages]
+) -> EvenPages | None:
+    """The only page of a file, as pages of other files that may be alike; None where its header cannot be compared.
+
+    Parameters
+    ----------
+    source : FileSource
+    file : int
+    first : Ifd
+    segments : (ndarray of int64, ndarray of int64)
+        Offsets and sizes of its strips or tiles, (S,).
+    relist : callable
+        Walks the file.
+    """
+    made = _template(source, file, first, source.size(file)) if first.next == 0 else None
+    if made is None:
+        return None
+    text = first.entries.get(270)
+    return EvenPages(
+        count=1,
+        stride=0,
+        offset=segments[0],
+        nbytes=segments[1],
+        text_offset=text.position if text else 0,
+        text_nbytes=text.nbytes if text else 0,
+        check=HeaderCheck(made[0], first.offset, made[1], 0, 0, relist),
+    )
+
+
+def page_before(source: FileSource, file: int, first: Ifd, stride: int) -> int | None:
+    """Where a page lies that the chain begins behind; None where there is none.
+
+    Looked for are the width and height entries of the first page of the chain, one stride before it and where the file
+    begins.
+    """
+    step, head, header_nbytes = (20, 8, 16) if first.header.big else (12, 2, 8)
+    width, height = first.entries.get(256), first.entries.get(257)
+    if width is None or height is None or height.at != width.at + step:
+        return None
+    mark = source.read(file, width.at, 2 * step)
+    reach = head + (_BEFORE_WIDTH + 2) * step
+    for place, nbytes in ((first.offset - stride, reach), (header_nbytes, _BEGINNING_BYTES)):
+        nbytes = min(nbytes, first.offset - place)
+        if header_nbytes <= place and nbytes > len(mark):
+            at = source.read_upto(file, place, nbytes).find(mark)
+            if at >= 0 and not _is_former(source, file, first, place + at, head, step):
+                return place + at
+    return None
+
+
+def _is_former(source: FileSource, file: int, first: Ifd, at: int, head: int, step: int) -> bool:
+    """Whether the IFD with its width entry at `at` has the pixels of `first`: what libtiff leaves where it rewrites."""
+    for before in range(_BEFORE_WIDTH + 1):
+        try:
+            ifd = read_ifd(source, file, first.header, at - head - before * step, first.limits)
+            if any(ifd.values(tag, 1) == first.values(tag, 1) != () for tag in _OFFSETS):
+                return True
+        except FormatError:
+            continue
+    return False
 
 
 def page_segments(ifd: Ifd, layout: PageLayout) -> tuple[Int64, Int64] | None:

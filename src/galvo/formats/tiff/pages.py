@@ -42,6 +42,8 @@ class TiffPages:
     damage : tuple of Damage
     numbers : ndarray of int64, (P,), or None
         Positions of the pages in the chain, where some were left out.
+    other_count : int
+        Pages of other shapes or types behind these, left out.
     """
 
     header: TiffHeader
@@ -51,6 +53,7 @@ class TiffPages:
     reduced_count: int = 0
     damage: tuple[Damage, ...] = ()
     numbers: Int64 | None = None
+    other_count: int = 0
 
 
 def find_pages(
@@ -60,7 +63,7 @@ def find_pages(
     *,
     walk: bool = False,
     damaged: str = "raise",
-    pages: Callable[[int], Int64] | None = None,
+    pages: Callable[[Int64], Int64] | None = None,
 ) -> TiffPages:
     """The pages of file number `file`.
 
@@ -74,7 +77,7 @@ def find_pages(
     damaged : "raise" or "report"
         What to do with a chain that breaks off.
     pages : callable, optional
-        Given the number of pages, those wanted.
+        Given the positions of all full pages in the chain, those wanted.
 
     Returns
     -------
@@ -106,7 +109,7 @@ def _walk(
     layout: PageLayout | None,
     limits: Limits,
     damaged: str,
-    pages: Callable[[int], Int64] | None,
+    pages: Callable[[Int64], Int64] | None,
     suspect: bool = True,
 ) -> TiffPages:
     path, size = source.paths[file], source.size(file)
@@ -122,7 +125,7 @@ def _walk(
         full[:] = True
     numbers = np.flatnonzero(full).astype(np.int64)
     if pages is not None:
-        numbers = numbers[pages(numbers.size)]
+        numbers = pages(numbers)
     if numbers.size == 0:
         raise Unsupported("no pages are wanted", path=path)
     suspect = suspect and error is None and pages is None
@@ -133,18 +136,19 @@ def _walk(
             warn(f"{path} at byte {entry.offset}: {entry.message}")
     first = read_ifd(source, file, header, int(columns["ifd"][numbers[0]]), limits)
     layout = page_layout(first, limits)
-    _refuse_mixture(columns, numbers, path)
+    same = _of_first_kind(columns, numbers, path, refuse=pages is not None)
+    other, numbers = numbers.size - same, numbers[:same]
     reduced = int((~full).sum())
     if layout is None:
         offset = np.zeros((numbers.size, 1), np.int64)
         listed = ListedPages(offset, offset + 1, path, size, *_texts(columns, numbers))
-        return TiffPages(header, first, None, listed, reduced, tuple(damage), numbers)
+        return TiffPages(header, first, None, listed, reduced, tuple(damage), numbers, other)
     listed, merged, cut = _listed(columns, numbers, layout, path, size, header, damaged)
     if cut is not None:
         damage.append(cut)
         numbers = numbers[: listed.count]
     keep_numbers = None if numbers.size == columns["ifd"].size else numbers
-    return TiffPages(header, first, merged, listed, reduced, tuple(damage), keep_numbers)
+    return TiffPages(header, first, merged, listed, reduced, tuple(damage), keep_numbers, other)
 
 
 def _relist(
@@ -212,7 +216,11 @@ def _stopped(stop: tuple[int, int, int], path: str, size: int, limits: Limits) -
     return ReadError(f"reading failed with errno {offset}", path=path)
 
 
-def _refuse_mixture(columns: dict[str, Int64], numbers: Int64, path: str) -> None:
+def _of_first_kind(columns: dict[str, Int64], numbers: Int64, path: str, refuse: bool) -> int:
+    """How many pages at the beginning are of one shape and type; none may come behind others, unless it is refused.
+
+    Scanners and some microscopes put an overview or a label behind the pages; one that differs among others is damage.
+    """
     names = [name for name in LAYOUT_TAGS if name != "photometric"]
     table = np.stack(
         [np.where(columns[name][numbers] == -1, LAYOUT_TAGS[name][1], columns[name][numbers]) for name in names], axis=1
@@ -221,10 +229,13 @@ def _refuse_mixture(columns: dict[str, Int64], numbers: Int64, path: str) -> Non
     rows, height = names.index("rows_per_strip"), names.index("height")
     table[:, rows] = np.minimum(table[:, rows], table[:, height])
     differs = (table != table[0]).any(axis=1)
-    if differs.any():
-        at = int(np.argmax(differs))
-        pairs = zip(names, table[0], table[at], strict=True)
-        detail = ", ".join(f"{name} {mine} and {other}" for name, mine, other in pairs if mine != other)
+    if not differs.any():
+        return int(numbers.size)
+    at = int(np.argmax(differs))
+    pairs = zip(names, table[0], table[at], strict=True)
+    detail = ", ".join(f"{name} {mine} and {other}" for name, mine, other in pairs if mine != other)
+    _, kinds = np.unique(table[at:], axis=0, return_counts=True)
+    if refuse or not differs[at:].all() or kinds.max() > at:
         raise Unsupported(
             f"pages {int(numbers[0])} and {int(numbers[at])} differ",
             path=path,
@@ -233,6 +244,11 @@ def _refuse_mixture(columns: dict[str, Int64], numbers: Int64, path: str) -> Non
             expected="pages of one shape and type",
             hint="Open some of them with pages=slice(...) or pages=[...]",
         )
+    warn(
+        f"{path}: {numbers.size - at} pages from page {int(numbers[at])} on are left out, which differ from page "
+        f"{int(numbers[0])}: {detail}"
+    )
+    return at
 
 
 def _texts(columns: dict[str, Int64], numbers: Int64) -> tuple[Int64, Int64]:

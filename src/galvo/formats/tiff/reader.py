@@ -1,55 +1,71 @@
-"""TIFF stacks as recordings: pages follow each other in T, samples are channels, ImageJ names its axes.
-
-ImageJ hyperstacks: the description's ``channels``, ``slices`` and ``frames`` count pages with C fastest, then Z, then T
-(ImageJ's TiffEncoder); above 4 GB one IFD describes the first page and all pixels follow it.
-"""
+"""TIFF files as recordings: axes by the options, else by OME-XML, ImageJ or tifffile, else pages are T, samples C."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from operator import index as as_int
 from typing import Any
 
 import numpy as np
 
-from galvo.core.index import EvenPages, FrameIndex, Int64, PageOrder
-from galvo.core.metadata import LeftOut, Metadata
+from galvo.core.index import Int64
+from galvo.core.join import join
+from galvo.core.metadata import LeftOut
 from galvo.core.read import IndexedReader, Reader
-from galvo.core.recording import Damage, Recording
+from galvo.core.recording import Recording
 from galvo.core.source import FileSource
-from galvo.errors import OptionError, Truncated, Unsupported, warn
-from galvo.formats.tiff.layout import PageLayout
+from galvo.errors import OptionError, Unsupported, warn
+from galvo.formats.tiff.describe import describe, left_out
+from galvo.formats.tiff.frames import frame_index
+from galvo.formats.tiff.headless import spread_pages
+from galvo.formats.tiff.ifd import read_header, read_ifd
+from galvo.formats.tiff.imagej import imagej_fields, whole_number
+from galvo.formats.tiff.images import ome_set, open_images
+from galvo.formats.tiff.ome import looks_like_ome
+from galvo.formats.tiff.ome_files import find_ome
+from galvo.formats.tiff.ome_reader import open_ome
 from galvo.formats.tiff.own import open_own
+from galvo.formats.tiff.page_axes import asked_axes, stated_axes
 from galvo.formats.tiff.pages import TiffPages, find_pages
+from galvo.formats.tiff.shaped import ShapedText, shaped_text
 from galvo.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["frame_index", "open_tiff"]
-
-_IMAGEJ_LINE = re.compile(r"^images=\d+\n(channels|slices|frames)=\d", re.MULTILINE)
+__all__ = ["open_tiff"]
 
 
 def open_tiff(
     paths: Sequence[str],
     *,
     pages: slice | Sequence[int] | None = None,
+    axes: str | None = None,
     channels: int | None = None,
+    planes: int | None = None,
+    samples: str = "c",
+    image: int | str | None = None,
+    series: bool = True,
     walk: bool = False,
     damaged: str = "raise",
     limits: Limits = DEFAULT_LIMITS,
 ) -> Recording:
-    """A TIFF stack.
+    """TIFF files as one recording.
 
     Parameters
     ----------
     paths : sequence of str
-        One file.
+        One file, or several that follow each other in T. An OME file stands for all files that its XML names.
     pages : slice or sequence of int, optional
         Only these pages.
-    channels : int, optional
-        Pages are interleaved: this many channels of a frame follow each other.
+    axes : str, optional
+        What pages are, slowest first, whatever the file says: "T", "Z", "TC", "TZC", ...; "YX" behind is allowed.
+    channels, planes : int, optional
+        Pages are interleaved: this many channels, or planes of a volume, follow each other. Without `axes` C is
+        fastest, then Z.
+    samples : "c" or "t"
+        What the samples of a page are: channels, or frames that follow each other.
+    image : int or str, optional
+        Number or name of the image of an OME-TIFF; the first by default.
+    series : bool
+        False: of an OME-TIFF of several files only the named one, its pages along T.
     walk : bool
         Walk the chain of pages even where they are evenly spaced.
     damaged : "raise" or "report"
@@ -58,211 +74,202 @@ def open_tiff(
     Returns
     -------
     Recording
-        (T, C, Z, Y, X): T pages and C samples, unless ImageJ or `channels` say otherwise.
+        (T, C, Z, Y, X): C counts channels as pages, times samples.
+
+    Raises
+    ------
+    OptionError
+        Options that do not fit the file, or each other.
+    FormatError, UnsafeContent, LimitExceeded
+        The file does not keep what it promises.
     """
+    if samples not in ("c", "t"):
+        raise OptionError('samples must be "c" or "t"', found=repr(samples))
+    is_plain = pages is None and axes is None and channels is None and planes is None
+    if len(paths) > 1:
+        if is_plain:
+            files = ome_set(paths[0], limits, image)
+            if files is not None and set(files.paths) == set(paths):
+                recording = open_ome(files, walk=walk, damaged=damaged, limits=limits)
+                if recording is not None:
+                    return _with_samples(recording, samples)
+        whole = None
+        if pages is None:
+            whole = open_images(
+                paths, axes=axes, channels=channels, planes=planes, walk=walk, damaged=damaged, limits=limits
+            )
+        if whole is not None:
+            return _with_samples(whole, samples)
+        parts: list[Recording] = []
+        try:
+            parts += (
+                open_tiff(
+                    [path],
+                    pages=pages,
+                    axes=axes,
+                    channels=channels,
+                    planes=planes,
+                    samples=samples,
+                    series=False,
+                    walk=walk,
+                    damaged=damaged,
+                    limits=limits,
+                )
+                for path in paths
+            )
+            return join(parts, "t")
+        except BaseException:
+            for part in parts:
+                part.close()
+            raise
     (path,) = paths
+    if is_plain:
+        recording = _own(path, walk, damaged, limits) or _ome(path, series, image, walk, damaged, limits)
+        if recording is not None:
+            return _with_samples(recording, samples)
+    elif image is not None:
+        raise OptionError("image= chooses by the OME-XML, which other options set aside", path=path)
     source = FileSource([path])
     try:
-        own = None if pages is not None or channels is not None else open_own(source, walk, damaged, limits)
-        if own is not None:
-            return own
-        found = find_pages(source, 0, limits, walk=walk, damaged=damaged, pages=_chooser(pages))
-        if pages is None:
-            found = _spread_imagej(found, source, damaged)
-        counts = _axes(found, channels, path)
-        return _recording(found, counts, source, limits)
+        return _with_samples(_open_pages(source, pages, axes, channels, planes, walk, damaged, limits), samples)
     except BaseException:
         source.close()
         raise
 
 
-def _chooser(pages: slice | Sequence[int] | None) -> Callable[[int], Int64] | None:
+def _with_samples(recording: Recording, samples: str) -> Recording:
+    """The recording, with the samples of its pages as frames where that is asked for."""
+    reader: Any = recording._reader
+    if samples == "c":
+        return recording
+    if isinstance(reader, IndexedReader):
+        index = reader.index
+        count = index.shape[1] if index.planar else index.chunk_shape[1]
+    else:
+        count = reader.samples
+    if count == 1:
+        return recording
+    if recording.shape[1] != count:
+        recording.close()
+        raise OptionError(
+            'samples="t" needs pages that are no channels', path=recording.files[0], found=f"{recording.shape[1]} C"
+        )
+    return recording.fold("C")
+
+
+def _own(path: str, walk: bool, damaged: str, limits: Limits) -> Recording | None:
+    """The recording of a file that galvo wrote."""
+    source = FileSource([path])
+    own: Recording | None = None
+    try:
+        if source.read_upto(0, 0, 2) in (b"II", b"MM"):
+            own = open_own(source, walk, damaged, limits)
+        return own
+    finally:
+        if own is None:
+            source.close()
+
+
+def _ome(
+    path: str, series: bool, image: int | str | None, walk: bool, damaged: str, limits: Limits
+) -> Recording | None:
+    """The recording that OME-XML describes; None where the file is opened as any TIFF."""
+    source = FileSource([path])
+    try:
+        text: str | None = None
+        if source.read_upto(0, 0, 2) in (b"II", b"MM"):
+            header = read_header(source)
+            text = read_ifd(source, 0, header, header.first_ifd, limits).description
+    finally:
+        source.close()
+    if text is not None and not looks_like_ome(text):
+        if image is not None:
+            raise OptionError("image= needs an OME-TIFF", path=path)
+        return None
+    files = find_ome(path, text, limits, image)
+    recording = None
+    if files is not None and (series or (files.paths == (path,) and not files.missing)):
+        recording = open_ome(files, walk=walk, damaged=damaged, limits=limits)
+    if recording is None and text is None:
+        raise Unsupported("the companion file names no pixels that are there", path=path)
+    if recording is None and series:
+        warn(f"{path}: the OME-XML does not say which planes its pages are; they are opened as T")
+    return recording
+
+
+def _open_pages(
+    source: FileSource,
+    pages: slice | Sequence[int] | None,
+    axes: str | None,
+    channels: int | None,
+    planes: int | None,
+    walk: bool,
+    damaged: str,
+    limits: Limits,
+) -> Recording:
+    path = source.paths[0]
+    found = find_pages(source, 0, limits, walk=walk, damaged=damaged, pages=_chooser(pages))
+    text = found.first.description
+    imagej, shaped = imagej_fields(text), shaped_text(text)
+    if pages is None:
+        found = _spread(found, imagej, shaped, source, damaged, limits)
+    arranged = asked_axes(axes, channels, planes, found.run.count, path, shaped, imagej)
+    if arranged is None:
+        arranged = stated_axes(found, shaped, imagej, path)
+    reader: Reader
+    if found.layout is None:
+        # tifffile loads only for pages that need it
+        from galvo.formats.tiff.exotic import ExoticPages
+
+        numbers = found.numbers if found.numbers is not None else np.arange(found.run.count, dtype=np.int64)
+        reader = ExoticPages(source.paths, [numbers], arranged.lengths, arranged.page_order(), limits)
+    else:
+        index = frame_index([found.run], found.layout, arranged.lengths, arranged.page_order(), path)
+        reader = IndexedReader(source, index)
+    entries = left_out(found)
+    t, c, z = arranged.lengths
+    spare = found.run.count - t * c * z
+    if spare:
+        entries.insert(0, LeftOut("incomplete volume", spare, "pages that make no whole volume"))
+    metadata = describe(found, imagej, z)
+    if found.layout is None:
+        source.close()
+    recording = Recording(reader, metadata, files=[path], left_out=entries, damage=found.damage)
+    return _with_samples(recording, "t" if arranged.samples_in_t else "c")
+
+
+def _spread(
+    found: TiffPages,
+    imagej: dict[str, str],
+    shaped: ShapedText | None,
+    source: FileSource,
+    damaged: str,
+    limits: Limits,
+) -> TiffPages:
+    """All pages, where one IFD stands for them."""
+    if imagej:
+        return spread_pages(found, source, whole_number(imagej.get("images")), "ImageJ", damaged, limits)
+    if shaped is not None and shaped.truncated and found.layout is not None:
+        layout = found.layout
+        count = shaped.page_count(layout.height * layout.width * layout.samples)
+        return spread_pages(found, source, count, "the description", damaged, limits)
+    return found
+
+
+def _chooser(pages: slice | Sequence[int] | None) -> Callable[[Int64], Int64] | None:
     if pages is None:
         return None
 
-    def choose(count: int) -> Int64:
+    def choose(numbers: Int64) -> Int64:
+        count = numbers.size
         if isinstance(pages, slice):
-            return np.arange(count, dtype=np.int64)[pages]
+            return numbers[pages]
         try:
             wanted = [as_int(page) for page in pages]
         except TypeError:
             raise OptionError("pages takes a slice or a list of integers", found=repr(pages)) from None
         if any(not -count <= page < count for page in wanted):
             raise OptionError("a page that the file does not have", found=str(wanted), expected=f"0 to {count - 1}")
-        return np.array(wanted, np.int64) % count
+        return numbers[np.array(wanted, np.int64) % count]
 
     return choose
-
-
-def _imagej(found: TiffPages) -> dict[str, str] | None:
-    description = found.first.description
-    if not description.startswith("ImageJ="):
-        return None
-    pairs = (line.partition("=") for line in description.splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _count(fields: dict[str, str], key: str) -> int:
-    value = fields.get(key, "1")
-    return max(1, int(value)) if value.isascii() and value.isdigit() and len(value) < 18 else 1
-
-
-def _spread_imagej(found: TiffPages, source: FileSource, damaged: str) -> TiffPages:
-    """One IFD that stands for many contiguous pages, as ImageJ writes above 4 GB."""
-    fields = _imagej(found)
-    layout = found.layout
-    if fields is None or layout is None or found.run.count != 1 or not layout.codec.is_raw:
-        return found
-    count = _count(fields, "images")
-    zero = np.zeros(1, np.int64)
-    offset, nbytes = found.run.locate(zero, zero)
-    if count == 1 or layout.segment_count != 1 or nbytes[0] != layout.frame_nbytes:
-        return found
-    end = int(offset[0]) + count * layout.frame_nbytes
-    damage = found.damage
-    if end > source.size(0):
-        error = Truncated(
-            "the file is shorter than the images that ImageJ announces",
-            path=source.paths[0],
-            offset=source.size(0),
-            found=f"{source.size(0)} bytes",
-            expected=f"{end} bytes for {count} images",
-            hint='Open it with damaged="report" to get the frames that are there',
-        )
-        if damaged != "report":
-            raise error
-        count = (source.size(0) - int(offset[0])) // layout.frame_nbytes
-        damage = (*damage, Damage(source.paths[0], error.offset, f"{error.message}; {count} of them are kept"))
-    run = EvenPages(count, layout.frame_nbytes, offset, nbytes)
-    return TiffPages(found.header, found.first, layout, run, found.reduced_count, damage)
-
-
-def _axes(found: TiffPages, channels: int | None, path: str) -> tuple[int, int, int]:
-    """Lengths of T, C and Z as pages count them, C fastest, T slowest."""
-    count, fields = found.run.count, _imagej(found)
-    if channels is not None:
-        if not isinstance(channels, int) or channels < 1 or count % channels:
-            raise OptionError(
-                "channels must divide the number of pages", path=path, found=channels, expected=f"a divisor of {count}"
-            )
-        return count // channels, channels, 1
-    if fields is not None and found.numbers is None:
-        c, z, t = (_count(fields, key) for key in ("channels", "slices", "frames"))
-        if c * z * t == count:
-            return t, c, z
-        if found.damage and count >= c * z:
-            return count // (c * z), c, z
-        if not fields.keys() & {"channels", "slices", "frames"}:
-            if count > 1 and _count(fields, "images") != count:
-                warn(f"{path}: ImageJ announces {fields.get('images', 'no')} images, the file has {count} pages")
-            return count, 1, 1
-        warn(
-            f"{path}: ImageJ announces {c} channels x {z} slices x {t} frames, the file has {count} pages; "
-            "pages are opened as T"
-        )
-    elif count > 1 and _IMAGEJ_LINE.search(found.first.description[:4096]):
-        warn(
-            f"{path}: the description counts images as ImageJ does, but does not begin as ImageJ's; "
-            "pages are opened as T"
-        )
-    elif count > 1 and "<OME" in found.first.description[:4096]:
-        warn(f"{path}: the axes that OME-XML names are not read; pages are opened as T")
-    return count, 1, 1
-
-
-def frame_index(
-    pages: Sequence[TiffPages], layout: PageLayout, lengths: tuple[int, int, int], order: PageOrder
-) -> FrameIndex:
-    """The index over files of one layout.
-
-    Parameters
-    ----------
-    pages : sequence of TiffPages
-        One per file.
-    layout : PageLayout
-    lengths : (T, C, Z)
-        C is multiplied by the samples of a page.
-    order : PageOrder
-    """
-    samples = layout.samples
-    t, c, z = lengths
-    if samples > 1 and c > 1:
-        raise Unsupported(f"{c} channels as pages, each with {samples} samples", path=pages[0].first.source.paths[0])
-    contiguous = samples > 1 and not layout.planar
-    return FrameIndex(
-        shape=(t, max(c, samples), z, layout.height, layout.width),
-        dtype=layout.dtype,
-        chunk_shape=(1, samples if contiguous else 1, 1, layout.rows, layout.columns),
-        stored_axes="YXC" if contiguous else "YX",
-        order=replace(order, c=0) if samples > 1 else order,
-        runs=tuple(one.run for one in pages),
-        codec=layout.codec,
-        planar=layout.planar,
-        padded=layout.tiled,
-    )
-
-
-def _recording(found: TiffPages, counts: tuple[int, int, int], source: FileSource, limits: Limits) -> Recording:
-    path, (t, c, z) = source.paths[0], counts
-    reader: Reader
-    metadata = _metadata(found, counts)
-    if found.layout is None:
-        numbers = found.numbers if found.numbers is not None else np.arange(found.run.count, dtype=np.int64)
-        if (c, z) != (1, 1):
-            raise Unsupported("pages that need tifffile, with channels or slices as pages", path=path)
-        # tifffile loads only for pages that need it
-        from galvo.formats.tiff.exotic import ExoticPages
-
-        reader = ExoticPages(path, numbers, limits)
-        source.close()
-    else:
-        reader = IndexedReader(source, frame_index([found], found.layout, counts, PageOrder(0, c * z, 1, c)))
-    left_out = []
-    spare = found.run.count - t * c * z
-    if spare:
-        left_out.append(LeftOut("incomplete volume", spare, "pages that make no whole volume"))
-    if found.reduced_count:
-        left_out.append(LeftOut("reduced pages", found.reduced_count, "smaller copies of other pages"))
-    return Recording(reader, metadata, files=[path], left_out=left_out, damage=found.damage)
-
-
-def _metadata(found: TiffPages, counts: tuple[int, int, int]) -> Metadata:
-    texts: dict[str, Any] = {}
-    for name, tag in (("description", 270), ("software", 305), ("datetime", 306)):
-        text = found.first.text(tag)
-        if text:
-            texts[name] = text
-    fields = _imagej(found) or {}
-    spacing = _number(fields.get("spacing"))
-    interval = _number(fields.get("finterval"))
-    fps = _number(fields.get("fps"))
-    rate = 1 / interval if interval and interval > 0 else fps if fps and fps > 0 else None
-    return Metadata(
-        format="tiff",
-        version="ImageJ" if fields else ("BigTIFF" if found.header.big else None),
-        frame_rate_hz=rate,
-        pixel_size_um=_imagej_pixel_size(found, fields),
-        z_um=tuple(spacing * plane for plane in range(counts[2])) if spacing and counts[2] > 1 else None,
-        texts=texts,
-    )
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text else None
-    except ValueError:
-        return None
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _imagej_pixel_size(found: TiffPages, fields: dict[str, str]) -> tuple[float, float] | None:
-    """ImageJ keeps pixels per unit in the resolution tags, the unit in its description."""
-    if fields.get("unit", "").replace("\\u00B5", "µ") not in ("um", "micron", "microns", "µm"):
-        return None
-    sizes = []
-    for tag in (283, 282):
-        values = found.first.values(tag)
-        if len(values) != 2 or not all(values):
-            return None
-        sizes.append(values[1] / values[0])
-    return sizes[0], sizes[1]
