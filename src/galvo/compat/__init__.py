@@ -4,8 +4,11 @@
 >>> galvo.compat.install("pyme")                          # doctest: +SKIP
 >>> from PYME.IO import PZFFormat                         # doctest: +SKIP
 
+Or, for a script that is not to be changed, ``python -m galvo.compat calscipy -- script.py``.
+
 Nothing is registered before `install` is called. To add a facade: a package here whose modules have the names, the
-signatures and the errors of the originals' and an `__all__`, a row below, a section in docs/compat.md.
+signatures and the errors of the originals' and an `__all__`, a row below, a stand-in for worker processes in
+`stand_ins`, a section in docs/compat.md.
 """
 
 from __future__ import annotations
@@ -13,12 +16,19 @@ from __future__ import annotations
 from galvo.compat.substitution import Facade, Substitution
 from galvo.errors import OptionError
 
-__all__ = ["install", "uninstall"]
+__all__ = ["install", "names", "uninstall"]
 
 _SUBSTITUTION = Substitution()
 
 # import name: galvo's module for it, or None for a package that only holds others
 _FACADES = {
+    "calscipy": Facade(
+        modules={
+            "CalSciPy": "galvo.compat.calscipy",
+            "CalSciPy._helpers": "galvo.compat.calscipy.dummies",
+            "CalSciPy.io_tools": "galvo.compat.calscipy.io_tools",
+        },
+    ),
     "pyme": Facade(
         modules={
             "PYME": None,
@@ -40,6 +50,11 @@ _FACADES = {
 }
 
 
+def names() -> tuple[str, ...]:
+    """What `install` takes."""
+    return tuple(_FACADES)
+
+
 def install(name: str, *, force: bool = False) -> None:
     """Let the import names of another program lead to galvo, in this process, until `uninstall`.
 
@@ -50,7 +65,7 @@ def install(name: str, *, force: bool = False) -> None:
     Parameters
     ----------
     name : str
-        "pyme" or "pyflowreg".
+        "calscipy", "pyflowreg" or "pyme".
     force : bool
         Replace an installed original as a whole: what galvo does not have cannot be imported then.
 

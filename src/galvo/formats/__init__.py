@@ -19,5 +19,6 @@ REGISTRY = Registry(
         "galvo.formats.raw:FORMAT",
         "galvo.formats.video:FORMAT",
         "galvo.formats.gif:FORMAT",
+        "galvo.formats.mdf:FORMAT",
     ]
 )

@@ -218,3 +218,22 @@ def test_refusals_name_what_helps(tmp_path):
     assert list(tmp_path.iterdir()) == []
     galvo.save(deep, tmp_path / "out.gif", axes="TYX", dtype="uint8", scale="percentile")
     assert pillow(tmp_path / "out.gif")[0].shape == (6, 4, 4, 4)
+
+
+def test_written_colors(tmp_path):
+    """Few colors are exact, also for Pillow; many become the nearest of an even grid, which verification knows."""
+    rng = np.random.default_rng(0)
+    few = rng.integers(0, 4, (3, 3, 1, 20, 30)).astype(np.uint8) * 64
+    galvo.save(few, tmp_path / "few.gif", color=True, verify=True, block_bytes=1)
+    np.testing.assert_array_equal(galvo.load(tmp_path / "few.gif", squeeze=False), few)
+    with Image.open(tmp_path / "few.gif") as image:
+        for number in range(3):
+            image.seek(number)
+            np.testing.assert_array_equal(np.asarray(image.convert("RGB")), few[number, :, 0].transpose(1, 2, 0))
+    many = rng.integers(0, 256, (2, 3, 1, 40, 30)).astype(np.uint8)
+    galvo.save(many, tmp_path / "many.gif", color=True, verify=True)
+    shown = galvo.load(tmp_path / "many.gif", squeeze=False)
+    assert np.abs(shown.astype(int) - many).max() <= 26
+    assert galvo.verify(tmp_path / "many.gif").ok
+    with pytest.raises(OptionError, match="color=True"):
+        galvo.save(many, tmp_path / "gray.gif")

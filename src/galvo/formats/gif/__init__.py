@@ -37,5 +37,5 @@ FORMAT = Format(
     detect=_detect,
     open=_open,
     sink=_sink,
-    write_options=("frame_rate", "loop"),
+    write_options=("frame_rate", "loop", "color"),
 )

@@ -1,4 +1,4 @@
-"""Writing gray GIFs: 256 grays, every frame an image of its own."""
+"""Writing GIFs: 256 grays, or a table of colors for each frame; every frame an image of its own."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ _TICKS_PER_S = 100
 # below, browsers show an image for 100 ms
 _LEAST_SHOWN = 2
 _ROW_BYTES = 160
+_COLORS = 3
+# a table of 256 colors follows
+_OWN_TABLE = 0x87
+# levels of red, green and blue
+_LEVELS = (6, 7, 6)
 _GRAYS = np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes()
 
 
@@ -43,9 +48,15 @@ class GifSink:
         At which the images are shown, Hz; that of the recording by default, 30 where it has none.
     loop : int
         How often the images are shown again, 0: for ever; -1: they are shown once.
+    color : bool
+        Three channels are red, green and blue. A frame of at most 256 colors is exact; of more, its colors become the
+        nearest of 252 that are evenly spaced.
     """
 
-    def __init__(self, frame_rate: float | None = None, loop: int = 0) -> None:
+    def __init__(self, frame_rate: float | None = None, loop: int = 0, color: bool = False) -> None:
+        if type(color) is not bool:
+            raise OptionError("color does not fit", found=repr(color), expected="True or False")
+        self._color = color
         try:
             rate = None if frame_rate is None else float(frame_rate)
         except (TypeError, ValueError):
@@ -78,8 +89,14 @@ class GifSink:
         return tuple(told)
 
     def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
-        """The block itself."""
-        return block
+        """The block itself, but for frames of too many colors."""
+        if not self._color:
+            return block
+        out = np.empty_like(block)
+        for t, frame in enumerate(block[:, :, 0]):
+            table, indices = _tabled(frame)
+            out[t, :, 0] = table[indices].transpose(2, 0, 1)
+        return out
 
     def target(self, final: str, recording: Recording) -> Target:
         """One file."""
@@ -87,18 +104,19 @@ class GifSink:
 
     @property
     def block_order(self) -> str:
-        """The order of the frames."""
-        return "TCZ"
+        """The order of the frames; colors stay together."""
+        return "T(CZ)"
 
     def t_multiple(self, recording: Recording) -> int:
         """Frames are images of their own."""
         return 1
 
     def prepare(self, plan: WritePlan) -> None:
-        """Refuse what a gray GIF cannot hold."""
+        """Refuse what a GIF cannot hold."""
         recording = self._recording = plan.recording
         self._plan = plan
-        require_plain(recording, "a GIF", ("uint8",))
+        more = "; color=True takes three channels for red, green and blue" if recording.shape[1] == _COLORS else ""
+        require_plain(recording, "a GIF", ("uint8",), _COLORS if self._color else 1, "" if self._color else more)
         y, x = recording.shape[3:]
         if max(y, x) > _MOST_SIDE:
             raise OptionError("too large for a GIF", found=f"{x} x {y}", expected=f"at most {_MOST_SIDE} on a side")
@@ -116,7 +134,7 @@ class GifSink:
         t, _, _, y, x = plan.recording.shape
         texts = sum(4 * len(text) for text in plan.recording.metadata.texts.values())
         # 12 bits for a pixel, a byte for 255
-        return t * (2 * y * x + 64 + _ROW_BYTES) + 64 * len(plan.blocks) + 3 * texts + (1 << 17)
+        return t * (2 * y * x + 64 + _ROW_BYTES + len(_GRAYS)) + 64 * len(plan.blocks) + 3 * texts + (1 << 17)
 
     def begin(self, output: Outlet) -> None:
         """Write what comes before the images."""
@@ -132,23 +150,24 @@ class GifSink:
         """Images are appended as they come."""
         (self._file,) = output.files
 
-    def encode(self, index: BlockIndex, block: NDArray[Any]) -> list[bytes]:
-        """The images of a block."""
-        frames = np.ascontiguousarray(block[:, 0, 0])
-        workers = min(len(frames), worker_count(8 * frames.nbytes))
+    def encode(self, index: BlockIndex, block: NDArray[Any]) -> list[tuple[bytes, bytes]]:
+        """Table of colors, if it has one of its own, and data of each image of a block."""
+        make = _color_image if self._color else _gray_image
+        frames = block[:, :, 0]
+        workers = min(len(frames), worker_count(8 * block.nbytes))
         if workers <= 1:
-            return list(map(encode_gif_image, frames))
+            return list(map(make, frames))
         with ThreadPoolExecutor(workers, thread_name_prefix="galvo gif") as pool:
-            return list(pool.map(encode_gif_image, frames))
+            return list(pool.map(make, frames))
 
-    def put(self, index: BlockIndex, encoded: list[bytes]) -> None:
+    def put(self, index: BlockIndex, encoded: list[tuple[bytes, bytes]]) -> None:
         """Append the images of a block."""
         y, x = self._recording.shape[3:]
-        place = struct.pack("<cHHHHB", b",", 0, 0, x, y, 0)
         parts: list[bytes] = []
-        for frame, data in enumerate(encoded, index[0].start):
+        for frame, (table, data) in enumerate(encoded, index[0].start):
+            place = struct.pack("<cHHHHB", b",", 0, 0, x, y, _OWN_TABLE if table else 0)
             # it stays until the next one covers it
-            parts += (b"\x21\xf9\x04\x04", struct.pack("<HBB", self._delay(frame), 0, 0), place, data)
+            parts += (b"\x21\xf9\x04\x04", struct.pack("<HBB", self._delay(frame), 0, 0), place, table, data)
         self._file.seek(0, 2)
         self._file.write(b"".join(parts))
 
@@ -160,3 +179,25 @@ class GifSink:
 
     def abort(self) -> None:
         """Nothing is held between the other calls."""
+
+
+def _gray_image(frame: NDArray[Any]) -> tuple[bytes, bytes]:
+    return b"", encode_gif_image(np.ascontiguousarray(frame[0]))
+
+
+def _color_image(frame: NDArray[Any]) -> tuple[bytes, bytes]:
+    table, indices = _tabled(frame)
+    return table.tobytes().ljust(len(_GRAYS), b"\0"), encode_gif_image(indices)
+
+
+def _tabled(frame: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A table of at most 256 colors (N, 3), and the index of each pixel (Y, X), for a frame (3, Y, X)."""
+    red, green, blue = frame.astype(np.uint32)
+    colors, indices = np.unique(red << 16 | green << 8 | blue, return_inverse=True)
+    if colors.size > 256:
+        steps = [np.rint(one * ((count - 1) / 255)).astype(np.intp) for one, count in zip(frame, _LEVELS, strict=True)]
+        scales = [np.rint(np.linspace(0, 255, count)).astype(np.uint8) for count in _LEVELS]
+        grid = np.stack(np.meshgrid(*scales, indexing="ij"), -1).reshape(-1, _COLORS)
+        return grid, np.ravel_multi_index(steps, _LEVELS).astype(np.uint8)
+    table = np.stack([colors >> 16, colors >> 8 & 255, colors & 255], -1).astype(np.uint8)
+    return table, indices.reshape(frame.shape[1:]).astype(np.uint8)

@@ -61,7 +61,7 @@ def get_video_file_reader(
     ValueError
         No recording.
     NotImplementedError
-        An .mdf file.
+        An .mdf file, and not on Windows, or without pywin32.
     TypeError
         No kind of source.
     """
