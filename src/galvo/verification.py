@@ -40,6 +40,8 @@ class VerifyResult:
         Empty when all is well.
     left_out : tuple of LeftOut
         Pages that the files hold and the recording does not show; they are not verified.
+    lossy : bool
+        What was compared is not the recording itself but what a lossy format makes of it, and that differs.
     """
 
     path: str
@@ -48,6 +50,7 @@ class VerifyResult:
     frame_count: int
     differences: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    lossy: bool = False
 
     @property
     def ok(self) -> bool:
@@ -153,6 +156,7 @@ def compare(
     """
     second = open_recording(other)
     try:
+        lossy = False
         differences = _metadata_differences(recording, second)
         frames = 0
         if recording.shape != second.shape or recording.dtype != second.dtype:
@@ -167,6 +171,7 @@ def compare(
                 for index in blocks:
                     pixels = recording[index]
                     expected = pixels if shown is None else shown(index, pixels)
+                    lossy = lossy or (expected is not pixels and not np.array_equal(expected, pixels))
                     differences += _pixel_differences(index, expected, second[index])
                     done += pixels.nbytes
                     report(done, recording.nbytes)
@@ -177,6 +182,7 @@ def compare(
             frame_count=frames,
             differences=tuple(differences),
             left_out=recording.left_out,
+            lossy=lossy,
         )
     finally:
         if second is not other:

@@ -252,6 +252,8 @@ def _result_text(result: ConvertResult) -> str:
     text = f"{result.path}: {byte_text(result.file_bytes or 0)} in {result.seconds:.2f} s ({rate}/s), "
     if result.verification is None:
         return text + "not verified (--verify)"
+    if result.verification.lossy:
+        return text + "verified: pixels are what the lossy coding makes of the source, metadata equal it"
     return text + "verified: pixels and metadata equal the source"
 
 

@@ -17,6 +17,7 @@ Little endian. Source: GRAPHICS INTERCHANGE FORMAT, version 89a (CompuServe, 199
 from __future__ import annotations
 
 import struct
+from array import array
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -71,6 +72,9 @@ class Image(NamedTuple):
     transparent: int
 
 
+_COLUMNS = len(Image._fields)
+
+
 @dataclass(slots=True)
 class Layout:
     """All of a GIF but its pixels.
@@ -99,7 +103,7 @@ class Layout:
     height: int
     background: int
     colors: NDArray[np.uint8]
-    images: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, len(Image._fields)), np.int64))
+    images: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, _COLUMNS), np.int64))
     loop: int | None = None
     kept: bytes = b""
     end: int = 0
@@ -189,15 +193,14 @@ def read_layout(source: FileSource, limits: Limits) -> Layout:
     except EOFError:
         raise Truncated("the header is cut off", path=path, offset=stream.at) from None
     layout = Layout(width, height, background, colors)
-    rows: list[Image] = []
+    rows = array("q")
     try:
         _walk(stream, layout, rows, limits)
     except EOFError:
         layout.missing = "the file ends too early"
     layout.end = stream.at
-    limits.check("page_count", len(rows), path=path)
-    if rows:
-        layout.images = np.array(rows, np.int64)
+    limits.check("page_count", len(rows) // _COLUMNS, path=path)
+    layout.images = np.array(rows, np.int64).reshape(-1, _COLUMNS)
     return layout
 
 
@@ -209,7 +212,7 @@ def _table(data: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8).reshape(-1, 3)
 
 
-def _walk(stream: _Bytes, layout: Layout, rows: list[Image], limits: Limits) -> None:
+def _walk(stream: _Bytes, layout: Layout, rows: array[int], limits: Limits) -> None:
     control = (0, 0, -1)
     while True:
         kind = stream.need(1)
@@ -225,10 +228,10 @@ def _walk(stream: _Bytes, layout: Layout, rows: list[Image], limits: Limits) -> 
             else:
                 stream.skip_sub_blocks()
         elif kind == b"\x2c":
-            rows.append(_image(stream, layout, control, len(rows)))
+            number = len(rows) // _COLUMNS
+            limits.check("page_count", number, path=stream.source.paths[0])
+            rows.extend(_image(stream, layout, control, number))
             control = (0, 0, -1)
-            if not len(rows) % 4096:
-                limits.check("page_count", len(rows), path=stream.source.paths[0])
         elif kind != b"\0":
             raise Malformed(
                 "no block of a GIF", path=stream.source.paths[0], offset=stream.at - 1, found=f"byte {kind.hex()}"
