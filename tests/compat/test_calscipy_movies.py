@@ -74,6 +74,13 @@ def test_gif(tmp_path):
         np.testing.assert_array_equal(load_gif(tmp_path / "color.gif"), few)
 
 
+def test_a_gif_of_three_equal_colors(tmp_path):
+    """As `load_gif` and `load_video` give gray movies."""
+    save_gif(tmp_path / "a.gif", gray(GRAY))
+    save_gif(tmp_path / "a.gif", load_gif(tmp_path / "a.gif"))
+    np.testing.assert_array_equal(load_gif(tmp_path / "a.gif"), gray(GRAY))
+
+
 def test_a_gif_is_slow(tmp_path):
     with pytest.warns(GalvoWarning, match="100 frames per second"):
         save_gif(tmp_path / "a.gif", GRAY, 250)

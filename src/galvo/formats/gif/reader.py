@@ -80,11 +80,13 @@ def _opened(source: FileSource, layout: Layout, damaged: str, limits: Limits) ->
     if not count:
         raise Malformed("a GIF without an image", path=path)
     limits.check("frame_bytes", 3 * layout.height * layout.width, path=path)
-    gray = _is_gray(source, layout)
+    kept = KeptJson.parse(layout.kept, path, limits) if layout.kept else None
+    # colors that happen to be gray are colors still
+    gray = _is_gray(source, layout) and (kept is None or kept.shape[1] != len(_RGB))
     shape: Shape = (count, 1 if gray else 3, 1, layout.height, layout.width)
     reader = GifReader(source, layout, shape)
-    if layout.kept:
-        return _own(reader, KeptJson.parse(layout.kept, path, limits), damaged, damage)
+    if kept is not None:
+        return _own(reader, kept, damaged, damage)
     delays = layout.images[:, Image._fields.index("delay")]
     metadata = Metadata(
         format="gif",
@@ -106,9 +108,10 @@ def _own(reader: GifReader, kept: KeptJson, damaged: str, damage: list[Damage]) 
             raise Truncated(what, path=path)
         damage.append(Damage(path, None, what))
     metadata = kept.metadata("gif")
+    stored = "GIF, 256 grays" if found[1] == 1 else "GIF, 256 colors a frame"
     return Recording(
         reader,
-        replace(metadata, attributes={**metadata.attributes, "stored": "GIF, 256 grays"}),
+        replace(metadata, attributes={**metadata.attributes, "stored": stored}),
         files=[path],
         facts=kept.facts(),
         left_out=kept.left_out(metadata),

@@ -18,6 +18,7 @@ from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
 from galvo.errors import OptionError
 from galvo.formats.gif.blocks import APPLICATION, sub_blocks
+from galvo.formats.gif.colors import with_table
 from galvo.formats.kept_json import kept_json
 from galvo.formats.plain import require_plain
 
@@ -34,8 +35,6 @@ _ROW_BYTES = 160
 _COLORS = 3
 # a table of 256 colors follows
 _OWN_TABLE = 0x87
-# levels of red, green and blue
-_LEVELS = (6, 7, 6)
 _GRAYS = np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes()
 
 
@@ -49,8 +48,8 @@ class GifSink:
     loop : int
         How often the images are shown again, 0: for ever; -1: they are shown once.
     color : bool
-        Three channels are red, green and blue. A frame of at most 256 colors is exact; of more, its colors become the
-        nearest of 252 that are evenly spaced.
+        Three channels are red, green and blue. A frame of at most 256 colors is exact; of more, its colors are reduced
+        to 256 that are chosen for it.
     """
 
     def __init__(self, frame_rate: float | None = None, loop: int = 0, color: bool = False) -> None:
@@ -94,7 +93,7 @@ class GifSink:
             return block
         out = np.empty_like(block)
         for t, frame in enumerate(block[:, :, 0]):
-            table, indices = _tabled(frame)
+            table, indices = with_table(frame)
             out[t, :, 0] = table[indices].transpose(2, 0, 1)
         return out
 
@@ -186,18 +185,5 @@ def _gray_image(frame: NDArray[Any]) -> tuple[bytes, bytes]:
 
 
 def _color_image(frame: NDArray[Any]) -> tuple[bytes, bytes]:
-    table, indices = _tabled(frame)
-    return table.tobytes().ljust(len(_GRAYS), b"\0"), encode_gif_image(indices)
-
-
-def _tabled(frame: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A table of at most 256 colors (N, 3), and the index of each pixel (Y, X), for a frame (3, Y, X)."""
-    red, green, blue = frame.astype(np.uint32)
-    colors, indices = np.unique(red << 16 | green << 8 | blue, return_inverse=True)
-    if colors.size > 256:
-        steps = [np.rint(one * ((count - 1) / 255)).astype(np.intp) for one, count in zip(frame, _LEVELS, strict=True)]
-        scales = [np.rint(np.linspace(0, 255, count)).astype(np.uint8) for count in _LEVELS]
-        grid = np.stack(np.meshgrid(*scales, indexing="ij"), -1).reshape(-1, _COLORS)
-        return grid, np.ravel_multi_index(steps, _LEVELS).astype(np.uint8)
-    table = np.stack([colors >> 16, colors >> 8 & 255, colors & 255], -1).astype(np.uint8)
-    return table, indices.reshape(frame.shape[1:]).astype(np.uint8)
+    table, indices = with_table(frame)
+    return table.tobytes(), encode_gif_image(indices)
