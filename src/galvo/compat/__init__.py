@@ -16,6 +16,8 @@ from galvo.errors import OptionError
 __all__ = ["install", "uninstall"]
 
 _SUBSTITUTION = Substitution()
+_ROIEXTRACTORS = "galvo.compat.roiextractors"
+_TIFF = "roiextractors.extractors.tiffimagingextractors"
 
 # import name: galvo's module for it, or None for a package that only holds others
 _FACADES = {
@@ -24,6 +26,18 @@ _FACADES = {
             "PYME": None,
             "PYME.IO": None,
             "PYME.IO.PZFFormat": "galvo.compat.pyme.PZFFormat",
+        },
+    ),
+    "roiextractors": Facade(
+        modules={
+            "roiextractors": _ROIEXTRACTORS,
+            "roiextractors.extraction_tools": f"{_ROIEXTRACTORS}.extraction_tools",
+            "roiextractors.imagingextractor": f"{_ROIEXTRACTORS}.imagingextractor",
+            "roiextractors.extractorlist": f"{_ROIEXTRACTORS}.tiffimagingextractors",
+            "roiextractors.extractors": None,
+            _TIFF: f"{_ROIEXTRACTORS}.tiffimagingextractors",
+            f"{_TIFF}.scanimagetiff_utils": f"{_ROIEXTRACTORS}.scanimagetiff_utils",
+            f"{_TIFF}.scanimagetiffimagingextractor": f"{_ROIEXTRACTORS}.scanimagetiffimagingextractor",
         },
     ),
 }
@@ -39,7 +53,7 @@ def install(name: str, *, force: bool = False) -> None:
     Parameters
     ----------
     name : str
-        "pyme".
+        "pyme" or "roiextractors".
     force : bool
         Replace an installed original as a whole: what galvo does not have cannot be imported then.
 
