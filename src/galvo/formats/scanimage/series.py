@@ -87,19 +87,23 @@ def find_series(path: str) -> list[str]:
     # without a stated start only the parts of one acquisition are known to belong together
     in_parts = header.flavour == "state" and header.count("state.acq.framesPerFile") is not None
     looped = bool(start) and (header.word("SI.acqState") == "loop" or in_parts)
-    folder, suffix = Path(path).parent, Path(path).suffix.lower()
-    members: list[tuple[tuple[int, int, int], str]] = []
+    folder, suffix = Path(path).parent, Path(path).suffix
+    members: dict[tuple[int, int, int], str] = {}
     for entry in os.listdir(folder):
         other = parse_name(entry)
-        if other is None or Path(entry).suffix.lower() != suffix or other.shape != name.shape:
+        if other is None or Path(entry).suffix.lower() != suffix.lower() or other.shape != name.shape:
+            continue
+        counters = (other.channel or 0, other.acquisition, other.part or 0)
+        if counters in members and Path(entry).suffix != suffix:
+            # a.tif and a.TIF are copies
             continue
         if not looped and other.acquisition != name.acquisition:
             continue
         candidate = os.path.join(os.path.dirname(path), entry)
         if entry != Path(path).name and not _belongs(candidate, start):
             continue
-        members.append(((other.channel or 0, other.acquisition, other.part or 0), candidate))
-    return [member for _, member in sorted(members)]
+        members[counters] = candidate
+    return [member for _, member in sorted(members.items())]
 
 
 def _identity(path: str) -> tuple[Header, str] | None:
