@@ -90,8 +90,7 @@ class ImagingExtractor(_Parent):
     def get_num_planes(self) -> int:
         """Planes of a volume; NotImplementedError where samples are frames."""
         raise NotImplementedError(
-            "This extractor is not volumetric. "
-            "The get_num_planes method is only available for volumetric extractors."
+            "This extractor is not volumetric. The get_num_planes method is only available for volumetric extractors."
         )
 
     def get_volume_shape(self) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.compat.roiextractors.extraction_tools import PathType, get_package
-from galvo.compat.roiextractors.structure import as_dictionary, read_first_page, read_structure, roi_groups
+from galvo.compat.roiextractors.structure import as_dictionary, read_structure, read_texts, roi_groups
 from galvo.core.index import PageOrder
 from galvo.core.read import IndexedReader
 from galvo.core.source import FileSource
@@ -51,18 +51,12 @@ def extract_extra_metadata(file_path: PathType) -> dict[str, Any]:
     dict
         Empty for JSON headers and where the file has none.
     """
-    try:
-        texts, first = read_first_page(os.fspath(file_path))
-    except Unsupported:
-        raise
-    except ValueError as error:
-        if error.__cause__ is None:
-            raise
-        return {}
     found: dict[str, Any] = {}
-    if texts.header.flavour == "json":
+    read = read_texts(os.fspath(file_path))
+    if read is None or read[0].header.flavour == "json":
         return found
-    for text in dict.fromkeys((first.description, texts.header.text)):
+    texts, description = read
+    for text in dict.fromkeys((description, texts.header.text)):
         for line in re.split(r"[\r\n]+", text):
             key, equals, value = line.partition("=")
             if equals:
@@ -99,7 +93,8 @@ def read_scanimage_metadata(file_path: PathType) -> dict[str, Any]:
     """
     path = os.fspath(file_path)
     header, timeline = read_structure(path)
-    groups = roi_groups(read_first_page(path)[0].roi)
+    texts = read_texts(path)
+    groups = roi_groups(texts[0].roi) if texts is not None else {}
     rate = timeline.volume_rate_hz if timeline.is_volumetric else timeline.frame_rate_hz
     return {
         "scan_image_non_varying_frame_metadata": as_dictionary(header),

@@ -9,21 +9,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from galvo.core.detect import Probe
 from galvo.core.source import FileSource
-from galvo.errors import Malformed, warn
+from galvo.errors import warn
+from galvo.formats.scanimage import FORMAT
 from galvo.formats.scanimage.header import Header
 from galvo.formats.scanimage.series import missing_files, parse_name
 from galvo.formats.scanimage.stacks import read_timeline
 from galvo.formats.scanimage.static import StaticTexts, read_static
 from galvo.formats.scanimage.timeline import Timeline
-from galvo.formats.tiff.ifd import Ifd, read_header, read_ifd
+from galvo.formats.tiff.ifd import read_header, read_ifd
 from galvo.limits import DEFAULT_LIMITS
 
 __all__ = [
     "as_dictionary",
     "frames_per_slice",
-    "read_first_page",
     "read_structure",
+    "read_texts",
     "roi_groups",
     "warn_of_neighbours",
     "warn_of_suffix",
@@ -42,23 +44,23 @@ def warn_of_suffix(path: Path, extractor: str) -> None:
         )
 
 
-def read_first_page(path: str) -> tuple[StaticTexts, Ifd]:
-    """Header and ROI texts of a file, and its first page.
+def read_texts(path: str) -> tuple[StaticTexts, str] | None:
+    """Header and ROI texts of a TIFF file, and its first page's own; None where it has no ScanImage header.
 
     Raises
     ------
-    ValueError
-        No ScanImage header; a `galvo.errors.FormatError` where the file is no TIFF.
+    FormatError
+        No TIFF, or a header that is cut off.
     """
-    source = FileSource([path])
+    source, probe = FileSource([path]), Probe(path)
     try:
         first = read_ifd(source, 0, (tiff := read_header(source)), tiff.first_ifd, DEFAULT_LIMITS)
-        try:
-            return read_static(source, 0, first, DEFAULT_LIMITS), first
-        except Malformed as error:
-            raise ValueError("Invalid metadata: The metadata is either None or empty.") from error
+        if not FORMAT.detect(probe):
+            return None
+        return read_static(source, 0, first, DEFAULT_LIMITS), first.description
     finally:
         source.close()
+        probe.close()
 
 
 def read_structure(path: str) -> tuple[Header, Timeline]:
@@ -69,10 +71,11 @@ def read_structure(path: str) -> tuple[Header, Timeline]:
     ValueError
         No ScanImage header, one of 3.x, or one without channels.
     """
-    header = read_first_page(path)[0].header
-    if header.flavour == "state":
-        # 3.x states neither rates of volumes nor times of frames
+    texts = read_texts(path)
+    # 3.x states neither rates of volumes nor times of frames
+    if texts is None or texts[0].header.flavour == "state":
         raise ValueError("Invalid metadata: The metadata is either None or empty.")
+    header = texts[0].header
     if not any(key in header for key in (*_CHANNEL_KEYS, "SI.channelsSave")):
         raise ValueError(f"Could not find any of {_CHANNEL_KEYS} in metadata.")
     return header, read_timeline(header, path)
