@@ -471,6 +471,7 @@ def test_description(write):
 def test_pickles(write, samples):
     truth, (path,) = write(**VOLUMES)
     extractor = ScanImageImagingExtractor(path, "Channel 2", plane_index=1)
+    assert len(extractor._tiff_readers) == 1
     again = pickle.loads(pickle.dumps(extractor.slice_field_of_view(2, 9)))
     np.testing.assert_array_equal(again.get_series(), samples(truth, 1, 1)[:, 2:9])
 

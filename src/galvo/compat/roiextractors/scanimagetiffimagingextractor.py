@@ -36,7 +36,7 @@ from galvo.formats.scanimage.facts import parse_json
 
 __all__ = ["ScanImageImagingExtractor", "ScanImageLegacyImagingExtractor"]
 
-_BLOCK_BYTES = 32 << 20
+_BLOCK_BYTES = 4 << 20
 _TABLE = np.dtype(
     [
         (name, np.int64)
@@ -172,6 +172,9 @@ class ScanImageImagingExtractor(ImagingExtractor):
             )
         return wanted
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_tiff_readers"}
+
     def __del__(self) -> None:
         # a view leaves the files to the extractor that it is of
         if self.__dict__.get("_fov_root") is None:
@@ -254,11 +257,12 @@ class ScanImageImagingExtractor(ImagingExtractor):
             return frames
         rows, columns, planes = self.get_volume_shape()
         out = np.empty((len(samples), rows, columns, planes), self._dtype)
-        # planes come last, so every block is turned on its way
-        step = max(1, _BLOCK_BYTES // max(1, out[:1].nbytes))
+        # planes come last, so every block is turned on its way, while it is in the cache
+        step = max(1, _BLOCK_BYTES // out[:1].nbytes) if out.size else 1
         for at in range(0, len(samples), step):
-            part = samples[at : at + step]
-            out[at : at + step] = np.moveaxis(recording[np.asarray(part, np.int64), 0], 1, -1)
+            block = recording[np.asarray(samples[at : at + step], np.int64), 0]
+            for plane in range(planes):
+                out[at : at + step, ..., plane] = block[:, plane]
         return out
 
     def slice_field_of_view(
