@@ -309,6 +309,7 @@ def test_r17_no_loop_over_pages(write, samples, times, monkeypatch):
     calls.clear()
     extractor.get_times()
     extractor.get_native_timestamps(3, 9)
+    np.testing.assert_array_equal(extractor.get_original_frame_indices(), np.arange(1, 800, 2))
     assert not calls
 
 

@@ -480,16 +480,10 @@ def test_pickles(write, samples):
 
 NAMES = """
 import sys
+# as if the original were not installed
 sys.modules["roiextractors"] = None
 import galvo
-import galvo.compat.roiextractors
-del sys.modules["roiextractors"]
-sys.meta_path.insert(0, type("Absent", (), {"find_spec": staticmethod(lambda name, *_: absent(name))}))
-def absent(name):
-    if name.partition(".")[0] == "roiextractors":
-        raise ModuleNotFoundError(name)
-sys.modules["roiextractors"] = None
-galvo.compat.install("roiextractors", force=True)
+galvo.compat.install("roiextractors")
 import roiextractors
 from roiextractors import ImagingExtractor, ScanImageImagingExtractor, ScanImageLegacyImagingExtractor
 from roiextractors.extractors.tiffimagingextractors import ScanImageImagingExtractor as second
@@ -506,8 +500,6 @@ assert second is third is ScanImageImagingExtractor and legacy is ScanImageLegac
 assert base is ImagingExtractor and issubclass(third, base) and issubclass(legacy, base)
 assert issubclass(SampleSlicedImagingExtractor, base)
 assert third.__module__.startswith("galvo.compat.roiextractors.")
-assert not [name for name in sys.modules if name.startswith("roiextractors.") and
-            not sys.modules[name].__name__.startswith(("galvo.compat.", "roiextractors.extractors"))]
 galvo.compat.uninstall("roiextractors")
 assert not [name for name in sys.modules if name.startswith("roiextractors.")]
 """

@@ -263,6 +263,7 @@ for part in (
     ScanImageLegacyImagingExtractor(sys.argv[1], 10.0),
 ):
     assert isinstance(part, roiextractors.ImagingExtractor)
+assert isinstance(extractor.slice_samples(1), roiextractors.imagingextractor.SampleSlicedImagingExtractor)
 assert extractor.slice_samples(1).get_num_samples() == extractor.get_num_samples() - 1
 original = roiextractors.ScanImageImagingExtractor
 import warnings

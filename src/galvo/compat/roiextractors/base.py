@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ORIGINAL", "ImagingExtractor", "original_class"]
+__all__ = ["ImagingExtractor", "original_class"]
 
 
 def original_class(name: str) -> type | None:
@@ -25,12 +25,10 @@ def original_class(name: str) -> type | None:
         return None
 
 
-ORIGINAL = original_class("ImagingExtractor")
-
 if TYPE_CHECKING:
     _Parent = ABC
 else:
-    _Parent = ORIGINAL or ABC
+    _Parent = original_class("ImagingExtractor") or ABC
 
 
 class ImagingExtractor(_Parent):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     ImagingExtractor = base.ImagingExtractor
     SampleSlicedImagingExtractor = views.SampleSlicedImagingExtractor
 else:
-    ImagingExtractor = base.ORIGINAL or base.ImagingExtractor
+    ImagingExtractor = base.original_class("ImagingExtractor") or base.ImagingExtractor
     SampleSlicedImagingExtractor = (
         base.original_class("SampleSlicedImagingExtractor") or views.SampleSlicedImagingExtractor
     )

@@ -328,13 +328,14 @@ class ScanImageImagingExtractor(ImagingExtractor):
     @cached_property
     def _frames_to_ifd_table(self) -> NDArray[np.void]:
         """Where each plane of each sample lies, one row per (T, Z)."""
-        found = self._recording.frame_table()
-        table = np.empty(found.size, _TABLE)
+        t, c, z = (np.asarray(axis, np.int64) for axis in self._recording._selection.axes[:3])
+        # placed without reading what the pages say
+        found = self._recording._reader.place(np.repeat(t, z.size), np.repeat(c, t.size * z.size), np.tile(z, t.size))
+        table = np.empty(t.size * z.size, _TABLE)
         table["file_index"], table["IFD_index"] = found["file"], found["page"]
-        table["channel_index"] = self._channel_index
-        table["depth_index"] = found["z"] + (self._plane_index or 0)
+        table["channel_index"], table["depth_index"] = self._channel_index, np.tile(z, t.size)
         is_chosen = self._frames_per_slice == 1 or self._slice_sample is not None
-        cycle, repeat = np.divmod(found["t"], 1 if is_chosen else self._frames_per_slice)
+        cycle, repeat = np.divmod(np.repeat(t, z.size), 1 if is_chosen else self._frames_per_slice)
         table["acquisition_cycle_index"] = cycle
         table["slice_sample_index"] = (self._slice_sample or 0) if is_chosen else repeat
         return table

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from galvo.compat.roiextractors.base import ImagingExtractor
+from galvo.compat.roiextractors.base import ImagingExtractor, original_class
 
 __all__ = ["SampleSlicedImagingExtractor", "_FieldOfViewSlicedImagingExtractor", "_SinglePlaneImagingExtractor"]
 
@@ -48,7 +48,17 @@ class _View(ImagingExtractor):
         return self._parent_imaging.get_native_timestamps(start_sample, end_sample)
 
 
-class SampleSlicedImagingExtractor(_View):
+class _NoOriginal:
+    """Stands where the original is not installed."""
+
+
+if TYPE_CHECKING:
+    _Sliced = _NoOriginal
+else:
+    _Sliced = original_class("SampleSlicedImagingExtractor") or _NoOriginal
+
+
+class SampleSlicedImagingExtractor(_View, _Sliced):
     """A range of another extractor's samples; made by `slice_samples`.
 
     Parameters
