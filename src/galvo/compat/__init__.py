@@ -19,6 +19,8 @@ from galvo.errors import OptionError
 __all__ = ["install", "names", "uninstall"]
 
 _SUBSTITUTION = Substitution()
+_ROIEXTRACTORS = "galvo.compat.roiextractors"
+_TIFF = "roiextractors.extractors.tiffimagingextractors"
 
 # import name: galvo's module for it, or None for a package that only holds others
 _FACADES = {
@@ -47,6 +49,18 @@ _FACADES = {
             },
         },
     ),
+    "roiextractors": Facade(
+        modules={
+            "roiextractors": _ROIEXTRACTORS,
+            "roiextractors.extraction_tools": f"{_ROIEXTRACTORS}.extraction_tools",
+            "roiextractors.imagingextractor": f"{_ROIEXTRACTORS}.imagingextractor",
+            "roiextractors.extractorlist": f"{_ROIEXTRACTORS}.tiffimagingextractors",
+            "roiextractors.extractors": None,
+            _TIFF: f"{_ROIEXTRACTORS}.tiffimagingextractors",
+            f"{_TIFF}.scanimagetiff_utils": f"{_ROIEXTRACTORS}.scanimagetiff_utils",
+            f"{_TIFF}.scanimagetiffimagingextractor": f"{_ROIEXTRACTORS}.scanimagetiffimagingextractor",
+        },
+    ),
 }
 
 
@@ -65,7 +79,7 @@ def install(name: str, *, force: bool = False) -> None:
     Parameters
     ----------
     name : str
-        "calscipy", "pyflowreg" or "pyme".
+        "calscipy", "pyflowreg", "pyme" or "roiextractors".
     force : bool
         Replace an installed original as a whole: what galvo does not have cannot be imported then.
 

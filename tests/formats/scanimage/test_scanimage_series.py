@@ -291,3 +291,16 @@ def test_five_hundred_files_cost_five_hundred_beginnings(tmp_path, monkeypatch):
         assert sum(read) < 16_384 * 500
         np.testing.assert_array_equal(rec[4321], truth.expected_pages(4321, 4322)[:, None])
         np.testing.assert_array_equal(rec.timestamps, truth.expected_timestamps())
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".TIF"])
+def test_a_copy_under_another_spelling_is_no_further_file(tmp_path, suffix):
+    truth = ScanImageRecording(frames=6, frames_per_file=4)
+    for path in truth.write(tmp_path):
+        copy = path.with_suffix(".TIF")
+        if copy.exists():
+            pytest.skip("names that differ in their case only are one file here")
+        copy.write_bytes(path.read_bytes())
+    with galvo.open(tmp_path / f"rec_00001_00001{suffix}") as rec:
+        assert [path.name for path in rec.files] == [f"rec_00001_0000{part}{suffix}" for part in (1, 2)]
+        np.testing.assert_array_equal(rec[...], truth.expected())

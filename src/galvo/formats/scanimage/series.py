@@ -22,7 +22,7 @@ from galvo.formats.scanimage.static import read_static
 from galvo.formats.tiff.ifd import Ifd, read_header, read_ifd
 from galvo.limits import DEFAULT_LIMITS
 
-__all__ = ["SeriesName", "find_series", "parse_name", "warn_of_gaps"]
+__all__ = ["SeriesName", "find_series", "missing_files", "parse_name", "warn_of_gaps"]
 
 _NAME = re.compile(r"(?P<stem>.+?)_(?P<acquisition>\d{3,})(?:_(?P<part>\d{3,}))?(?:_chn?(?P<channel>\d+))?")
 
@@ -87,19 +87,23 @@ def find_series(path: str) -> list[str]:
     # without a stated start only the parts of one acquisition are known to belong together
     in_parts = header.flavour == "state" and header.count("state.acq.framesPerFile") is not None
     looped = bool(start) and (header.word("SI.acqState") == "loop" or in_parts)
-    folder, suffix = Path(path).parent, Path(path).suffix.lower()
-    members: list[tuple[tuple[int, int, int], str]] = []
+    folder, suffix = Path(path).parent, Path(path).suffix
+    members: dict[tuple[int, int, int], str] = {}
     for entry in os.listdir(folder):
         other = parse_name(entry)
-        if other is None or Path(entry).suffix.lower() != suffix or other.shape != name.shape:
+        if other is None or Path(entry).suffix.lower() != suffix.lower() or other.shape != name.shape:
+            continue
+        counters = (other.channel or 0, other.acquisition, other.part or 0)
+        if counters in members and Path(entry).suffix != suffix:
+            # a.tif and a.TIF are copies
             continue
         if not looped and other.acquisition != name.acquisition:
             continue
         candidate = os.path.join(os.path.dirname(path), entry)
         if entry != Path(path).name and not _belongs(candidate, start):
             continue
-        members.append(((other.channel or 0, other.acquisition, other.part or 0), candidate))
-    return [member for _, member in sorted(members)]
+        members[counters] = candidate
+    return [member for _, member in sorted(members.items())]
 
 
 def _identity(path: str) -> tuple[Header, str] | None:
@@ -149,16 +153,39 @@ def warn_of_gaps(paths: Sequence[str]) -> None:
 
     One file that was asked for alone does not miss those that lie beside it.
     """
+    shown, count = missing_files(paths, _SHOWN_GAPS)
+    if len(paths) == 1 and any(Path(paths[0]).with_name(name).exists() for name in shown):
+        return
+    if count:
+        more = f" and {count - _SHOWN_GAPS} more" if count > _SHOWN_GAPS else ""
+        warn(f"{paths[0]}: files of the series are missing: {', '.join(shown)}{more}")
+
+
+def missing_files(paths: Sequence[str], most: int) -> tuple[list[str], int]:
+    """Names whose counters are missing between the files of a series.
+
+    Parameters
+    ----------
+    paths : sequence of str
+    most : int
+        Names to list.
+
+    Returns
+    -------
+    names : list of str
+        The first ones; of an acquisition in parts at least the first is missing.
+    count : int
+    """
     names = [parse_name(path) for path in paths]
     # a counter of parts for each acquisition, and one of acquisitions (None)
     counters: dict[tuple[int | None, int | None], set[int]] = {}
     for name in names:
         if name is None:
-            return
+            return [], 0
         counters.setdefault((name.channel, None), set()).add(name.acquisition)
         if name.part is not None:
             counters.setdefault((name.channel, name.acquisition), set()).add(name.part)
-    stem, in_parts = (names[0].stem, names[0].part is not None) if names[0] is not None else ("", False)
+    stem, in_parts = (names[0].stem, names[0].part is not None) if names and names[0] is not None else ("", False)
     missing_count = 0
     shown: list[str] = []
     for (channel, acquisition), found in counters.items():
@@ -168,15 +195,9 @@ def warn_of_gaps(paths: Sequence[str]) -> None:
             # counters may be dates: the numbers between two of them are not listed all
             gap = max(0, counter - before - 1)
             missing_count += gap
-            for absent in range(before + 1, before + 1 + min(gap, _SHOWN_GAPS)):
+            for absent in range(before + 1, before + 1 + min(gap, most)):
                 number = f"{absent:05d}" if acquisition is None else f"{acquisition:05d}_{absent:05d}"
-                # of an acquisition in parts at least the first one is missing
                 number += "_00001" if acquisition is None and in_parts else ""
-                absentee = f"{stem}_{number}" + ("" if channel is None else f"_chn{channel}") + Path(paths[0]).suffix
-                if len(paths) == 1 and Path(paths[0]).with_name(absentee).exists():
-                    return
-                shown.append(absentee)
+                shown.append(f"{stem}_{number}" + ("" if channel is None else f"_chn{channel}") + Path(paths[0]).suffix)
             before = counter
-    if missing_count:
-        more = f" and {missing_count - _SHOWN_GAPS} more" if missing_count > _SHOWN_GAPS else ""
-        warn(f"{paths[0]}: files of the series are missing: {', '.join(shown[:_SHOWN_GAPS])}{more}")
+    return shown[:most], missing_count
