@@ -16,14 +16,18 @@ from galvo import native
 from galvo.core.array import ArrayReader
 from galvo.core.axes import AXES, Shape, array_axes
 from galvo.core.blocks import DEFAULT_BLOCK_BYTES, BlockIndex, block_selections
+from galvo.core.canvas import joined_fields, lay_out, part_tiles
 from galvo.core.cast import Cast, CastReader, Scale, settled_scale
 from galvo.core.checksum import StoredChecksums
 from galvo.core.events import EventFacts, event_dtype
 from galvo.core.facts import FrameFacts, TimedFacts
 from galvo.core.fold import FoldedFacts, FoldedReader, folded_metadata
 from galvo.core.metadata import LeftOut, Metadata
+from galvo.core.mosaic import MosaicReader, fill_value
+from galvo.core.phase import PhaseReader, estimate_phase, phase_areas
 from galvo.core.read import IndexedReader, Reader
-from galvo.core.selection import Indices, Selection, is_whole, parse_axis, parse_key
+from galvo.core.scanfield import ScanField, describe_field
+from galvo.core.selection import Indices, Selection, compact, is_whole, parse_axis, parse_key
 from galvo.errors import OptionError, ReadError
 
 __all__ = ["Damage", "Origin", "Recording"]
@@ -77,7 +81,8 @@ class Recording:
         Of the whole of `reader`.
     files : sequence of str
     facts : FrameFacts, optional
-    fields : sequence of Recording
+    fields : sequence of ScanField
+        The scan fields of its pages.
     left_out : sequence of LeftOut
     damage : sequence of Damage
     origin : Origin, optional
@@ -97,7 +102,7 @@ class Recording:
         *,
         files: Sequence[str] = (),
         facts: FrameFacts | None = None,
-        fields: Sequence[Recording] = (),
+        fields: Sequence[ScanField] = (),
         left_out: Sequence[LeftOut] = (),
         damage: Sequence[Damage] = (),
         origin: Origin | None = None,
@@ -217,10 +222,101 @@ class Recording:
             times = self._facts.read(*first).get("timestamp_s")
         return None if times is None or bool(np.isnan(times).all()) else times.astype(np.float64, copy=False)
 
-    @property
+    @cached_property
     def fields(self) -> tuple[Recording, ...]:
-        """One recording per scan field of a multi-ROI recording; empty for others."""
-        return self._fields
+        """One recording (T, C, 1, Y, X) per scan field of a multi-ROI recording, that reads only its rows of the page.
+
+        Planes outermost, regions in the vendor's order; empty for other recordings, and where part of a page is shown.
+        """
+        shown = self._selection
+        if not is_whole(shown.y, self._reader.shape[3]) or not is_whole(shown.x, self._reader.shape[4]):
+            return ()
+        return tuple(
+            self._wrapped(_reopen_field, (number, z))
+            for z, plane in enumerate(shown.z)
+            for number, field in enumerate(self._fields)
+            if field.plane == plane
+        )
+
+    @property
+    def field(self) -> ScanField | None:
+        """Where a field of a multi-ROI recording lies; None for other recordings."""
+        return self.metadata.scan_field
+
+    def join_contiguous(self) -> Recording:
+        """The recording with `fields` of which those that touch along a whole edge became one, as lazy as it."""
+        return self._wrapped(_reopen_joined, None)
+
+    def stitched(self, z: Any = None) -> Recording:
+        """The fields of each depth on one canvas in µm, as lazy as this recording.
+
+        Parameters
+        ----------
+        z : int, slice, list of int or boolean mask, optional
+            Planes to show; all that have fields by default. All planes have the same canvas.
+
+        Returns
+        -------
+        Recording
+            (T, C, Z, Y, X). Where several fields lie over each other the last one shows. Where none lies pixels are 0,
+            NaN for floats; `coverage` tells them from scanned ones. ``metadata.attributes`` hold ``corner_um``, Y and X
+            of the upper left corner, and ``uncovered_value``.
+
+        Raises
+        ------
+        OptionError
+            No fields, or fields that cannot be laid out without resampling (see `galvo.core.canvas.lay_out`).
+        """
+        whole = self._wrapped(_reopen_stitched, None)
+        return whole if z is None else whole.isel(z=z)
+
+    def coverage(self) -> NDArray[np.bool_]:
+        """Which pixels were scanned, (Z, Y, X); False only on a canvas, where no field lies."""
+        if isinstance(self._reader, MosaicReader):
+            return self._reader.coverage(*self._selection.axes[2:])
+        return np.ones(self.shape[2:], np.bool_)
+
+    def estimate_bidirectional_phase(self, most: int = 16) -> float:
+        """By how many pixels rows scanned backwards lie to the right of the others.
+
+        Parameters
+        ----------
+        most : int
+            Largest shift that is looked for.
+
+        Returns
+        -------
+        float
+            From the mean of up to 64 frames spread over T, all channels, planes and fields taken together; 0.0 where
+            they show no structure.
+
+        Raises
+        ------
+        OptionError
+            Rows are shown that do not follow each other, so that there is no telling odd ones from even ones.
+        """
+        if isinstance(self._reader, MosaicReader):
+            raise OptionError("a canvas has no lines", hint="Ask before fields are joined or stitched")
+        return estimate_phase(self, most)
+
+    def with_bidirectional_phase(self, shift: float | None = None) -> Recording:
+        """The recording with its odd rows moved left by `shift` pixels, as lazy as it.
+
+        Parameters
+        ----------
+        shift : float, optional
+            By default what `estimate_bidirectional_phase` finds, rounded to a whole pixel. Whole shifts move pixels;
+            others interpolate linearly between two. At the edges the last pixel of a row is repeated.
+
+        Returns
+        -------
+        Recording
+            Its ``metadata.attributes["bidirectional_phase"]`` is the shift, in pixels.
+        """
+        amount = float(round(self.estimate_bidirectional_phase()) if shift is None else shift)
+        if not np.isfinite(amount):
+            raise OptionError("a shift is a number of pixels", found=repr(shift))
+        return self._wrapped(_reopen_phase, amount)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -362,13 +458,12 @@ class Recording:
             names = self.channel_names if axis == "C" else ()
             parts.append(parse_axis(slice(None) if key is None else key, length, axis, names)[0])
         wanted = Selection(*parts)
-        whole_frame = is_whole(wanted.y, self.shape[3]) and is_whole(wanted.x, self.shape[4])
         return Recording(
             self._reader,
             self._whole_metadata,
             files=self._files,
             facts=self._facts,
-            fields=tuple(field.isel(t=t, c=c) for field in self._fields) if whole_frame and z is None else (),
+            fields=self._fields,
             left_out=self._left_out,
             damage=self._damage,
             origin=self._origin,
@@ -521,17 +616,77 @@ def _rewrapped(whole: Recording, *, reopen: Callable[[Recording, Any], Recording
     return reopen(whole, how)
 
 
-def _reopen_cast(whole: Recording, cast: Cast) -> Recording:
-    attributes = {**whole._whole_metadata.attributes, "converted": str(cast)}
+def _reopen_field(whole: Recording, which: tuple[int, int]) -> Recording:
+    """A field by its number among the fields of the reader and its Z among the planes that are shown."""
+    number, z = which
+    field = whole._fields[number]
+    facts = describe_field(field)
+    metadata = replace(
+        whole._whole_metadata,
+        pixel_size_um=field.pixel_size_um,
+        attributes={**whole._whole_metadata.attributes, "field": facts},
+        scan_field=field,
+    )
+    reader, rows, columns = whole._reader, range(field.height), range(field.width)
+    if len(field.parts) == 1:
+        rows, columns = field.rows, field.columns
+    else:
+        reader = MosaicReader(reader, (field.height, field.width), {field.plane: part_tiles(field)})
+    t, c = whole._selection.t, whole._selection.c
+    return _over(whole, reader, metadata, Selection(t, c, whole._selection.z[z : z + 1], rows, columns))
+
+
+def _reopen_joined(whole: Recording, _: None) -> Recording:
+    made = _over(whole, whole._reader, whole._whole_metadata, whole._selection)
+    made._fields = joined_fields(whole._fields)
+    return made
+
+
+def _reopen_stitched(whole: Recording, _: None) -> Recording:
+    shown = [int(plane) for plane in whole._selection.z]
+    fields = [field.field for field in whole.fields]
+    canvas = lay_out([field for field in fields if field is not None])
+    reader = MosaicReader(whole._reader, (canvas.height, canvas.width), canvas.tiles)
+    planes = compact(np.array([plane for plane in shown if plane in canvas.tiles], np.int64))
+    attributes = {
+        **whole._whole_metadata.attributes,
+        "corner_um": canvas.corner_um,
+        "uncovered_value": fill_value(reader.dtype),
+    }
+    metadata = replace(whole._whole_metadata, pixel_size_um=canvas.pixel_size_um, attributes=attributes)
+    t, c = whole._selection.t, whole._selection.c
+    return _over(whole, reader, metadata, Selection(t, c, planes, range(canvas.height), range(canvas.width)))
+
+
+def _reopen_phase(whole: Recording, shift: float) -> Recording:
+    if isinstance(whole._reader, MosaicReader):
+        raise OptionError("a canvas has no lines", hint="Correct the phase before fields are joined or stitched")
+    attributes = {**whole._whole_metadata.attributes, "bidirectional_phase": shift}
+    reader = PhaseReader(whole._reader, shift, phase_areas(whole))
+    made = _over(whole, reader, replace(whole._whole_metadata, attributes=attributes), whole._selection)
+    made._fields = whole._fields
+    return made
+
+
+def _over(whole: Recording, reader: Reader, metadata: Metadata, selection: Selection) -> Recording:
+    """What `reader` makes of the frames of `whole`."""
     return Recording(
-        CastReader(whole._reader, cast),
-        replace(whole._whole_metadata, attributes=attributes),
+        reader,
+        metadata,
         files=whole._files,
         facts=whole._facts,
         left_out=whole._left_out,
         damage=whole._damage,
-        selection=whole._selection,
+        selection=selection,
     )
+
+
+def _reopen_cast(whole: Recording, cast: Cast) -> Recording:
+    attributes = {**whole._whole_metadata.attributes, "converted": str(cast)}
+    reader = CastReader(whole._reader, cast)
+    made = _over(whole, reader, replace(whole._whole_metadata, attributes=attributes), whole._selection)
+    made._fields = whole._fields
+    return made
 
 
 def _reopen_folded(whole: Recording, axes: str) -> Recording:
