@@ -10,7 +10,7 @@ import numpy as np
 from galvo.core.mosaic import Tile
 from galvo.core.scanfield import FieldPart, ScanField
 from galvo.core.selection import compact
-from galvo.errors import OptionError, warn
+from galvo.errors import OptionError
 
 __all__ = ["Canvas", "joined_fields", "lay_out", "part_tiles"]
 
@@ -136,6 +136,8 @@ class Canvas:
         Y and X of its upper left corner.
     tiles : dict of int to tuple of Tile
         By plane.
+    resampled : tuple of str
+        Fields with larger pixels, whose pixels are repeated.
     """
 
     height: int
@@ -143,6 +145,7 @@ class Canvas:
     pixel_size_um: tuple[float, float]
     corner_um: tuple[float, float]
     tiles: dict[int, tuple[Tile, ...]]
+    resampled: tuple[str, ...]
 
 
 def lay_out(fields: Sequence[ScanField]) -> Canvas:
@@ -191,17 +194,13 @@ def lay_out(fields: Sequence[ScanField]) -> Canvas:
             tile = _tile_of(part, top, rows, left, columns)
             if tile is not None:
                 tiles.setdefault(field.plane, []).append(tile)
-    if resampled:
-        warn(
-            f"fields with larger pixels are shown by nearest neighbours, {step[0]:.4g} x {step[1]:.4g} µm: "
-            + ", ".join(resampled)
-        )
     return Canvas(
         height=height,
         width=width,
         pixel_size_um=step,
         corner_um=corner,
         tiles={plane: tuple(some) for plane, some in tiles.items()},
+        resampled=tuple(dict.fromkeys(resampled)),
     )
 
 

@@ -259,8 +259,9 @@ class Recording:
         -------
         Recording
             (T, C, Z, Y, X). Where several fields lie over each other the last one shows. Where none lies pixels are 0,
-            NaN for floats; `coverage` tells them from scanned ones. ``metadata.attributes`` hold ``corner_um``, Y and X
-            of the upper left corner, and ``uncovered_value``.
+            NaN for floats; `coverage` tells them from scanned ones. The canvas has the pixels of the finest field.
+            ``metadata.attributes`` hold ``corner_um``, Y and X of the upper left corner, ``uncovered_value``, and
+            ``resampled_fields``: those with larger pixels, which are repeated.
 
         Raises
         ------
@@ -650,8 +651,9 @@ def _reopen_stitched(whole: Recording, _: None) -> Recording:
     planes = compact(np.array([plane for plane in shown if plane in canvas.tiles], np.int64))
     attributes = {
         **whole._whole_metadata.attributes,
-        "corner_um": canvas.corner_um,
+        "corner_um": list(canvas.corner_um),
         "uncovered_value": fill_value(reader.dtype),
+        "resampled_fields": list(canvas.resampled),
     }
     metadata = replace(whole._whole_metadata, pixel_size_um=canvas.pixel_size_um, attributes=attributes)
     t, c = whole._selection.t, whole._selection.c
