@@ -1,0 +1,177 @@
+"""Genuine multi-ROI headers: what their ROI groups promise holds on pages of the size that the microscope wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+import galvo
+from galvo.testing.scanimage import RoiRequest, ScanfieldRequest, ScanImageRecording
+from galvo.testing.scanimage_header import Cell, Literal, render_json, render_matlab
+
+MESOSCOPE = Path("scanimage_mroi") / "sofroniewn_mesoscope"
+TIMESERIES = Path("scanimage_headers") / "aind_mesoscope_example_timeseries_meta.json"
+
+
+def literals(tree: dict[str, Any], prefix: str = "SI") -> dict[str, str]:
+    """Every plain value of a nested header as a MATLAB literal, by dotted key."""
+    found: dict[str, str] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            found |= literals(value, f"{prefix}.{key}")
+        elif isinstance(value, str) and value.strip("_") in ("Inf", "NaN"):
+            found[f"{prefix}.{key}"] = value.strip("_")
+        elif isinstance(value, str | int | float):
+            found[f"{prefix}.{key}"] = render_matlab(value, 10)
+        elif value and all(isinstance(item, str) for item in value):
+            found[f"{prefix}.{key}"] = render_matlab(Cell(tuple(value)))
+    return found
+
+
+def rois_of(entries: list[dict[str, Any]]) -> list[RoiRequest]:
+    rois = []
+    for entry in entries:
+        depths = entry["zs"] if isinstance(entry["zs"], list) else [entry["zs"]]
+        fields = entry["scanfields"] if isinstance(entry["scanfields"], list) else [entry["scanfields"]]
+        rois.append(
+            RoiRequest(
+                name=entry["name"],
+                zs=tuple(depths),
+                discrete=bool(entry["discretePlaneMode"]),
+                scanfields=tuple(
+                    ScanfieldRequest(
+                        center_deg=tuple(field["centerXY"]),
+                        size_deg=tuple(field["sizeXY"]),
+                        pixels=tuple(field["pixelResolutionXY"]),
+                    )
+                    for field in fields
+                ),
+            )
+        )
+    return rois
+
+
+@pytest.fixture(scope="module")
+def mesoscope(sample_data, tmp_path_factory):
+    """The nine strips of a mesoscope, packed as its header says, and the frames that their microscopist put together."""
+    folder = sample_data / MESOSCOPE
+    if not folder.is_dir():
+        pytest.skip("the genuine mesoscope recording is absent")
+    tree = json.loads((folder / "input" / "metadata.json").read_text())
+    group = tree.pop("imagingRoiGroup")
+    rois = rois_of(group["rois"])
+    frames = np.stack([tifffile.imread(path) for path in sorted((folder / "output").glob("image-*.tif"))])
+    assert frames.shape == (8, 464, 576)
+    # 9 x 464 rows and 8 gaps of 61 mirror periods, two lines each: the size that its authors' reader states
+    height, width = 5152, 64
+
+    class Mesoscope(ScanImageRecording):
+        def roi_text(self) -> str:
+            return json.dumps({"imagingRoiGroup": group, "photostimRoiGroups": None})
+
+    stated = literals(tree)
+    own = ScanImageRecording(version="2015", rois=tuple(rois))
+    mine = [line.partition(" = ")[0].removeprefix("scanimage.") for line in own.header_text().splitlines()]
+    truth = Mesoscope(
+        version="2015",
+        rois=tuple(rois),
+        height=height,
+        width=width,
+        frames=len(frames),
+        dtype="uint16",
+        frame_rate_hz=tree["hRoiManager"]["scanFrameRate"],
+        extra_header=stated,
+        omit_header=tuple(key for key in mine if key not in stated),
+    )
+    centers = [roi.scanfields[0].center_deg[0] for roi in rois]
+    order = np.argsort(centers).tolist()
+
+    def pack(first: int, stop: int) -> np.ndarray:
+        pages = np.full((stop - first, 1, height, width), 0xDEAD, np.uint16)
+        for position, number in enumerate(order):
+            top = number * (464 + 122)
+            pages[:, 0, top : top + 464] = frames[first:stop, :, position * 64 : (position + 1) * 64]
+        return pages
+
+    path = truth.write(tmp_path_factory.mktemp("mesoscope"), pixels=pack)[0]
+    with galvo.open(path) as rec:
+        yield rec, frames, order
+
+
+def test_nine_strips_of_a_mesoscope_make_the_frames_again(mesoscope):
+    rec, frames, order = mesoscope
+    assert rec.shape == (8, 1, 1, 5152, 64)
+    assert len(rec.fields) == 9
+    assert sorted(range(9), key=lambda number: rec.fields[number].field.center_deg[1]) == order
+    strips = [rec.fields[number][:, 0, 0] for number in order]
+    np.testing.assert_array_equal(np.concatenate(strips, axis=-1), frames)
+
+
+def test_the_strips_lie_where_their_microscopist_found_them(mesoscope):
+    rec, frames, order = mesoscope
+    stitched = rec.stitched()
+    # output/metadata.json: 5.4801645840899988 x 4.41 mm
+    size = [pixels * step for pixels, step in zip(stitched.shape[3:], stitched.pixel_size_um, strict=True)]
+    assert size == pytest.approx([4410, 5480.1645840899988], abs=rec.fields[0].pixel_size_um[1])
+    for position, number in enumerate(order):
+        field = rec.fields[number].field
+        left = round((field.corner_deg[1] - rec.fields[order[0]].field.corner_deg[1]) / (3.866077308 / 64))
+        tail = 63 if number == order[-1] else 62
+        np.testing.assert_array_equal(
+            stitched[:, 0, 0, :, left + 1 : left + tail], frames[:, :, position * 64 + 1 : position * 64 + tail]
+        )
+        assert field.z_um == 425
+        assert field.size_um == pytest.approx((28 * 157.5, 3.866077308 * 157.5))
+
+
+class Timeseries(ScanImageRecording):
+    """Headers and ROI groups as they were written."""
+
+    genuine: tuple[str, str]
+
+    def header_text(self) -> str:
+        return self.genuine[0]
+
+    def roi_text(self) -> str:
+        return self.genuine[1]
+
+
+def test_a_mesoscope_of_four_discrete_planes(sample_data, tmp_path):
+    path = sample_data / TIMESERIES
+    if not path.is_file():
+        pytest.skip("the genuine mesoscope header is absent")
+    header, groups, *_ = json.loads(path.read_text())
+    flat = {key: value if not isinstance(value, str) else value for key, value in header.items()}
+    Timeseries.genuine = (render_json({key: Literal(json.dumps(value)) for key, value in flat.items()}), json.dumps(groups))
+    assert flat["SI.hStackManager.zs"] == [195, 207, 167, 183]
+    truth = Timeseries(
+        rois=tuple(rois_of(groups["RoiGroups"]["imagingRoiGroup"]["rois"])),
+        version="2020",
+        channels=(1, 2),
+        channel_names=("Channel 1", "Channel 2"),
+        zs=(195.0, 207.0, 167.0, 183.0),
+        volumes=3,
+        frame_rate_hz=flat["SI.hRoiManager.scanFrameRate"],
+        height=512,
+        width=512,
+        json_header=True,
+    )
+    with pytest.warns(galvo.errors.GalvoWarning, match=r"3 volumes.*200000") as caught:
+        rec = galvo.open(truth.write(tmp_path)[0])
+    with rec:
+        # 512 rows and 61 periods of flyback, two lines each, are 0.0263811 / 4.16106e-05 = 634 lines: no warning of that
+        assert len(caught) == 1
+        assert [(field.field.name, field.field.z_um) for field in rec.fields] == [
+            ("V1_anterior", 195.0), ("AL", 207.0), ("AM", 167.0), ("PM", 183.0),
+        ]  # fmt: skip
+        pages = truth.expected()
+        for plane, field in enumerate(rec.fields):
+            np.testing.assert_array_equal(field[...], pages[:, :, plane : plane + 1])
+            assert field.pixel_size_um == pytest.approx((2.547770701 * 157 / 512,) * 2)
+            starts = field.field.line_times_s()[0] * flat["SI.hRoiManager.scanFrameRate"]
+            assert starts == pytest.approx(plane, rel=1e-4)
