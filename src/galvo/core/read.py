@@ -68,6 +68,10 @@ def worker_count(nbytes: int) -> int:
     return max(1, min(cores, 16, nbytes // _PARALLEL_BYTES))
 
 
+def _cut(rows: NDArray[Any], columns: range) -> NDArray[Any]:
+    return rows if len(columns) == rows.shape[1] else rows[:, columns.start : columns.stop].copy()
+
+
 class IndexedReader:
     """Reads the frames that a `FrameIndex` locates in a `FileSource`.
 
@@ -90,10 +94,11 @@ class IndexedReader:
         whole = index.chunk_shape == (1, 1, 1, *index.shape[3:]) and not index.planar
         self._has_whole_frames = whole and self._is_direct
 
-    def read_frame(self, t: int, c: int, z: int) -> NDArray[Any] | None:
-        """One frame (Y, X), by integers where `read` goes by columns; None where that one must serve it.
+    def read_frame(self, t: int, c: int, z: int, rows: range, columns: range) -> NDArray[Any] | None:
+        """A part of one frame (Y, X), by integers where `read` goes by arrays; None where that must serve it.
 
-        A frame takes 10 µs to come out of the page cache, less than a handful of small NumPy calls.
+        A frame takes 10 µs to come out of the page cache, less than a handful of small NumPy calls. Rows are read
+        whole.
         """
         if not self._has_whole_frames:
             return None
@@ -104,14 +109,18 @@ class IndexedReader:
         local = page - self._first_pages[file]
         run = index.runs[file]
         offset, nbytes = run.locate_first(local)
-        out = np.empty(self.shape[3:], self.dtype)
-        if offset < 0 or nbytes < out.nbytes:
+        width = self.shape[4]
+        skip = rows.start * width * self.dtype.itemsize
+        out = np.empty((len(rows), width), self.dtype)
+        if offset < 0 or nbytes < skip + out.nbytes:
             return None
+        offset += skip
         descriptor = self.source.take(file)
         try:
             check = run.check
             if check is None or self._proven[file][local]:
-                return None if native.read_page(descriptor, offset, out, self._swap)[0] else out
+                failed = native.read_page(descriptor, offset, out, self._swap)[0]
+                return None if failed else _cut(out, columns)
             delta = local * check.stride
             header, last = check.offset + delta, local == check.last_page
             if native.read_page(descriptor, offset, out, self._swap, check.template, header, delta, last)[0]:
@@ -119,7 +128,7 @@ class IndexedReader:
         finally:
             self.source.give_back(file)
         self._proven[file][local] = True
-        return out
+        return _cut(out, columns)
 
     def close(self) -> None:
         """Close the files."""

@@ -412,11 +412,13 @@ class Recording:
         return pixels.reshape([length for axis, length in enumerate(pixels.shape) if axis not in dropped])
 
     @cached_property
-    def _frame_reader(self) -> IndexedReader | None:
-        """The reader, where it has a quick way for single frames and frames are shown whole."""
-        reader = self._reader
-        whole = is_whole(self._selection.y, reader.shape[3]) and is_whole(self._selection.x, reader.shape[4])
-        return reader if whole and isinstance(reader, IndexedReader) else None
+    def _frame_reader(self) -> tuple[IndexedReader, range, range] | None:
+        """The reader, rows and columns, where it has a quick way for single frames and most of each row is shown."""
+        reader, y, x = self._reader, self._selection.y, self._selection.x
+        if not isinstance(reader, IndexedReader) or not isinstance(y, range) or not isinstance(x, range):
+            return None
+        dense = y.step == x.step == 1 and len(y) > 0 and 2 * len(x) > reader.shape[4]
+        return (reader, y, x) if dense else None
 
     def _whole_frame(self, key: Any) -> NDArray[Any] | None:
         """What a key of plain integers selects when it is one whole frame; None for every other key."""
@@ -433,7 +435,9 @@ class Recording:
             if len(axis) != 1:
                 return None
             position.append(int(axis[0]))
-        frame = self._frame_reader.read_frame(*position)
+        reader, rows, columns = self._frame_reader
+        t, c, z = position
+        frame = reader.read_frame(t, c, z, rows, columns)
         return frame if frame is None or len(keys) == 3 else frame.reshape((1,) * (3 - len(keys)) + frame.shape)
 
     def _read(self, wanted: Selection) -> NDArray[Any]:

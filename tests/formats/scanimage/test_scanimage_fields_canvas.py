@@ -65,7 +65,8 @@ def test_a_joined_field_is_selected_as_any_other(opened):
     rec, _, cut = opened([roi(0, 0), roi(4, 0)], channels=(1, 2))
     field = rec.join_contiguous().fields[0]
     whole = np.concatenate(cut, axis=-1)[:, :, None]
-    np.testing.assert_array_equal(field[[2, 0], 1, :, ::-3, [30, 2, 47, 2]], whole[[2, 0], 1][..., ::-3, :][..., [30, 2, 47, 2]])
+    columns = [30, 2, 47, 2]
+    np.testing.assert_array_equal(field[[2, 0], 1, :, ::-3, columns], whole[[2, 0], 1][..., ::-3, :][..., columns])
     part = field.isel(t=1, y=slice(3, 9), x=slice(20, 31))
     np.testing.assert_array_equal(part[...], whole[1:2, :, :, 3:9, 20:31])
     assert [(p.rows.start, p.columns, p.left) for p in part.field.parts] == [(3, range(20, 24), 0), (45, range(7), 4)]
@@ -169,7 +170,7 @@ def test_all_depths_have_one_canvas(opened):
         RoiRequest(zs=(z,), discrete=True, scanfields=(ScanfieldRequest(center_deg=(x, 0)),))
         for z, x in ((0.0, 0), (20.0, 8))
     ]
-    rec, truth, cut = opened(at, zs=(0.0, 20.0), volumes=3, flyback=1)
+    rec, _, cut = opened(at, zs=(0.0, 20.0), volumes=3, flyback=1)
     shown = rec.stitched()
     assert shown.shape == (3, 1, 2, 16, 72)
     np.testing.assert_array_equal(shown[:, :, 0, :, :24], cut[0])
@@ -183,9 +184,7 @@ def test_all_depths_have_one_canvas(opened):
 
 
 def test_flyback_planes_and_planes_without_rois_have_no_canvas(tmp_path):
-    at = [
-        RoiRequest(zs=(z,), discrete=True, scanfields=(ScanfieldRequest(),)) for z in (0.0, 20.0)
-    ]
+    at = [RoiRequest(zs=(z,), discrete=True, scanfields=(ScanfieldRequest(),)) for z in (0.0, 20.0)]
     truth = ScanImageRecording.multi_roi(at, zs=(0.0, 10.0, 20.0), volumes=3, flyback=2)
     with galvo.open(truth.write(tmp_path)[0], flyback="keep") as rec:
         assert rec.shape[2] == 5
@@ -210,7 +209,7 @@ def test_joined_fields_can_be_stitched(opened):
 
 def test_rotated_fields_are_not_stitched(opened):
     rec, _, _ = opened([roi(0, 0), roi(8, 0, "turned", rotation=15)])
-    with pytest.raises(galvo.errors.OptionError, match="rotated.*turned"):
+    with pytest.raises(galvo.errors.OptionError, match=r"rotated.*turned"):
         rec.stitched()
 
 

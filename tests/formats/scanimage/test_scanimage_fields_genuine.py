@@ -58,7 +58,7 @@ def rois_of(entries: list[dict[str, Any]]) -> list[RoiRequest]:
 
 @pytest.fixture(scope="module")
 def mesoscope(sample_data, tmp_path_factory):
-    """The nine strips of a mesoscope, packed as its header says, and the frames that their microscopist put together."""
+    """The nine strips of a mesoscope, packed as its header says, and the frames that their authors put together."""
     folder = sample_data / MESOSCOPE
     if not folder.is_dir():
         pytest.skip("the genuine mesoscope recording is absent")
@@ -146,9 +146,9 @@ def test_a_mesoscope_of_four_discrete_planes(sample_data, tmp_path):
     if not path.is_file():
         pytest.skip("the genuine mesoscope header is absent")
     header, groups, *_ = json.loads(path.read_text())
-    flat = {key: value if not isinstance(value, str) else value for key, value in header.items()}
-    Timeseries.genuine = (render_json({key: Literal(json.dumps(value)) for key, value in flat.items()}), json.dumps(groups))
-    assert flat["SI.hStackManager.zs"] == [195, 207, 167, 183]
+    text = render_json({key: Literal(json.dumps(value)) for key, value in header.items()})
+    Timeseries.genuine = (text, json.dumps(groups))
+    assert header["SI.hStackManager.zs"] == [195, 207, 167, 183]
     truth = Timeseries(
         rois=tuple(rois_of(groups["RoiGroups"]["imagingRoiGroup"]["rois"])),
         version="2020",
@@ -156,7 +156,7 @@ def test_a_mesoscope_of_four_discrete_planes(sample_data, tmp_path):
         channel_names=("Channel 1", "Channel 2"),
         zs=(195.0, 207.0, 167.0, 183.0),
         volumes=3,
-        frame_rate_hz=flat["SI.hRoiManager.scanFrameRate"],
+        frame_rate_hz=header["SI.hRoiManager.scanFrameRate"],
         height=512,
         width=512,
         json_header=True,
@@ -164,7 +164,7 @@ def test_a_mesoscope_of_four_discrete_planes(sample_data, tmp_path):
     with pytest.warns(galvo.errors.GalvoWarning, match=r"3 volumes.*200000") as caught:
         rec = galvo.open(truth.write(tmp_path)[0])
     with rec:
-        # 512 rows and 61 periods of flyback, two lines each, are 0.0263811 / 4.16106e-05 = 634 lines: no warning of that
+        # no warning of lines: 512 and 61 periods of flyback, two each, are 0.0263811 / 4.16106e-05 = 634
         assert len(caught) == 1
         assert [(field.field.name, field.field.z_um) for field in rec.fields] == [
             ("V1_anterior", 195.0), ("AL", 207.0), ("AM", 167.0), ("PM", 183.0),
@@ -173,5 +173,5 @@ def test_a_mesoscope_of_four_discrete_planes(sample_data, tmp_path):
         for plane, field in enumerate(rec.fields):
             np.testing.assert_array_equal(field[...], pages[:, :, plane : plane + 1])
             assert field.pixel_size_um == pytest.approx((2.547770701 * 157 / 512,) * 2)
-            starts = field.field.line_times_s()[0] * flat["SI.hRoiManager.scanFrameRate"]
+            starts = field.field.line_times_s()[0] * header["SI.hRoiManager.scanFrameRate"]
             assert starts == pytest.approx(plane, rel=1e-4)

@@ -114,9 +114,7 @@ def scene(height: int, width: int, shift: float, seed: int = 0) -> np.ndarray:
     y, x = np.mgrid[:height, :width].astype(float)
     x = x - np.where(np.arange(height) % 2 == 1, shift, 0)[:, None]
     image = np.full((height, width), 1000.0)
-    for fy, fx, phase, amplitude in zip(
-        rng.uniform(-0.15, 0.15, 60), rng.uniform(-0.9, 0.9, 60), rng.uniform(0, 7, 60), rng.uniform(20, 60, 60), strict=True
-    ):
+    for fy, fx, phase, amplitude in rng.uniform([-0.15, -0.9, 0, 20], [0.15, 0.9, 7, 60], (60, 4)):
         image += amplitude * np.sin(fy * y + fx * x + phase)
     return image
 
@@ -173,9 +171,7 @@ def test_whole_shifts_move_the_pixels_of_odd_rows_and_no_others(tmp_path, shift)
         np.testing.assert_array_equal(right[3:, 0, 0, 100:5:-3, [60, 1, 1]], pages[3:, 0, 0, 100:5:-3][..., [60, 1, 1]])
         for field in right.fields:
             rows, columns = field.field.rows, field.field.columns
-            np.testing.assert_array_equal(
-                field[...], pages[..., rows.start : rows.stop, columns.start : columns.stop]
-            )
+            np.testing.assert_array_equal(field[...], pages[..., rows.start : rows.stop, columns.start : columns.stop])
             inner = (slice(None), slice(abs(shift), -abs(shift)))
             still = scene(*field.shape[3:], 0.0, seed=0 if rows.start == 0 else 1)
             np.testing.assert_array_equal(field[0, 0, 0][inner], np.rint(still[inner]))

@@ -206,6 +206,4 @@ def _check_period(scanner: Scanner, height: int, path: str) -> None:
         return
     expected = [height + rows for rows in scanner.rows(scanner.flyback_s)]
     if not any(abs(lines - one) <= _IDENTITY_LINES + _IDENTITY * one for one in expected):
-        warn(
-            f"{path}: ROIs, gaps and flyback make {expected[0]} lines, the frame period is that of {lines:.2f} lines"
-        )
+        warn(f"{path}: ROIs, gaps and flyback make {expected[0]} lines, the frame period is that of {lines:.2f} lines")
