@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import math
 import multiprocessing
 import pickle
 import sys
+import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import galvo
-from galvo.formats.scanimage.packing import Scanner
+from galvo.formats.scanimage.packing import Scanner, pack
 from galvo.formats.scanimage.rois import Roi, Scanfield, parse_rois
 from galvo.testing.scanimage import RoiRequest, ScanfieldRequest, ScanImageRecording
 
@@ -234,6 +240,44 @@ def test_roi_groups_that_make_no_sense(tmp_path, text, recwarn):
         assert rec.fields == ()
         np.testing.assert_array_equal(rec[...], truth.expected())
     assert all(issubclass(warning.category, galvo.errors.GalvoWarning) for warning in recwarn)
+
+
+ROI_TEXT = ScanImageRecording.multi_roi(ROIS, frames=1).roi_text()
+JUNK = [None, True, -1, 0, 1e300, 10**400, math.inf, math.nan, "x", [], {}, [[]], [1, 2, 3], {"_ArrayType_": 1}]
+
+
+def places(node, above=()):
+    """Every path into a tree of dicts and lists."""
+    for key in sorted(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ():
+        yield (*above, key)
+        yield from places(node[key], (*above, key))
+
+
+@given(data=st.data())
+def test_no_roi_groups_raise(data):
+    """Whatever stands anywhere in the ROI groups, there are regions with whole scanfields, or there is a warning."""
+    tree = json.loads(ROI_TEXT)
+    for _ in range(data.draw(st.integers(1, 2))):
+        *above, last = data.draw(st.sampled_from(list(places(tree["RoiGroups"]["imagingRoiGroup"]))))
+        node = tree["RoiGroups"]["imagingRoiGroup"]
+        for key in above:
+            node = node[key]
+        node[last] = copy.deepcopy(data.draw(st.sampled_from(JUNK)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", galvo.errors.GalvoWarning)
+        rois = parse_rois(json.dumps(tree), "a.tif")
+        for roi in rois:
+            for z in (None, -1.0, 0.0, 0.5, 1e9):
+                field = roi.at(z)
+                assert field is None or all(count == int(count) > 0 for count in field.pixels)
+        pack(rois, [0.0, 1.0], scanner(), (100, 24), "a.tif")
+
+
+def test_more_fields_than_anyone_scans(tmp_path, open_warned, monkeypatch):
+    monkeypatch.setattr("galvo.formats.scanimage.fields._MOST_FIELDS", 5)
+    truth = ScanImageRecording.multi_roi(ROIS, zs=(0.0, 10.0), volumes=2)
+    with open_warned(truth.write(tmp_path)[0], "3 ROIs at 2 depths are too many") as rec:
+        assert rec.fields == ()
 
 
 # ---- identities ------------------------------------------------------------------------------------------------------

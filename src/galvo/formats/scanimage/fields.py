@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from galvo.core.scanfield import FieldPart, LineClock, ScanField
+from galvo.errors import warn
 from galvo.formats.scanimage.header import Header
 from galvo.formats.scanimage.packing import Packing, Scanner, pack, read_scanner
 from galvo.formats.scanimage.rois import parse_rois
 from galvo.formats.scanimage.timeline import Timeline
 
 __all__ = ["find_fields"]
+
+_MOST_FIELDS = 1 << 17
 
 
 def find_fields(
@@ -39,6 +42,9 @@ def find_fields(
     rois = parse_rois(roi_text, path)
     depths: list[float | None] = list(timeline.z_um or [None] * timeline.slices)
     scanner = read_scanner(header)
+    if len(rois) * len(depths) > _MOST_FIELDS:
+        warn(f"{path}: {len(rois)} ROIs at {len(depths)} depths are too many; pages are not split into fields")
+        return ()
     packing = pack(rois, depths, scanner, size, path) if rois else None
     if packing is None:
         return ()

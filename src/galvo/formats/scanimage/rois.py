@@ -22,6 +22,8 @@ Reach = Literal["everywhere", "discrete", "between"]
 
 # depths carry 6 digits in the header and 10 in the ROI groups
 _SAME_DEPTH_UM, _SAME_DEPTH = 1e-3, 1e-5
+# degrees, µm or pixels
+_MOST = 1e9
 
 
 def same_depth(one: float, other: float) -> bool:
@@ -161,11 +163,11 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
-    """`count` finite numbers, None for anything else."""
+    """`count` numbers that a microscope could state, None for anything else."""
     items = _listed(value)
     if len(items) != count:
         return None
-    if any(isinstance(item, bool) or not isinstance(item, int | float) or not math.isfinite(item) for item in items):
+    if any(isinstance(item, bool) or not isinstance(item, int | float) or not abs(item) < _MOST for item in items):
         return None
     return tuple(float(item) for item in items)
 
