@@ -14,7 +14,7 @@ from galvo.core.index import Int64
 from galvo.core.read import Reader
 from galvo.core.selection import Indices, Selection, compact
 
-__all__ = ["MosaicReader", "Tile", "fill_value"]
+__all__ = ["MosaicReader", "Tile", "fill_value", "on_canvas"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,16 @@ class Tile:
 def fill_value(dtype: np.dtype[Any]) -> float:
     """What stands where nothing was scanned: NaN, and 0 for types that have none."""
     return float("nan") if dtype.kind in "fc" else 0
+
+
+def on_canvas(reader: Reader) -> bool:
+    """Whether rows that a reader shows are those of a canvas, not of pages."""
+    below: Any = reader
+    while below is not None:
+        if isinstance(below, MosaicReader):
+            return True
+        below = getattr(below, "_reader", None)
+    return False
 
 
 class MosaicReader:

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,11 @@ from galvo import native
 from galvo.core.axes import AXES, Shape
 from galvo.core.index import FrameIndex, Int64, PageRun
 from galvo.core.lock import ForkSafeLock
-from galvo.core.selection import Piece, Selection, outer_index, spans, split_by_chunk
+from galvo.core.selection import Indices, Piece, Selection, outer_index, spans, split_by_chunk
 from galvo.core.source import FileSource
 from galvo.errors import DamagedData, GalvoError, Malformed, ReadError, Truncated
 
-__all__ = ["SMALL_READ_BYTES", "IndexedReader", "Reader", "worker_count"]
+__all__ = ["SMALL_READ_BYTES", "CanvasReader", "IndexedReader", "Reader", "coverage_of", "worker_count"]
 
 _PARALLEL_BYTES = 4 << 20
 _SCRATCH_BYTES = 32 << 20
@@ -60,6 +60,21 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Give back descriptors."""
+
+
+@runtime_checkable
+class CanvasReader(Protocol):
+    """A reader that shows pixels which were never scanned."""
+
+    def coverage(self, z: Indices, y: Indices, x: Indices) -> NDArray[np.bool_]:
+        """Which pixels were scanned, (Z, Y, X)."""
+
+
+def coverage_of(reader: Reader, z: Indices, y: Indices, x: Indices) -> NDArray[np.bool_]:
+    """Which pixels of a reader were scanned, (Z, Y, X): all, unless it says otherwise."""
+    if isinstance(reader, CanvasReader):
+        return reader.coverage(z, y, x)
+    return np.ones((len(z), len(y), len(x)), np.bool_)
 
 
 def worker_count(nbytes: int) -> int:

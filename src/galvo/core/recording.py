@@ -23,9 +23,9 @@ from galvo.core.events import EventFacts, event_dtype
 from galvo.core.facts import FrameFacts, TimedFacts
 from galvo.core.fold import FoldedFacts, FoldedReader, folded_metadata
 from galvo.core.metadata import LeftOut, Metadata
-from galvo.core.mosaic import MosaicReader, fill_value
+from galvo.core.mosaic import MosaicReader, fill_value, on_canvas
 from galvo.core.phase import PhaseReader, estimate_phase, phase_areas
-from galvo.core.read import IndexedReader, Reader
+from galvo.core.read import IndexedReader, Reader, coverage_of
 from galvo.core.scanfield import ScanField, describe_field
 from galvo.core.selection import Indices, Selection, compact, is_whole, parse_axis, parse_key
 from galvo.errors import OptionError, ReadError
@@ -272,10 +272,8 @@ class Recording:
         return whole if z is None else whole.isel(z=z)
 
     def coverage(self) -> NDArray[np.bool_]:
-        """Which pixels were scanned, (Z, Y, X); False only on a canvas, where no field lies."""
-        if isinstance(self._reader, MosaicReader):
-            return self._reader.coverage(*self._selection.axes[2:])
-        return np.ones(self.shape[2:], np.bool_)
+        """Which pixels were scanned, bool (Z, Y, X); False only on a canvas, where no field lies."""
+        return coverage_of(self._reader, *self._selection.axes[2:])
 
     def estimate_bidirectional_phase(self, most: int = 16) -> float:
         """By how many pixels rows scanned backwards lie to the right of the others.
@@ -296,7 +294,7 @@ class Recording:
         OptionError
             Rows are shown that do not follow each other, so that there is no telling odd ones from even ones.
         """
-        if isinstance(self._reader, MosaicReader):
+        if on_canvas(self._reader):
             raise OptionError("a canvas has no lines", hint="Ask before fields are joined or stitched")
         return estimate_phase(self, most)
 
@@ -665,7 +663,7 @@ def _reopen_stitched(whole: Recording, _: None) -> Recording:
 
 
 def _reopen_phase(whole: Recording, shift: float) -> Recording:
-    if isinstance(whole._reader, MosaicReader):
+    if on_canvas(whole._reader):
         raise OptionError("a canvas has no lines", hint="Correct the phase before fields are joined or stitched")
     attributes = {**whole._whole_metadata.attributes, "bidirectional_phase": shift}
     reader = PhaseReader(whole._reader, shift, phase_areas(whole))

@@ -334,6 +334,17 @@ def test_rois_at_other_depths_only(tmp_path, open_warned):
         assert rec.fields == ()
 
 
+@pytest.mark.parametrize("text", ["", "<scanimage.mroi.RoiGroup>"])
+def test_no_roi_groups_at_all(tmp_path, open_warned, text):
+    class Without(ScanImageRecording):
+        def roi_text(self) -> str:
+            return text
+
+    truth = Without(rois=ROIS, frames=2)
+    with open_warned(truth.write(tmp_path)[0], "serialised" if text else "nowhere") as rec:
+        assert rec.fields == ()
+
+
 # ---- parts, processes ------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import galvo
+from galvo.core.join import join
 from galvo.testing.scanimage import RoiRequest, ScanfieldRequest, ScanImageRecording
 
 
@@ -200,6 +201,29 @@ def test_floats_have_nan_where_nothing_was_scanned(opened):
     np.testing.assert_array_equal(pixels[..., 48:], cut[1])
     np.testing.assert_array_equal(np.isnan(pixels[0, 0]), ~shown.coverage()[0])
     assert np.isnan(shown.metadata.attributes["uncovered_value"])
+
+
+def test_the_coverage_stays_whatever_is_made_of_a_canvas(opened):
+    rec, _, _ = opened([roi(0, 0), roi(8, 2)], zs=(0.0, 10.0), volumes=3)
+    canvas = rec.stitched()
+    covered = canvas.coverage()
+    assert not covered.all()
+    np.testing.assert_array_equal(canvas.astype("float64").coverage(), covered)
+    np.testing.assert_array_equal(canvas.fold("Z").coverage(), covered[:1])
+    np.testing.assert_array_equal(canvas.isel(z=1, y=[3, 20]).fold("C").coverage(), covered[1:, [3, 20]])
+    np.testing.assert_array_equal(join([canvas, canvas]).coverage(), covered)
+    with pytest.raises(galvo.errors.OptionError, match="canvas has no lines"):
+        canvas.astype("float64").with_bidirectional_phase(1)
+
+
+def test_recordings_that_follow_each_other_keep_the_fields_that_they_share(opened):
+    rec, _, cut = opened([roi(0, 0), roi(8, 2)])
+    other, _, _ = opened([roi(0, 0), roi(8, 3)])
+    both = join([rec, rec])
+    np.testing.assert_array_equal(both.fields[1][:, :, 0], np.concatenate([cut[1], cut[1]]))
+    assert join([rec, other]).fields == ()
+    assert join([rec.fields[0], rec.fields[0]]).field is None
+    assert rec.fields[0].fold("C").field is None
 
 
 def test_joined_fields_can_be_stitched(opened):

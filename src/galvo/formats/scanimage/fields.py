@@ -37,7 +37,11 @@ def find_fields(
     tuple of ScanField
         Empty without multi-ROI, and, with a warning, where pages do not hold what the ROI groups say.
     """
-    if not header.flag("SI.hRoiManager.mroiEnable") or not roi_text.lstrip().startswith("{"):
+    if not header.flag("SI.hRoiManager.mroiEnable"):
+        return ()
+    if not roi_text.lstrip().startswith("{"):
+        what = "as MATLAB serialised them" if roi_text else "nowhere in the file"
+        warn(f"{path}: multi-ROI is on, but ROI groups are {what}; pages are not split into fields")
         return ()
     rois = parse_rois(roi_text, path)
     depths: list[float | None] = list(timeline.z_um or [None] * timeline.slices)
