@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import galvo
+from galvo.formats.scanimage.packing import Scanner, flyback_rows
 from galvo.testing.scanimage import RoiRequest, ScanfieldRequest, ScanImageRecording
 
 FILL = 0.712867
@@ -57,6 +58,23 @@ def test_each_depth_starts_after_page_and_flyback_of_the_one_before(tmp_path):
         for field in rec.fields:
             start = field.field.plane * frame_s + field.field.rows.start * truth.line_period_s
             assert field.field.line_times_s()[0] == pytest.approx(start, rel=1e-5)
+
+
+@pytest.mark.parametrize(("lines", "rows"), [(1024, 24), (1026, 26), (1024.6, 24)])
+def test_the_frame_period_decides_between_two_flybacks(lines, rows):
+    # 12 periods and a little: 12, as the digits allow, or 13
+    scanner = Scanner(
+        resonant=True,
+        bidirectional=True,
+        frequency_hz=12000.0,
+        line_period_s=1 / 24000,
+        frame_period_s=lines / 24000,
+        flyto_s=0.001,
+        flyback_s=0.0010000001,
+        fill_fraction=0.7,
+    )
+    assert scanner.rows(scanner.flyback_s) == (24, 26)
+    assert flyback_rows(scanner, 1000) == rows
 
 
 @pytest.mark.parametrize("stack_mode", ["fast", "slow"])

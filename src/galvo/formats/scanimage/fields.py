@@ -5,7 +5,7 @@ from __future__ import annotations
 from galvo.core.scanfield import FieldPart, LineClock, ScanField
 from galvo.errors import warn
 from galvo.formats.scanimage.header import Header
-from galvo.formats.scanimage.packing import Packing, Scanner, pack, read_scanner
+from galvo.formats.scanimage.packing import Packing, Scanner, flyback_rows, pack, read_scanner
 from galvo.formats.scanimage.rois import parse_rois
 from galvo.formats.scanimage.timeline import Timeline
 
@@ -92,5 +92,5 @@ def find_fields(
 def _frame_s(scanner: Scanner, packing: Packing) -> float:
     """From the first line of one frame to that of the next."""
     if scanner.resonant and scanner.seconds_per_line:
-        return (packing.height + scanner.rows(scanner.flyback_s)[0]) * scanner.seconds_per_line
+        return (packing.height + flyback_rows(scanner, packing.height)) * scanner.seconds_per_line
     return scanner.frame_period_s or 0.0

@@ -18,7 +18,7 @@ from galvo.errors import warn
 from galvo.formats.scanimage.header import Header
 from galvo.formats.scanimage.rois import Roi, Scanfield, Tie
 
-__all__ = ["Packing", "Scanner", "pack", "read_scanner"]
+__all__ = ["Packing", "Scanner", "flyback_rows", "pack", "read_scanner"]
 
 # an integer number of periods, written with 6 or 10 digits, may come out a little above itself
 _ROUNDED = 2e-5
@@ -192,6 +192,15 @@ def _fitting(rois: Sequence[Roi], depths: Sequence[float | None], height: int) -
         found = _packed(rois, depths, gap, "up")
         if found.height == height and gap <= _MOST_GAP_ROWS:
             yield found
+
+
+def flyback_rows(scanner: Scanner, height: int) -> int:
+    """Lines that pass between a page of that height and the next one; of two answers the one that the period has."""
+    answers = scanner.rows(scanner.flyback_s)
+    if not scanner.line_period_s or not scanner.frame_period_s:
+        return answers[0]
+    spare = scanner.frame_period_s / scanner.line_period_s - height
+    return min(answers, key=lambda rows: abs(spare - rows))
 
 
 def _check_period(scanner: Scanner, height: int, path: str) -> None:
