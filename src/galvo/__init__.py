@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from galvo.batch import BatchResult, convert_folder
-    from galvo.conversion import ConvertResult, convert, load, save
+    from galvo.conversion import ConvertResult, convert, convert_fields, load, save
     from galvo.core.metadata import LeftOut, Metadata
     from galvo.core.recording import Damage, Recording
     from galvo.formats.opening import open_recording as open
@@ -28,6 +28,7 @@ _HOMES = {
     "load": "galvo.conversion:load",
     "save": "galvo.conversion:save",
     "convert": "galvo.conversion:convert",
+    "convert_fields": "galvo.conversion:convert_fields",
     "verify": "galvo.verification:verify",
     "convert_folder": "galvo.batch:convert_folder",
     "BatchResult": "galvo.batch:BatchResult",
@@ -56,6 +57,7 @@ __all__ = [
     "VerifyResult",
     "compat",
     "convert",
+    "convert_fields",
     "convert_folder",
     "errors",
     "load",

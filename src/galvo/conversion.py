@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import DTypeLike, NDArray
 
@@ -26,7 +26,7 @@ from galvo.formats.split import new_sink
 from galvo.progress import ProgressOption, reporting
 from galvo.verification import VerifyResult, compare
 
-__all__ = ["ConvertResult", "convert", "load", "save"]
+__all__ = ["ConvertResult", "convert", "convert_fields", "load", "save"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +77,7 @@ def convert(
     format: str | None = None,
     channels: Any = None,
     frames: slice | Sequence[int] | None = None,
+    fields: Literal["stitch"] | None = None,
     split_channels: bool = False,
     axes: str | None = None,
     dtype: DTypeLike | None = None,
@@ -104,6 +105,9 @@ def convert(
         Channels to write; all by default.
     frames : slice or list of int, optional
         T positions to write.
+    fields : "stitch", optional
+        Write the scan fields of a multi-ROI recording on one canvas per depth (`Recording.stitched`) instead of the
+        pages. `convert_fields` writes an output for each.
     split_channels : bool
         One file per channel: ``<stem>_ch1<suffix>`` and so on. Opening one of them opens all.
     axes : str, optional
@@ -146,7 +150,10 @@ def convert(
     """
     recording = open_recording(source, **(open_options or {}))
     try:
-        shown = _with_axes(recording.isel(t=frames, c=channels), axes)
+        if fields not in (None, "stitch"):
+            raise OptionError("no such way to write fields", found=repr(fields), expected='"stitch", or convert_fields')
+        pages = recording if fields is None else recording.stitched()
+        shown = _with_axes(pages.isel(t=frames, c=channels), axes)
         if dtype is not None:
             shown = shown.astype(dtype, scale)
         elif scale is not None:
@@ -167,6 +174,85 @@ def convert(
     finally:
         if recording is not source:
             recording.close()
+
+
+def convert_fields(
+    source: Any,
+    destination: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    resume: bool = False,
+    dry_run: bool = False,
+    progress: ProgressOption = False,
+    open_options: dict[str, Any] | None = None,
+    **options: Any,
+) -> tuple[ConvertResult, ...]:
+    """Write each scan field of a multi-ROI recording to an output of its own.
+
+    Parameters
+    ----------
+    source : anything that `galvo.open` takes
+    destination : path
+        Of ``out.h5`` become ``out_field1.h5``, ``out_field2.h5``, ..., in the order of `Recording.fields`.
+    format : str, optional
+    resume : bool
+        Leave outputs that exist, and go on with the one that an earlier attempt began.
+    dry_run : bool
+        Only plan.
+    progress : bool or callable
+        One for all: called with (bytes done, bytes in all).
+    open_options : dict, optional
+        Passed to `galvo.open`.
+    **options
+        Those of `convert`.
+
+    Returns
+    -------
+    tuple of ConvertResult
+        Of those that were written, or would be.
+
+    Raises
+    ------
+    OptionError
+        The recording has no fields.
+    WriteError
+        An output exists, or cannot be written; nothing of the first kind is found out after something was written.
+    """
+    recording = open_recording(source, **(open_options or {}))
+    try:
+        parts = recording.fields
+        if not parts:
+            raise OptionError("the recording has no fields to split", hint="Only multi-ROI recordings have them")
+        names = [_field_name(os.fspath(destination), format, number) for number in range(1, len(parts) + 1)]
+        waiting = [job for job in zip(parts, names, strict=True) if not (resume and os.path.lexists(job[1]))]
+        common = {"format": format, "resume": resume, **options}
+        plans = tuple(convert(part, name, dry_run=True, **common) for part, name in waiting)
+        if dry_run:
+            return plans
+        results: list[ConvertResult] = []
+        total, before = sum(plan.pixel_bytes for plan in plans), 0
+        with reporting(progress, f"{len(waiting)} fields") as report:
+            for (part, name), plan in zip(waiting, plans, strict=True):
+
+                def shown(done: int, own: int, before: int = before, plan: ConvertResult = plan) -> None:
+                    report(before + round(plan.pixel_bytes * done / max(own, 1)), total)
+
+                results.append(convert(part, name, progress=shown, **common))
+                before += plan.pixel_bytes
+        return tuple(results)
+    finally:
+        if recording is not source:
+            recording.close()
+
+
+def _field_name(destination: str, format: str | None, number: int) -> str:
+    """``out.h5`` as ``out_field1.h5``; the name of a folder has no suffix to keep."""
+    final = os.path.expanduser(destination).rstrip(os.sep)
+    entry = REGISTRY.for_writing(final, format)
+    suffix = os.path.splitext(final)[1]
+    if entry.writes_folders and suffix.lower() not in entry.suffixes:
+        suffix = ""
+    return f"{final.removesuffix(suffix)}_field{number}{suffix}"
 
 
 def save(recording: Recording | NDArray[Any], path: str | os.PathLike[str], **options: Any) -> ConvertResult:

@@ -17,6 +17,7 @@ import galvo
 from galvo import LeftOut, Metadata, Recording
 from galvo.core.array import ArrayReader
 from galvo.core.blocks import block_selections
+from galvo.core.scanfield import FieldPart, ScanField
 from galvo.errors import OptionError, ReadError, SelectionError
 
 SHAPE = (12, 2, 3, 8, 10)
@@ -217,13 +218,17 @@ def test_left_out_stays_with_parts():
     assert [path.name for path in recording.isel(t=0).files] == ["a.tif"]
 
 
-def test_fields_follow_in_t_and_c_only():
-    field = Recording.from_array(PIXELS[:, :, :1, :4], metadata=Metadata(format="array"))
-    recording = Recording(ArrayReader(PIXELS[:, :, :1]), Metadata(format="array"), fields=[field])
-    assert recording.isel(t=slice(2, 4)).fields[0].shape == (2, 2, 1, 4, 10)
+def test_fields_follow_what_is_selected_of_their_plane():
+    part = FieldPart(rows=range(1, 5), columns=range(10), line_pixels=10)
+    where = ScanField(name="a", rois=(0,), plane=1, z_um=None, center_deg=(0, 0), size_deg=(1, 1), parts=(part,))
+    recording = Recording(ArrayReader(PIXELS), Metadata(format="array"), fields=[where])
+    (field,) = recording.isel(t=slice(2, 4)).fields
+    np.testing.assert_array_equal(field[...], PIXELS[2:4, :, 1:2, 1:5])
+    assert field.field == where
     assert recording.isel(y=slice(2)).fields == ()
     assert recording.isel(y=[0, 1, 2]).fields == ()
     assert recording.isel(z=0).fields == ()
+    np.testing.assert_array_equal(recording.isel(z=1).fields[0][...], PIXELS[:, :, 1:2, 1:5])
 
 
 # ---- per frame ------------------------------------------------------------------------------------------------------

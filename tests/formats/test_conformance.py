@@ -12,7 +12,7 @@ import numpy as np
 import galvo
 from galvo.testing.conformance import Case, FormatConformance
 from galvo.testing.matlab import MatBuilder
-from galvo.testing.scanimage import ScanImageRecording
+from galvo.testing.scanimage import RoiRequest, ScanfieldRequest, ScanImageRecording
 from galvo.testing.tiff import Tag, TiffBuilder
 
 
@@ -176,6 +176,9 @@ class TestScanImage(FormatConformance):
         yield self.recording(tmp_path, "volumes", volumes)
         series = ScanImageRecording(frames=9, frames_per_file=4, height=6, width=7, dtype="uint16")
         yield self.recording(tmp_path, "series", series)
+        rois = (RoiRequest(), RoiRequest(scanfields=(ScanfieldRequest(center_deg=(8, 2), pixels=(18, 10)),)))
+        fields = ScanImageRecording.multi_roi(rois, frames=4, flyto_periods=0.5, bidirectional=False)
+        yield self.recording(tmp_path, "fields", fields)
 
     def recording(self, tmp_path, name, truth):
         paths = truth.write(folder(tmp_path, name))

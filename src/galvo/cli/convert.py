@@ -35,6 +35,7 @@ Examples:
   galvo convert rec_00001_00001.tif -o green.h5 --channels GCaMP --frames 0:1000
   galvo convert 'session/*.tif' -o all.h5 --compression gzip
   galvo convert session/ -o converted/ -t hdf5       every recording of a folder
+  galvo convert mesoscope_00001.tif -o area.h5 --fields split
   galvo convert rec_00001_00001.tif -o rec -t pzf --quantize sqrt --dry-run
 
 The output appears under its name only when it is complete and on the disk. Ctrl-C leaves an old output as it was.
@@ -62,6 +63,11 @@ The output appears under its name only when it is complete and on the disk. Ctrl
     metavar="a:b[:step]",
     callback=frame_range,
     help="Frames or volumes to write, counted from 0, b left out; -100: is the end.",
+)
+@click.option(
+    "--fields",
+    type=click.Choice(["split", "stitch"]),
+    help="Multi-ROI: each field to OUT_field1, OUT_field2, ...; or all of a depth on one canvas in µm.",
 )
 @click.option("--split-channels", is_flag=True, help="One file per channel: OUT_ch1, OUT_ch2, ...")
 @click.option(
@@ -117,6 +123,7 @@ def command(
     to_format: str | None,
     channels: tuple[str, ...],
     frames: slice | None,
+    fields: str | None,
     split_channels: bool,
     axes: str | None,
     dtype: str | None,
@@ -154,8 +161,8 @@ def command(
     common = {"split_channels": split_channels, "axes": axes, "dtype": pixel_type(dtype), "scale": scale}
     common |= {"overwrite": overwrite, "resume": resume, **write_options}
     if isinstance(source, str) and _is_batch(source, output, to_format):
-        if channels or dry_run:
-            raise click.UsageError("--channels and --dry-run are for one recording")
+        if channels or dry_run or fields:
+            raise click.UsageError("--channels, --fields and --dry-run are for one recording")
         common |= {"frames": frames, "verify": verify}
         _convert_folder(source, output, to_format, common, open_options(**given))
         return
@@ -167,6 +174,10 @@ def command(
             "frames": frames,
             **common,
         }
+        if fields == "split":
+            _convert_fields(recording, output, verify, dry_run, arguments)
+            return
+        arguments["fields"] = fields
         plan = convert(recording, output, dry_run=True, **arguments)
         free = free_bytes(plan.path)
         say("plan", _plan_text(plan, free))
@@ -189,6 +200,35 @@ def command(
             say("left out", line)
         if dry_run:
             say("dry run", "nothing was written")
+
+
+def _convert_fields(
+    recording: Recording, output: str, verify: bool, dry_run: bool, arguments: dict[str, Any]
+) -> None:
+    from galvo.conversion import convert_fields
+    from galvo.core.disk import free_bytes
+
+    plans = convert_fields(recording, output, dry_run=True, **arguments)
+    for plan in plans:
+        say("plan", _plan_text(plan, None))
+    free = free_bytes(output)
+    if free is not None and free < sum(plan.estimated_bytes for plan in plans):
+        warning_line(f"{output}: the outputs may not fit on the disk")
+    results = plans
+    if not dry_run:
+        results = convert_fields(recording, output, verify=verify, progress=has_progress(), **arguments)
+        for result in results:
+            say("wrote", _result_text(result))
+    for note in dict.fromkeys(note for result in results for note in result.notes):
+        say("note", note)
+    skipped = len(recording.fields) - len(results)
+    if skipped:
+        say("skipped", f"{count_text(skipped, 'field')}: there already")
+    left_out = [line for result in results[:1] for line in _left_out(recording, result, arguments["frames"])]
+    for line in left_out or ["nothing but rows between fields"]:
+        say("left out", line)
+    if dry_run:
+        say("dry run", "nothing was written")
 
 
 def _is_batch(source: str, output: str, to_format: str | None) -> bool:

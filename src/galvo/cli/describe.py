@@ -53,7 +53,12 @@ def describe(recording: Recording) -> dict[str, Any]:
         "files": [str(path) for path in recording.files],
         "file_bytes": [path.stat().st_size for path in recording.files],
         "fields": [
-            {"shape": list(field.shape), "z_um": None if field.metadata.z_um is None else list(field.metadata.z_um)}
+            {
+                "shape": list(field.shape),
+                "z_um": None if field.metadata.z_um is None else list(field.metadata.z_um),
+                "pixel_size_um": None if field.pixel_size_um is None else list(field.pixel_size_um),
+                **{name: value for name, value in field.metadata.attributes["field"].items() if name != "z_um"},
+            }
             for field in recording.fields
         ],
         "left_out": [

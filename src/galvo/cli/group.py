@@ -12,7 +12,7 @@ from galvo.cli.ending import CODES_HELP, debug_option, orderly_end
 
 __all__ = ["group"]
 
-_VERBS: Final = ("info", "convert", "verify", "recover", "formats", "demo")
+_VERBS: Final = ("info", "convert", "verify", "recover", "mroi-json", "formats", "demo")
 
 
 class _LazyGroup(click.Group):
@@ -26,7 +26,7 @@ class _LazyGroup(click.Group):
         """The verb `cmd_name`, from the module of its name."""
         if cmd_name not in _VERBS:
             return None
-        command = import_module(f"galvo.cli.{cmd_name}").command
+        command = import_module(f"galvo.cli.{cmd_name.replace('-', '_')}").command
         if not isinstance(command, click.Command):
             raise TypeError(f"galvo.cli.{cmd_name}.command is a {type(command).__name__}")
         return command

@@ -159,8 +159,20 @@ def _space_rows(facts: dict[str, Any]) -> Iterator[Row]:
             text = f"{number_text(depths[0])} to {number_text(depths[-1])} µm, {spacing}"
         yield Row("depth", (text,))
     if facts["fields"]:
-        shapes = [shape_text(field["shape"]) for field in facts["fields"]]
-        yield Row("fields", _shortened([f"{number}: {shape}" for number, shape in enumerate(shapes, 1)]))
+        texts = [_field_text(field) for field in facts["fields"]]
+        yield Row("fields", _shortened([f"{number} {text}" for number, text in enumerate(texts, 1)]))
+
+
+def _field_text(field: dict[str, Any]) -> str:
+    """Name, depth, pixels and place of a scan field."""
+    parts = [field["name"]]
+    if field["z_um"]:
+        parts.append(f"at {number_text(field['z_um'][0])} µm")
+    text = f"{' '.join(parts)}: {field['shape'][3]} x {field['shape'][4]} pixels"
+    if field["size_um"] is not None:
+        size, center = (" x ".join(map(number_text, field[key])) for key in ("size_um", "center_um"))
+        text += f", {size} µm around {center} µm (Y x X)"
+    return text
 
 
 def _file_rows(facts: dict[str, Any]) -> Iterator[Row]:

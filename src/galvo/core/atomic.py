@@ -22,6 +22,7 @@ __all__ = [
     "replaced_path",
     "require_space",
     "write_error",
+    "write_file",
 ]
 
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
@@ -138,3 +139,43 @@ def guard_destination(
             return
     if os.path.lexists(final) and not overwrite:
         raise WriteError("the output exists", path=final, hint="Use overwrite=True (--overwrite) to replace it")
+
+
+def write_file(final: str, data: bytes, *, sources: Sequence[str] = (), overwrite: bool = False) -> None:
+    """Write a small file, which appears under its name only when it is complete and on the disk.
+
+    Parameters
+    ----------
+    final : str
+    data : bytes
+    sources : sequence of str
+        Files of the inputs, which it must not replace.
+    overwrite : bool
+        Replace an existing file.
+
+    Raises
+    ------
+    WriteError
+        As `guard_destination`, or it cannot be written.
+    """
+    guard_destination(final, sources, overwrite)
+    partial = partial_path(final)
+    try:
+        descriptor = disk.create(partial)
+    except FileExistsError as error:
+        raise WriteError("another program may be writing it", path=partial, hint="Remove it if none is") from error
+    except OSError as error:
+        raise write_error(error, final) from error
+    try:
+        try:
+            disk.write_at(descriptor, 0, data)
+            disk.sync(descriptor)
+        finally:
+            disk.close(descriptor)
+        disk.rename(partial, final)
+        disk.sync_folder(final)
+    except BaseException as error:
+        disk.unlink(partial)
+        if isinstance(error, OSError):
+            raise write_error(error, final) from error
+        raise

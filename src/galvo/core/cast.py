@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from galvo.core.axes import Shape
 from galvo.core.index import Int64
-from galvo.core.read import Reader
-from galvo.core.selection import Selection
+from galvo.core.read import Reader, coverage_of
+from galvo.core.selection import Indices, Selection
 from galvo.errors import OptionError
 
 if TYPE_CHECKING:
@@ -190,6 +190,10 @@ class CastReader:
         pixels = np.empty(selection.shape, self._reader.dtype)
         self._reader.read(selection, pixels)
         out[...] = self._cast.apply(pixels)
+
+    def coverage(self, z: Indices, y: Indices, x: Indices) -> NDArray[np.bool_]:
+        """Which pixels were scanned."""
+        return coverage_of(self._reader, z, y, x)
 
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         """Where the frames lie."""

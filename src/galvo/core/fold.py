@@ -12,8 +12,8 @@ from galvo.core.axes import Shape
 from galvo.core.facts import FrameFacts
 from galvo.core.index import Int64
 from galvo.core.metadata import Metadata
-from galvo.core.read import Reader
-from galvo.core.selection import Selection, compact
+from galvo.core.read import Reader, coverage_of
+from galvo.core.selection import Indices, Selection, compact
 
 __all__ = ["FoldedFacts", "FoldedReader", "folded_metadata"]
 
@@ -70,6 +70,15 @@ class FoldedReader:
             self._reader.read(self._selection.take(part), pixels)
             out[rows] = pixels
 
+    def coverage(self, z: Indices, y: Indices, x: Indices) -> NDArray[np.bool_]:
+        """Which pixels were scanned, in every plane where planes went into T."""
+        whole = range(1)
+        inner = self._selection.take(Selection(whole, whole, range(self._selection.shape[2]), y, x))
+        found = coverage_of(self._reader, *inner.axes[2:])
+        if self._fold.planes > 1:
+            return np.broadcast_to(found.all(axis=0, keepdims=True), (len(z), *found.shape[1:]))
+        return found[np.asarray(z, np.int64)]
+
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         """Where the frames lie."""
         return self._reader.place(*self._fold.unfolded(t, c, z))
@@ -109,5 +118,6 @@ def folded_metadata(metadata: Metadata, axes: str) -> Metadata:
         frame_rate_hz=None,
         channel_names=() if "C" in axes else metadata.channel_names,
         z_um=None if "Z" in axes else metadata.z_um,
+        scan_field=None,
         attributes={**metadata.attributes, "folded": f"{axes} into T"},
     )

@@ -16,7 +16,8 @@ from galvo.core.facts import FrameFacts
 from galvo.core.index import Int64
 from galvo.core.metadata import Metadata
 from galvo.core.recording import Recording
-from galvo.core.selection import Selection, compact
+from galvo.core.scanfield import ScanField
+from galvo.core.selection import Indices, Selection, compact
 from galvo.errors import FormatError, OptionError
 
 __all__ = ["join"]
@@ -105,6 +106,12 @@ class _Joined:
             at += table.size
         ordered: NDArray[np.void] = joined[np.argsort(joined["t"], kind="stable")]
         return ordered
+
+    def coverage(self, z: Indices, y: Indices, x: Indices) -> NDArray[np.bool_]:
+        """Which pixels were scanned in every part."""
+        found = [part.isel(z=np.asarray(z), y=np.asarray(y), x=np.asarray(x)).coverage() for part in self._parts]
+        covered: NDArray[np.bool_] = np.logical_and.reduce(found)
+        return covered
 
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         """File and page of each frame, files counted through all parts."""
@@ -199,10 +206,20 @@ def join(parts: Sequence[Recording], axis: Literal["t", "c"] = "t") -> Recording
         _merge([part.metadata for part in parts], axis),
         files=[str(path) for part in parts for path in part.files],
         facts=_JoinedFacts(joined) if has_facts else None,
+        fields=_common_fields(parts),
         left_out=[entry for part in parts for entry in part.left_out],
         damage=[entry for part in parts for entry in part.damage],
         checksums=_JoinedChecksums(joined) if all(part.checksums is not None for part in parts) else None,
     )
+
+
+def _common_fields(parts: Sequence[Recording]) -> Sequence[ScanField]:
+    """The scan fields of whole pages, where all parts have the same."""
+    first = parts[0]
+    for part in parts:
+        if part._fields != first._fields or part._selection.axes[2:] != Selection.whole(part._reader.shape).axes[2:]:
+            return ()
+    return first._fields
 
 
 def _merge(all_metadata: Sequence[Metadata], axis: str) -> Metadata:
@@ -218,4 +235,4 @@ def _merge(all_metadata: Sequence[Metadata], axis: str) -> Metadata:
         names = tuple(name for other in all_metadata for name in other.channel_names)
         if not all(other.channel_names for other in all_metadata):
             names = ()
-    return replace(first, channel_names=names, **agreed)
+    return replace(first, channel_names=names, scan_field=None, **agreed)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from galvo.core.scanfield import ScanField
 from galvo.core.selection import Indices, Selection
 
 __all__ = ["LeftOut", "Metadata"]
@@ -55,6 +56,8 @@ class Metadata:
         The vendor's texts untouched: "header", "roi", "description".
     attributes : mapping of str
         Further facts of this format.
+    scan_field : ScanField or None
+        Of a field of a multi-ROI recording: where it lies.
     """
 
     format: str
@@ -67,6 +70,7 @@ class Metadata:
     header: Mapping[str, Any] = field(default_factory=dict, repr=False)
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    scan_field: ScanField | None = None
 
     def select(self, selection: Selection) -> Metadata:
         """The metadata of a part: names, depths, rate and pixel size follow the selection."""
@@ -80,7 +84,8 @@ class Metadata:
         if size is not None:
             steps = (_step(selection.y), _step(selection.x))
             size = (size[0] * steps[0], size[1] * steps[1]) if steps[0] and steps[1] else None
-        return replace(self, channel_names=names, z_um=depths, frame_rate_hz=rate, pixel_size_um=size)
+        place = None if self.scan_field is None else self.scan_field.cropped(selection.y, selection.x)
+        return replace(self, channel_names=names, z_um=depths, frame_rate_hz=rate, pixel_size_um=size, scan_field=place)
 
 
 def _step(positions: Indices) -> int | None:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from galvo.core.selection import Indices, Piece, Selection, outer_index, spans, 
 from galvo.core.source import FileSource
 from galvo.errors import DamagedData, GalvoError, Malformed, ReadError, Truncated
 
-__all__ = ["SMALL_READ_BYTES", "IndexedReader", "Reader", "worker_count"]
+__all__ = ["SMALL_READ_BYTES", "CanvasReader", "IndexedReader", "Reader", "coverage_of", "worker_count"]
 
 _PARALLEL_BYTES = 4 << 20
 _SCRATCH_BYTES = 32 << 20
@@ -67,6 +67,21 @@ class Reader(Protocol):
         """Give back descriptors."""
 
 
+@runtime_checkable
+class CanvasReader(Protocol):
+    """A reader that shows pixels which were never scanned."""
+
+    def coverage(self, z: Indices, y: Indices, x: Indices) -> NDArray[np.bool_]:
+        """Which pixels were scanned, (Z, Y, X)."""
+
+
+def coverage_of(reader: Reader, z: Indices, y: Indices, x: Indices) -> NDArray[np.bool_]:
+    """Which pixels of a reader were scanned, (Z, Y, X): all, unless it says otherwise."""
+    if isinstance(reader, CanvasReader):
+        return reader.coverage(z, y, x)
+    return np.ones((len(z), len(y), len(x)), np.bool_)
+
+
 def worker_count(nbytes: int) -> int:
     """Threads that pay for moving `nbytes`."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -100,6 +115,10 @@ class _Segment:
         return cls(y[0], x[0], (y[1], x[1]), (y[2], x[2]), (rows, columns))
 
 
+def _cut(rows: NDArray[Any], columns: range) -> NDArray[Any]:
+    return rows if len(columns) == rows.shape[1] else rows[:, columns.start : columns.stop].copy()
+
+
 class IndexedReader:
     """Reads the frames that a `FrameIndex` locates in a `FileSource`.
 
@@ -122,10 +141,11 @@ class IndexedReader:
         whole = index.chunk_shape == (1, 1, 1, *index.shape[3:]) and not index.planar
         self._has_whole_frames = whole and self._is_direct
 
-    def read_frame(self, t: int, c: int, z: int) -> NDArray[Any] | None:
-        """One frame (Y, X), by integers where `read` goes by columns; None where that one must serve it.
+    def read_frame(self, t: int, c: int, z: int, rows: range, columns: range) -> NDArray[Any] | None:
+        """A part of one frame (Y, X), by integers where `read` goes by arrays; None where that must serve it.
 
-        A frame takes 10 µs to come out of the page cache, less than a handful of small NumPy calls.
+        A frame takes 10 µs to come out of the page cache, less than a handful of small NumPy calls. Rows are read
+        whole.
         """
         if not self._has_whole_frames:
             return None
@@ -137,14 +157,18 @@ class IndexedReader:
         local = page - self._first_pages[file]
         run = index.runs[file]
         offset, nbytes = run.locate_first(local)
-        out = np.empty(self.shape[3:], self.dtype)
-        if offset < 0 or nbytes < out.nbytes:
+        width = self.shape[4]
+        skip = rows.start * width * self.dtype.itemsize
+        out = np.empty((len(rows), width), self.dtype)
+        if offset < 0 or nbytes < skip + out.nbytes:
             return None
+        offset += skip
         descriptor = self.source.take(file)
         try:
             check = run.check
             if check is None or self._proven[file][local]:
-                return None if native.read_page(descriptor, offset, out, self._swap)[0] else out
+                failed = native.read_page(descriptor, offset, out, self._swap)[0]
+                return None if failed else _cut(out, columns)
             delta = local * check.stride
             header, last = check.offset + delta, local == check.last_page
             if native.read_page(descriptor, offset, out, self._swap, check.template, header, delta, last)[0]:
@@ -152,7 +176,7 @@ class IndexedReader:
         finally:
             self.source.give_back(file)
         self._proven[file][local] = True
-        return out
+        return _cut(out, columns)
 
     def close(self) -> None:
         """Close the files."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -16,14 +16,17 @@ from galvo import native
 from galvo.core.array import ArrayReader
 from galvo.core.axes import AXES, Shape, array_axes
 from galvo.core.blocks import DEFAULT_BLOCK_BYTES, BlockIndex, block_selections
-from galvo.core.cast import Cast, CastReader, Scale, settled_scale
+from galvo.core.cast import Cast, Scale, settled_scale
 from galvo.core.checksum import StoredChecksums
 from galvo.core.events import EventFacts, event_dtype
 from galvo.core.facts import FrameFacts, TimedFacts
-from galvo.core.fold import FoldedFacts, FoldedReader, folded_metadata
 from galvo.core.metadata import LeftOut, Metadata
-from galvo.core.read import IndexedReader, Reader
+from galvo.core.mosaic import on_canvas
+from galvo.core.phase import estimate_phase
+from galvo.core.read import IndexedReader, Reader, coverage_of
+from galvo.core.scanfield import ScanField
 from galvo.core.selection import Indices, Selection, is_whole, parse_axis, parse_key
+from galvo.core.views import cast_view, field_view, folded_view, joined_view, phase_view, stitched_view
 from galvo.errors import OptionError, ReadError
 
 __all__ = ["Damage", "Origin", "Recording"]
@@ -77,7 +80,8 @@ class Recording:
         Of the whole of `reader`.
     files : sequence of str
     facts : FrameFacts, optional
-    fields : sequence of Recording
+    fields : sequence of ScanField
+        The scan fields of its pages.
     left_out : sequence of LeftOut
     damage : sequence of Damage
     origin : Origin, optional
@@ -97,7 +101,7 @@ class Recording:
         *,
         files: Sequence[str] = (),
         facts: FrameFacts | None = None,
-        fields: Sequence[Recording] = (),
+        fields: Sequence[ScanField] = (),
         left_out: Sequence[LeftOut] = (),
         damage: Sequence[Damage] = (),
         origin: Origin | None = None,
@@ -217,10 +221,105 @@ class Recording:
             times = self._facts.read(*first).get("timestamp_s")
         return None if times is None or bool(np.isnan(times).all()) else times.astype(np.float64, copy=False)
 
-    @property
+    @cached_property
     def fields(self) -> tuple[Recording, ...]:
-        """One recording per scan field of a multi-ROI recording; empty for others."""
-        return self._fields
+        """One recording (T, C, 1, Y, X) per scan field of a multi-ROI recording, that reads only its rows of the page.
+
+        Planes outermost, regions in the vendor's order; empty for other recordings, and where part of a page is shown.
+        """
+        return tuple(self._wrapped(field_view, place) for place in self._shown_fields)
+
+    @property
+    def _shown_fields(self) -> list[tuple[int, int]]:
+        """Number among the fields of the reader, and Z here, of each field that is shown."""
+        shown = self._selection
+        if not is_whole(shown.y, self._reader.shape[3]) or not is_whole(shown.x, self._reader.shape[4]):
+            return []
+        return [
+            (number, z)
+            for z, plane in enumerate(shown.z)
+            for number, field in enumerate(self._fields)
+            if field.plane == plane
+        ]
+
+    @property
+    def field(self) -> ScanField | None:
+        """Where a field of a multi-ROI recording lies; None for other recordings."""
+        return self.metadata.scan_field
+
+    def join_contiguous(self) -> Recording:
+        """The recording with `fields` of which those that touch along a whole edge became one, as lazy as it."""
+        return self._wrapped(joined_view, None)
+
+    def stitched(self, z: Any = None) -> Recording:
+        """The fields of each depth on one canvas in µm, as lazy as this recording.
+
+        Parameters
+        ----------
+        z : int, slice, list of int or boolean mask, optional
+            Planes to show; all that have fields by default. All planes have the same canvas.
+
+        Returns
+        -------
+        Recording
+            (T, C, Z, Y, X). Where several fields lie over each other the last one shows. Where none lies pixels are 0,
+            NaN for floats; `coverage` tells them from scanned ones. The canvas has the pixels of the finest field.
+            ``metadata.attributes`` hold ``corner_um``, Y and X of the upper left corner, ``uncovered_value``, and
+            ``resampled_fields``: those with larger pixels, which are repeated.
+
+        Raises
+        ------
+        OptionError
+            No fields, or fields that cannot be laid out without resampling (see `galvo.core.canvas.lay_out`).
+        """
+        whole = self._wrapped(stitched_view, None)
+        return whole if z is None else whole.isel(z=z)
+
+    def coverage(self) -> NDArray[np.bool_]:
+        """Which pixels were scanned, bool (Z, Y, X); False only on a canvas, where no field lies."""
+        return coverage_of(self._reader, *self._selection.axes[2:])
+
+    def estimate_bidirectional_phase(self, most: int = 16) -> float:
+        """By how many pixels rows scanned backwards lie to the right of the others.
+
+        Parameters
+        ----------
+        most : int
+            Largest shift that is looked for.
+
+        Returns
+        -------
+        float
+            From the mean of up to 64 frames spread over T, all channels, planes and fields taken together; 0.0 where
+            they show no structure.
+
+        Raises
+        ------
+        OptionError
+            Rows are shown that do not follow each other, so that there is no telling odd ones from even ones.
+        """
+        if on_canvas(self._reader):
+            raise OptionError("a canvas has no lines", hint="Ask before fields are joined or stitched")
+        return estimate_phase(self, most)
+
+    def with_bidirectional_phase(self, shift: float | None = None) -> Recording:
+        """The recording with its odd rows moved left by `shift` pixels, as lazy as it.
+
+        Parameters
+        ----------
+        shift : float, optional
+            By default what `estimate_bidirectional_phase` finds, rounded to a whole pixel. Whole shifts move pixels;
+            others interpolate linearly between two. At the edges the last pixel of a row is repeated.
+
+        Returns
+        -------
+        Recording
+            Its ``metadata.attributes["bidirectional_phase"]`` is the shift, in pixels.
+        """
+        amount = float(round(self.estimate_bidirectional_phase()) if shift is None else shift)
+        if not np.isfinite(amount):
+            raise OptionError("a shift is a number of pixels", found=repr(shift))
+        return self._wrapped(phase_view, amount)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -315,11 +414,13 @@ class Recording:
         return pixels.reshape([length for axis, length in enumerate(pixels.shape) if axis not in dropped])
 
     @cached_property
-    def _frame_reader(self) -> IndexedReader | None:
-        """The reader, where it has a quick way for single frames and frames are shown whole."""
-        reader = self._reader
-        whole = is_whole(self._selection.y, reader.shape[3]) and is_whole(self._selection.x, reader.shape[4])
-        return reader if whole and isinstance(reader, IndexedReader) else None
+    def _frame_reader(self) -> tuple[IndexedReader, range, range] | None:
+        """The reader, rows and columns, where it has a quick way for single frames and most of each row is shown."""
+        reader, y, x = self._reader, self._selection.y, self._selection.x
+        if not isinstance(reader, IndexedReader) or not isinstance(y, range) or not isinstance(x, range):
+            return None
+        dense = y.step == x.step == 1 and len(y) > 0 and 2 * len(x) > reader.shape[4]
+        return (reader, y, x) if dense else None
 
     def _whole_frame(self, key: Any) -> NDArray[Any] | None:
         """What a key of plain integers selects when it is one whole frame; None for every other key."""
@@ -336,7 +437,9 @@ class Recording:
             if len(axis) != 1:
                 return None
             position.append(int(axis[0]))
-        frame = self._frame_reader.read_frame(*position)
+        reader, rows, columns = self._frame_reader
+        t, c, z = position
+        frame = reader.read_frame(t, c, z, rows, columns)
         return frame if frame is None or len(keys) == 3 else frame.reshape((1,) * (3 - len(keys)) + frame.shape)
 
     def _read(self, wanted: Selection) -> NDArray[Any]:
@@ -362,13 +465,12 @@ class Recording:
             names = self.channel_names if axis == "C" else ()
             parts.append(parse_axis(slice(None) if key is None else key, length, axis, names)[0])
         wanted = Selection(*parts)
-        whole_frame = is_whole(wanted.y, self.shape[3]) and is_whole(wanted.x, self.shape[4])
         return Recording(
             self._reader,
             self._whole_metadata,
             files=self._files,
             facts=self._facts,
-            fields=tuple(field.isel(t=t, c=c) for field in self._fields) if whole_frame and z is None else (),
+            fields=self._fields,
             left_out=self._left_out,
             damage=self._damage,
             origin=self._origin,
@@ -402,7 +504,7 @@ class Recording:
         if wanted.newbyteorder("=") == self.dtype and scale is None:
             return self
         cast = Cast(wanted.newbyteorder("=").str, settled_scale(self, wanted, scale))
-        return self._wrapped(_reopen_cast, cast)
+        return self._wrapped(cast_view, cast)
 
     def fold(self, axes: str) -> Recording:
         """The recording with its planes, channels or both one after another in T, as lazy as it.
@@ -421,7 +523,7 @@ class Recording:
         letters = "".join(sorted(axes.upper()))
         if letters not in ("C", "Z", "CZ"):
             raise OptionError("only Z and C can go into T", found=repr(axes), expected="Z, C or CZ")
-        return self._wrapped(_reopen_folded, letters)
+        return self._wrapped(folded_view, letters)
 
     def _wrapped(self, reopen: Callable[[Recording, Any], Recording], how: Any) -> Recording:
         """What `reopen` makes of this recording, here and in other processes."""
@@ -508,6 +610,10 @@ class Recording:
             facts.append(f"{self.frame_rate_hz:.4g} Hz")
         if self.pixel_size_um is not None:
             facts.append("{:.4g} x {:.4g} µm".format(*self.pixel_size_um))
+        if meta.scan_field is not None:
+            facts.append(f"field {meta.scan_field.name}")
+        if self._shown_fields:
+            facts.append(f"{len(self._shown_fields)} fields")
         if len(self._files) > 1:
             facts.append(f"{len(self._files)} files")
         return f"<Recording {' · '.join(facts)}>"
@@ -519,30 +625,6 @@ def _reopen_array(array: NDArray[Any], *, axes: str, metadata: Metadata | None) 
 
 def _rewrapped(whole: Recording, *, reopen: Callable[[Recording, Any], Recording], how: Any) -> Recording:
     return reopen(whole, how)
-
-
-def _reopen_cast(whole: Recording, cast: Cast) -> Recording:
-    attributes = {**whole._whole_metadata.attributes, "converted": str(cast)}
-    return Recording(
-        CastReader(whole._reader, cast),
-        replace(whole._whole_metadata, attributes=attributes),
-        files=whole._files,
-        facts=whole._facts,
-        left_out=whole._left_out,
-        damage=whole._damage,
-        selection=whole._selection,
-    )
-
-
-def _reopen_folded(whole: Recording, axes: str) -> Recording:
-    return Recording(
-        FoldedReader(whole._reader, whole._selection, axes),
-        folded_metadata(whole.metadata, axes),
-        files=whole._files,
-        facts=None if whole._facts is None else FoldedFacts(whole._facts, whole._selection, axes),
-        left_out=whole._left_out,
-        damage=whole._damage,
-    )
 
 
 def _restore(origin: Origin, selection: Selection, shape: Shape, dtype: str) -> Recording:

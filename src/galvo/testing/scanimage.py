@@ -19,7 +19,7 @@ have no static block, see `galvo.testing.scanimage_classic`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,9 +34,16 @@ from galvo.testing.scanimage_header import header_entries, render_json, render_m
 from galvo.testing.scanimage_older import flat_entries, state_text
 from galvo.testing.scanimage_pixels import fill_pixels, page_pixels
 from galvo.testing.scanimage_request import ScanImageRequest, require
+from galvo.testing.scanimage_rois import (
+    PlacedField,
+    RoiRequest,
+    ScanfieldRequest,
+    page_size,
+    placed_fields,
+)
 from galvo.testing.scanimage_timeline import FrameTimeline, frame_descriptions, frame_timeline
 
-__all__ = ["PixelSource", "ScanImageRecording", "page_pixels"]
+__all__ = ["PixelSource", "PlacedField", "RoiRequest", "ScanImageRecording", "ScanfieldRequest", "page_pixels"]
 
 PixelSource: TypeAlias = Callable[[int, int], NDArray[Any]]
 """Pixels from outside: `(first_frame, stop_frame)` of the logged stream to an array (F, C, Y, X)."""
@@ -183,6 +190,18 @@ class ScanImageRecording(ScanImageRequest):
                 events += ((t, z, "I2C", time, bytes(data)) for time, data in self.i2c.get(frame, ()))
         return events
 
+    @classmethod
+    def multi_roi(cls, rois: Sequence[RoiRequest], **request: Any) -> ScanImageRecording:
+        """Return a recording of `rois` whose pages have the size that these take."""
+        asked = cls(**request)
+        height, width = page_size(rois, asked.slice_z_um, asked.gap_rows)
+        return cls(**{"height": height, "width": width, **request}, rois=tuple(rois))
+
+    @property
+    def placed_fields(self) -> list[PlacedField]:
+        """Where the fields of a multi-ROI recording lie, planes outermost."""
+        return placed_fields(self.rois, self.slice_z_um, self.gap_rows)
+
     @property
     def expected_channel_names(self) -> tuple[str, ...]:
         """Names of the saved channels."""
@@ -198,7 +217,7 @@ class ScanImageRecording(ScanImageRequest):
     @property
     def expected_pixel_size_um(self) -> tuple[float, float] | None:
         """Pixel size, y and x, in um; 3.x and 4.x state volts."""
-        return None if self.era in ("3", "4") else self.pixel_size_um
+        return None if self.era in ("3", "4") or self.rois else self.pixel_size_um
 
     # Files
 

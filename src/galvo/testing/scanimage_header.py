@@ -14,6 +14,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from galvo.testing.scanimage_rois import rois_json
+
 if TYPE_CHECKING:
     from galvo.testing.scanimage_request import ScanImageRequest
 
@@ -216,7 +218,7 @@ def _scanner(recording: ScanImageRequest) -> dict[str, object]:
         "SI.hScan2D.fillFractionSpatial": 0.9,
         "SI.hScan2D.fillFractionTemporal": 0.712867 if resonant else 0.9,
         "SI.hScan2D.flybackTimePerFrame": recording.frame_flyback_s,
-        "SI.hScan2D.flytoTimePerScanfield": 0.001,
+        "SI.hScan2D.flytoTimePerScanfield": recording.flyto_s if recording.rois else 0.001,
         "SI.hScan2D.hasResonantMirror": resonant,
         "SI.hScan2D.hasXGalvo": True,
         "SI.hScan2D.logAverageDisableDivide": False,
@@ -242,12 +244,12 @@ def _scan_region(recording: ScanImageRequest) -> dict[str, object]:
     um = recording.objective_resolution
     return {
         "SI.hRoiManager.forceSquarePixels": False,
-        "SI.hRoiManager.imagingFovDeg": _corners(size_x / 2, size_y / 2),
-        "SI.hRoiManager.imagingFovUm": _corners(size_x * um / 2, size_y * um / 2),
+        "SI.hRoiManager.imagingFovDeg": Literal("[]") if recording.rois else _corners(size_x / 2, size_y / 2),
+        "SI.hRoiManager.imagingFovUm": Literal("[]") if recording.rois else _corners(size_x * um / 2, size_y * um / 2),
         "SI.hRoiManager.linePeriod": recording.line_period_s,
-        "SI.hRoiManager.linesPerFrame": recording.height,
-        "SI.hRoiManager.mroiEnable": False,
-        "SI.hRoiManager.pixelsPerLine": recording.width,
+        "SI.hRoiManager.linesPerFrame": 512 if recording.rois else recording.height,
+        "SI.hRoiManager.mroiEnable": bool(recording.rois),
+        "SI.hRoiManager.pixelsPerLine": 512 if recording.rois else recording.width,
         "SI.hRoiManager.scanAngleMultiplierFast": 1,
         "SI.hRoiManager.scanAngleMultiplierSlow": 1,
         "SI.hRoiManager.scanFramePeriod": 1 / recording.frame_rate_hz,
@@ -339,7 +341,7 @@ def _roi_group(name: str, rois: object) -> dict[str, object]:
 
 
 def roi_groups_text(recording: ScanImageRequest) -> str:
-    """Return the ROI group JSON of `recording`: the one default scan field of a recording without multi-ROI.
+    """Return the ROI group JSON of `recording`: its regions, or the one default scan field without multi-ROI.
 
     A list of one element is collapsed to the element and an empty one becomes a typed null, as in observed files.
     """
@@ -376,8 +378,11 @@ def roi_groups_text(recording: ScanImageRequest) -> str:
         "pzAdjust": [],
         "enable": 1,
     }
+    imaging = _roi_group("Default Imaging ROI Group", roi)
+    if recording.rois:
+        imaging = _roi_group("MROI Imaging ROI Group", rois_json(recording))
     groups = {
-        "imagingRoiGroup": _roi_group("Default Imaging ROI Group", roi),
+        "imagingRoiGroup": imaging,
         "photostimRoiGroups": None,
         "integrationRoiGroup": _roi_group("", _EMPTY_ARRAY),
     }

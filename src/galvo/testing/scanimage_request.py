@@ -11,6 +11,7 @@ from typing import Final, Literal
 import numpy as np
 
 from galvo.testing.scanimage_pixels import PIXEL_TYPES
+from galvo.testing.scanimage_rois import RoiRequest
 
 __all__ = ["ScanImageRequest", "require"]
 
@@ -116,6 +117,10 @@ class ScanImageRequest:
     """Micrometres per degree of scan angle."""
     fov_deg: tuple[float, float] = (18.0, 18.0)
     """Scanned field at zoom 1, x and y, in degrees."""
+    rois: tuple[RoiRequest, ...] = ()
+    """Regions of a multi-ROI recording; `height` and `width` then are those of the packed page (`multi_roi`)."""
+    flyto_periods: float = 12.4
+    """Time from one field to the next, in periods of the resonant scanner."""
     next_file_markers: Mapping[int, float] = field(default_factory=dict)
     """Logged stream frame to the time in s of a next-file trigger."""
     aux_triggers: Mapping[int, Mapping[int, Sequence[float]]] = field(default_factory=dict)
@@ -285,6 +290,18 @@ class ScanImageRequest:
     def line_period_s(self) -> float:
         """Time per line."""
         return 1 / (self.frame_rate_hz * (self.height + self._flyback_lines))
+
+    @property
+    def gap_rows(self) -> int:
+        """Rows between two fields of a page."""
+        if self.scanner_type == "galvo":
+            return 0
+        return math.ceil(self.flyto_periods) * (2 if self.bidirectional else 1)
+
+    @property
+    def flyto_s(self) -> float:
+        """Time between two fields (`flytoTimePerScanfield`)."""
+        return 0.001 if self.scanner_type == "galvo" else self.flyto_periods / self.scanner_frequency_hz
 
     @property
     def scanner_frequency_hz(self) -> float:

@@ -13,7 +13,8 @@ alone (``state.``). Files that another program saved again may keep it in tag 30
 `static` finds the texts, `header` looks keys up in them and `literal` parses their values; `timeline` is the cycle in
 which pages repeat, `stacks` and `older` read it from the header; `series` finds the files of one recording, `streams`
 cuts their pages into volumes; `facts` scans what each page says of its frame, `events` what it lists besides; `checks`
-holds the identities that warn, `describe` the metadata. Multi-ROI pages are opened as they were packed.
+holds the identities that warn, `describe` the metadata. Of multi-ROI pages, `rois` are the regions, `packing` says how
+they are stacked, `fields` where each lies, `mesoscope` what suite2p has to know.
 """
 
 from __future__ import annotations

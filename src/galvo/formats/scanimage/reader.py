@@ -25,6 +25,7 @@ from galvo.formats.scanimage.checks import (
 from galvo.formats.scanimage.describe import describe
 from galvo.formats.scanimage.events import CyclePages, ScanImageFacts
 from galvo.formats.scanimage.facts import scan_pages
+from galvo.formats.scanimage.fields import find_fields
 from galvo.formats.scanimage.repeats import MeanOfRepeats
 from galvo.formats.scanimage.series import SeriesName, parse_name, warn_of_gaps
 from galvo.formats.scanimage.stacks import read_timeline
@@ -176,7 +177,10 @@ def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) ->
     check_geometry(found.texts.header, found.layout.height, found.layout.width, path)
     check_volume_rate(found.texts.header, found.timeline, path)
     check_rate(reader, metadata.frame_rate_hz, found.timeline, volumes.first_count, path)
-    return Recording(shown, metadata, files=source.paths, facts=facts, left_out=left_out, damage=damage)
+    fields = find_fields(
+        found.texts.header, found.texts.roi, found.timeline, (found.layout.height, found.layout.width), repeat, path
+    )
+    return Recording(shown, metadata, files=source.paths, facts=facts, fields=fields, left_out=left_out, damage=damage)
 
 
 def _first_repeats(reader: IndexedReader, repeats: int) -> IndexedReader:
