@@ -78,8 +78,8 @@ install: $(VENV)/.installed ## .venv with galvo built and installed, and the dev
 demo: $(VENV)/.installed ## generate a recording, show, convert and verify it
 	@$(BIN)/galvo demo
 
-test: $(VENV)/.installed ## the test suite
-	@$(BIN)/python -m pytest -q -m "not harden"
+test: $(VENV)/.installed ## the test suite, on two processes
+	@$(BIN)/python -m pytest -q -n 2 -m "not harden"
 
 check: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
