@@ -26,6 +26,15 @@ _FACADES = {
             "PYME.IO.PZFFormat": "galvo.compat.pyme.PZFFormat",
         },
     ),
+    "scanreader": Facade(
+        modules={
+            "scanreader": "galvo.compat.scanreader",
+            "scanreader.core": "galvo.compat.scanreader.core",
+            "scanreader.exceptions": "galvo.compat.scanreader.exceptions",
+            "scanreader.multiroi": "galvo.compat.scanreader.multiroi",
+            "scanreader.scans": "galvo.compat.scanreader.scans",
+        },
+    ),
 }
 
 
@@ -39,7 +48,7 @@ def install(name: str, *, force: bool = False) -> None:
     Parameters
     ----------
     name : str
-        "pyme".
+        "pyme" or "scanreader".
     force : bool
         Replace an installed original as a whole: what galvo does not have cannot be imported then.
 
