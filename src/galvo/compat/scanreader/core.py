@@ -82,7 +82,7 @@ def _scan(recording: Recording, paths: list[str], dtype: DTypeLike | None, join_
 
 
 def _files(pathnames: Any) -> list[str]:
-    """The files that patterns name, absolute, each once, by base name; where channels have files of their own, by those."""
+    """The files that patterns name, absolute, each once, by base name; by channel where each has files of its own."""
     patterns = pathnames if isinstance(pathnames, list) else [pathnames]
     found: dict[str, None] = {}
     for pattern in patterns:

@@ -122,9 +122,8 @@ class BaseScan(ABC):
     def num_requested_frames(self) -> int:
         """Frames that the user asked for, 1e9 where that is without end."""
         manager = "SI.hStackManager."
-        keys = ("SI.hStackManager.framesPerSlice",)
-        if not self.is_slow_stack:
-            keys = (manager + "numVolumes", "SI.hFastZ.numVolumes")
+        slow, fast = (manager + "framesPerSlice",), (manager + "numVolumes", "SI.hFastZ.numVolumes")
+        keys: tuple[str, ...] = slow if self.is_slow_stack else fast
         found = next((number for number in map(self._header.number, keys) if number is not None), 1.0)
         return int(found) if math.isfinite(found) else _UNLIMITED_FRAMES
 
