@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -16,18 +16,17 @@ from galvo import native
 from galvo.core.array import ArrayReader
 from galvo.core.axes import AXES, Shape, array_axes
 from galvo.core.blocks import DEFAULT_BLOCK_BYTES, BlockIndex, block_selections
-from galvo.core.canvas import joined_fields, lay_out, part_tiles
-from galvo.core.cast import Cast, CastReader, Scale, settled_scale
+from galvo.core.cast import Cast, Scale, settled_scale
 from galvo.core.checksum import StoredChecksums
 from galvo.core.events import EventFacts, event_dtype
 from galvo.core.facts import FrameFacts, TimedFacts
-from galvo.core.fold import FoldedFacts, FoldedReader, folded_metadata
 from galvo.core.metadata import LeftOut, Metadata
-from galvo.core.mosaic import MosaicReader, fill_value, on_canvas
-from galvo.core.phase import PhaseReader, estimate_phase, phase_areas
+from galvo.core.mosaic import on_canvas
+from galvo.core.phase import estimate_phase
 from galvo.core.read import IndexedReader, Reader, coverage_of
-from galvo.core.scanfield import ScanField, describe_field
-from galvo.core.selection import Indices, Selection, compact, is_whole, parse_axis, parse_key
+from galvo.core.scanfield import ScanField
+from galvo.core.selection import Indices, Selection, is_whole, parse_axis, parse_key
+from galvo.core.views import cast_view, field_view, folded_view, joined_view, phase_view, stitched_view
 from galvo.errors import OptionError, ReadError
 
 __all__ = ["Damage", "Origin", "Recording"]
@@ -228,15 +227,20 @@ class Recording:
 
         Planes outermost, regions in the vendor's order; empty for other recordings, and where part of a page is shown.
         """
+        return tuple(self._wrapped(field_view, place) for place in self._shown_fields)
+
+    @property
+    def _shown_fields(self) -> list[tuple[int, int]]:
+        """Number among the fields of the reader, and Z here, of each field that is shown."""
         shown = self._selection
         if not is_whole(shown.y, self._reader.shape[3]) or not is_whole(shown.x, self._reader.shape[4]):
-            return ()
-        return tuple(
-            self._wrapped(_reopen_field, (number, z))
+            return []
+        return [
+            (number, z)
             for z, plane in enumerate(shown.z)
             for number, field in enumerate(self._fields)
             if field.plane == plane
-        )
+        ]
 
     @property
     def field(self) -> ScanField | None:
@@ -245,7 +249,7 @@ class Recording:
 
     def join_contiguous(self) -> Recording:
         """The recording with `fields` of which those that touch along a whole edge became one, as lazy as it."""
-        return self._wrapped(_reopen_joined, None)
+        return self._wrapped(joined_view, None)
 
     def stitched(self, z: Any = None) -> Recording:
         """The fields of each depth on one canvas in µm, as lazy as this recording.
@@ -268,7 +272,7 @@ class Recording:
         OptionError
             No fields, or fields that cannot be laid out without resampling (see `galvo.core.canvas.lay_out`).
         """
-        whole = self._wrapped(_reopen_stitched, None)
+        whole = self._wrapped(stitched_view, None)
         return whole if z is None else whole.isel(z=z)
 
     def coverage(self) -> NDArray[np.bool_]:
@@ -315,7 +319,7 @@ class Recording:
         amount = float(round(self.estimate_bidirectional_phase()) if shift is None else shift)
         if not np.isfinite(amount):
             raise OptionError("a shift is a number of pixels", found=repr(shift))
-        return self._wrapped(_reopen_phase, amount)
+        return self._wrapped(phase_view, amount)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -500,7 +504,7 @@ class Recording:
         if wanted.newbyteorder("=") == self.dtype and scale is None:
             return self
         cast = Cast(wanted.newbyteorder("=").str, settled_scale(self, wanted, scale))
-        return self._wrapped(_reopen_cast, cast)
+        return self._wrapped(cast_view, cast)
 
     def fold(self, axes: str) -> Recording:
         """The recording with its planes, channels or both one after another in T, as lazy as it.
@@ -519,7 +523,7 @@ class Recording:
         letters = "".join(sorted(axes.upper()))
         if letters not in ("C", "Z", "CZ"):
             raise OptionError("only Z and C can go into T", found=repr(axes), expected="Z, C or CZ")
-        return self._wrapped(_reopen_folded, letters)
+        return self._wrapped(folded_view, letters)
 
     def _wrapped(self, reopen: Callable[[Recording, Any], Recording], how: Any) -> Recording:
         """What `reopen` makes of this recording, here and in other processes."""
@@ -606,6 +610,10 @@ class Recording:
             facts.append(f"{self.frame_rate_hz:.4g} Hz")
         if self.pixel_size_um is not None:
             facts.append("{:.4g} x {:.4g} µm".format(*self.pixel_size_um))
+        if meta.scan_field is not None:
+            facts.append(f"field {meta.scan_field.name}")
+        if self._shown_fields:
+            facts.append(f"{len(self._shown_fields)} fields")
         if len(self._files) > 1:
             facts.append(f"{len(self._files)} files")
         return f"<Recording {' · '.join(facts)}>"
@@ -617,91 +625,6 @@ def _reopen_array(array: NDArray[Any], *, axes: str, metadata: Metadata | None) 
 
 def _rewrapped(whole: Recording, *, reopen: Callable[[Recording, Any], Recording], how: Any) -> Recording:
     return reopen(whole, how)
-
-
-def _reopen_field(whole: Recording, which: tuple[int, int]) -> Recording:
-    """A field by its number among the fields of the reader and its Z among the planes that are shown."""
-    number, z = which
-    field = whole._fields[number]
-    facts = describe_field(field)
-    metadata = replace(
-        whole._whole_metadata,
-        pixel_size_um=field.pixel_size_um,
-        attributes={**whole._whole_metadata.attributes, "field": facts},
-        scan_field=field,
-    )
-    reader, rows, columns = whole._reader, range(field.height), range(field.width)
-    if len(field.parts) == 1:
-        rows, columns = field.rows, field.columns
-    else:
-        reader = MosaicReader(reader, (field.height, field.width), {field.plane: part_tiles(field)})
-    t, c = whole._selection.t, whole._selection.c
-    return _over(whole, reader, metadata, Selection(t, c, whole._selection.z[z : z + 1], rows, columns))
-
-
-def _reopen_joined(whole: Recording, _: None) -> Recording:
-    made = _over(whole, whole._reader, whole._whole_metadata, whole._selection)
-    made._fields = joined_fields(whole._fields)
-    return made
-
-
-def _reopen_stitched(whole: Recording, _: None) -> Recording:
-    shown = [int(plane) for plane in whole._selection.z]
-    fields = [field.field for field in whole.fields]
-    canvas = lay_out([field for field in fields if field is not None])
-    reader = MosaicReader(whole._reader, (canvas.height, canvas.width), canvas.tiles)
-    planes = compact(np.array([plane for plane in shown if plane in canvas.tiles], np.int64))
-    attributes = {
-        **whole._whole_metadata.attributes,
-        "corner_um": list(canvas.corner_um),
-        "uncovered_value": fill_value(reader.dtype),
-        "resampled_fields": list(canvas.resampled),
-    }
-    metadata = replace(whole._whole_metadata, pixel_size_um=canvas.pixel_size_um, attributes=attributes)
-    t, c = whole._selection.t, whole._selection.c
-    return _over(whole, reader, metadata, Selection(t, c, planes, range(canvas.height), range(canvas.width)))
-
-
-def _reopen_phase(whole: Recording, shift: float) -> Recording:
-    if on_canvas(whole._reader):
-        raise OptionError("a canvas has no lines", hint="Correct the phase before fields are joined or stitched")
-    attributes = {**whole._whole_metadata.attributes, "bidirectional_phase": shift}
-    reader = PhaseReader(whole._reader, shift, phase_areas(whole))
-    made = _over(whole, reader, replace(whole._whole_metadata, attributes=attributes), whole._selection)
-    made._fields = whole._fields
-    return made
-
-
-def _over(whole: Recording, reader: Reader, metadata: Metadata, selection: Selection) -> Recording:
-    """What `reader` makes of the frames of `whole`."""
-    return Recording(
-        reader,
-        metadata,
-        files=whole._files,
-        facts=whole._facts,
-        left_out=whole._left_out,
-        damage=whole._damage,
-        selection=selection,
-    )
-
-
-def _reopen_cast(whole: Recording, cast: Cast) -> Recording:
-    attributes = {**whole._whole_metadata.attributes, "converted": str(cast)}
-    reader = CastReader(whole._reader, cast)
-    made = _over(whole, reader, replace(whole._whole_metadata, attributes=attributes), whole._selection)
-    made._fields = whole._fields
-    return made
-
-
-def _reopen_folded(whole: Recording, axes: str) -> Recording:
-    return Recording(
-        FoldedReader(whole._reader, whole._selection, axes),
-        folded_metadata(whole.metadata, axes),
-        files=whole._files,
-        facts=None if whole._facts is None else FoldedFacts(whole._facts, whole._selection, axes),
-        left_out=whole._left_out,
-        damage=whole._damage,
-    )
 
 
 def _restore(origin: Origin, selection: Selection, shape: Shape, dtype: str) -> Recording:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,16 @@ import pytest
 import tifffile
 
 import galvo
+from galvo.formats.scanimage.fields import find_fields
+from galvo.formats.scanimage.header import Header
+from galvo.formats.scanimage.packing import Packing, flyback_rows, pack, read_scanner
+from galvo.formats.scanimage.rois import parse_rois
+from galvo.formats.scanimage.stacks import read_timeline
 from galvo.testing.scanimage import RoiRequest, ScanfieldRequest, ScanImageRecording
 from galvo.testing.scanimage_header import Cell, Literal, render_json, render_matlab
 
 MESOSCOPE = Path("scanimage_mroi") / "sofroniewn_mesoscope"
+BERGAMO = Path("scanimage_headers") / "aind_bergamo_example_metadata.txt.gz"
 TIMESERIES = Path("scanimage_headers") / "aind_mesoscope_example_timeseries_meta.json"
 
 
@@ -175,3 +182,37 @@ def test_a_mesoscope_of_four_discrete_planes(sample_data, tmp_path):
             assert field.pixel_size_um == pytest.approx((2.547770701 * 157 / 512,) * 2)
             starts = field.field.line_times_s()[0] * header["SI.hRoiManager.scanFrameRate"]
             assert starts == pytest.approx(plane, rel=1e-4)
+
+
+def packed(header: Header, rois: str, size: tuple[int, int]) -> Packing | None:
+    """How the regions of a genuine header lie on its pages; a warning is an error here."""
+    depths = header.numbers("SI.hStackManager.zs")
+    return pack(parse_rois(rois, "a.tif"), depths, read_scanner(header), size, "a.tif")
+
+
+def test_a_resonant_header_without_multi_roi_keeps_the_identities_too(sample_data):
+    path = sample_data / BERGAMO
+    if not path.is_file():
+        pytest.skip("the genuine header is absent")
+    text, brace, groups = gzip.decompress(path.read_bytes()).decode().partition("\n{")
+    header = Header(text)
+    assert find_fields(header, brace + groups, read_timeline(header, "a.tif"), (512, 512), 0, "a.tif") == ()
+    # 512 rows and 8 periods back, two lines each, are 0.0333201 / 6.31062e-05 = 528 lines
+    assert flyback_rows(read_scanner(header), 512) == 16
+    packing = packed(header, brace + groups, (512, 512))
+    assert (packing.height, packing.width) == (512, 512)
+    assert [len(plane) for plane in packing.planes] == [1]
+
+
+@pytest.mark.parametrize("folder", ["multi_file", "single_file_no_flyback"])
+def test_recordings_of_one_field_keep_the_identities_too(sample_data, folder):
+    paths = sorted((sample_data / "scanimage" / "catalystneuro" / f"volumetric_single_channel_{folder}").glob("*.tif"))
+    if not paths:
+        pytest.skip("the genuine recordings are absent")
+    for path in paths:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages[0]
+            header, groups, size = Header(page.software), page.tags[315].value, page.shape
+        packing = packed(header, groups, size)
+        assert (packing.height, packing.width) == size
+        assert {len(plane) for plane in packing.planes} == {1}

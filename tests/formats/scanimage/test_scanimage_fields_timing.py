@@ -77,6 +77,23 @@ def test_the_frame_period_decides_between_two_flybacks(lines, rows):
     assert flyback_rows(scanner, 1000) == rows
 
 
+def test_frames_that_wait_for_z_are_longer(tmp_path, open_warned):
+    rois = [roi(), roi(8)]
+    plain = ScanImageRecording.multi_roi(rois, zs=(0.0, 10.0), volumes=2)
+    # 140.99 periods of the mirror, as in a genuine recording: 282 lines
+    waiting = {
+        "SI.hFastZ.flybackTime": repr(140.99 / plain.scanner_frequency_hz),
+        "SI.hRoiManager.scanFramePeriod": repr((plain.height + 282) * plain.line_period_s),
+    }
+    truth = ScanImageRecording.multi_roi(rois, zs=(0.0, 10.0), volumes=2, extra_header=waiting)
+    with galvo.open(truth.write(tmp_path)[0]) as rec:
+        start = rec.fields[2].field.line_times_s()[0]
+        assert start == pytest.approx((plain.height + 282) * plain.line_period_s, rel=1e-5)
+    flying = ScanImageRecording.multi_roi(rois, zs=(0.0, 10.0), volumes=2, flyback=1, extra_header=waiting)
+    with open_warned(flying.write(tmp_path / "flying")[0], rf"make {plain.height + 26} lines.* {plain.height + 282}"):
+        pass
+
+
 @pytest.mark.parametrize("stack_mode", ["fast", "slow"])
 def test_depths_with_several_frames_start_after_all_of_them(tmp_path, stack_mode):
     rois = [roi(), roi(8)]
@@ -194,6 +211,7 @@ def test_whole_shifts_move_the_pixels_of_odd_rows_and_no_others(tmp_path, shift)
             still = scene(*field.shape[3:], 0.0, seed=0 if rows.start == 0 else 1)
             np.testing.assert_array_equal(field[0, 0, 0][inner], np.rint(still[inner]))
         assert "bidirectional_phase" not in rec.metadata.attributes
+        assert right.with_bidirectional_phase(-1).metadata.attributes["bidirectional_phase"] == shift - 1
         assert rec.estimate_bidirectional_phase() == pytest.approx(shift, abs=0.1)
 
 

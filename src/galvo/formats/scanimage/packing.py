@@ -4,7 +4,8 @@ Scanimage spec 1.7, measured on genuine recordings: regions in list order are st
 rows between them while the beam flies on; a page is as high as the highest depth and as wide as the widest field. A
 resonant scanner flies for whole periods of its mirror: ``ceil(fly-to time x frequency)``, each two rows when
 bidirectional, one otherwise. Galvo-galvo pages have no gaps. The frame flyback follows the same rule and is not on the
-page: ``frame period / line period = page height + flyback lines``.
+page: ``frame period / line period = page height + flyback lines``. A fast stack without flyback frames may wait for its
+z actuator after each frame instead, ``hFastZ.flybackTime`` by the same rule (seen on a genuine recording).
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Scanner:
     line_period_s, frame_period_s : float or None
     flyto_s, flyback_s : float
         Time from one field to the next, and from the last one back.
+    z_flyback_s : float
+        Time that z may take after each frame; 0 where flyback frames give it that.
     fill_fraction : float
         Part of a line's time in which pixels are taken.
     """
@@ -52,6 +55,7 @@ class Scanner:
     flyto_s: float
     flyback_s: float
     fill_fraction: float
+    z_flyback_s: float = 0.0
 
     def rows(self, seconds: float) -> tuple[int, ...]:
         """Rows that pass in the time of a flight; two answers where the header's digits allow both."""
@@ -81,6 +85,7 @@ def read_scanner(header: Header) -> Scanner:
     kind = (header.word(prefix + "scannerType") or "").upper()
     linear = header.word(prefix + "scanMode") == "linear" or kind in ("GG", "LINEAR") or frequency is None
     rate = header.positive("SI.hRoiManager.scanFrameRate")
+    discarded = "SI.hFastZ.numDiscardFlybackFrames"
     return Scanner(
         resonant=not linear,
         bidirectional=header.flag(prefix + "bidirectional"),
@@ -90,6 +95,7 @@ def read_scanner(header: Header) -> Scanner:
         flyto_s=header.positive(prefix + "flytoTimePerScanfield") or 0.0,
         flyback_s=header.positive(prefix + "flybackTimePerFrame") or 0.0,
         fill_fraction=min(1.0, header.positive(prefix + "fillFractionTemporal") or 1.0),
+        z_flyback_s=0.0 if header.count(discarded) else header.positive("SI.hFastZ.flybackTime") or 0.0,
     )
 
 
@@ -195,8 +201,10 @@ def _fitting(rois: Sequence[Roi], depths: Sequence[float | None], height: int) -
 
 
 def flyback_rows(scanner: Scanner, height: int) -> int:
-    """Lines that pass between a page of that height and the next one; of two answers the one that the period has."""
+    """Lines that pass between a page of that height and the next one; of several answers the one of the period."""
     answers = scanner.rows(scanner.flyback_s)
+    if scanner.z_flyback_s > scanner.flyback_s:
+        answers += scanner.rows(scanner.z_flyback_s)
     if not scanner.line_period_s or not scanner.frame_period_s:
         return answers[0]
     spare = scanner.frame_period_s / scanner.line_period_s - height
@@ -213,6 +221,6 @@ def _check_period(scanner: Scanner, height: int, path: str) -> None:
         if lines < height * (1 - _IDENTITY) - _IDENTITY_LINES:
             warn(f"{path}: the ROIs have {height} lines, but the frame period is that of {lines:.2f} lines")
         return
-    expected = [height + rows for rows in scanner.rows(scanner.flyback_s)]
-    if not any(abs(lines - one) <= _IDENTITY_LINES + _IDENTITY * one for one in expected):
-        warn(f"{path}: ROIs, gaps and flyback make {expected[0]} lines, the frame period is that of {lines:.2f} lines")
+    expected = height + flyback_rows(scanner, height)
+    if abs(lines - expected) > _IDENTITY_LINES + _IDENTITY * expected:
+        warn(f"{path}: ROIs, gaps and flyback make {expected} lines, the frame period is that of {lines:.2f} lines")
