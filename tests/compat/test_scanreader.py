@@ -434,6 +434,14 @@ def test_s4_slow_volumes_are_frames(scan_of):
     np.testing.assert_array_equal(scan, as_scan(truth.expected()))
 
 
+def test_interrupted_slow_stacks_have_the_fields_that_are_whole(scan_of):
+    truth = ScanImageRecording(slices=4, volumes=1, repeats=3, stack_mode="slow", height=8, width=8, drop_pages=5)
+    with pytest.warns(GalvoWarning):
+        scan = scan_of(truth)
+    assert (scan.scanning_depths, scan.num_frames) == ([0, 2], 3)
+    np.testing.assert_array_equal(scan[..., 0, :].transpose(0, 3, 1, 2), truth.expected_pages(0, 6).reshape(2, 3, 8, 8))
+
+
 @pytest.mark.parametrize("acquisitions", [1, 2])
 def test_s5_a_file_per_channel(scan_of, acquisitions):
     truth = ScanImageRecording(

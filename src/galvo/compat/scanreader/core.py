@@ -57,7 +57,7 @@ def read_scan(pathnames: str | list[str], dtype: DTypeLike | None = None, join_c
         raise ScanImageVersionError("not a ScanImage file", path=paths[0], found=error.message) from error
     if format != "scanimage":
         raise ScanImageVersionError("not a ScanImage file", path=paths[0], found=format)
-    recording = open_recording(paths, format="scanimage", slice_repeats="interleave")
+    recording = open_recording(paths, format="scanimage", slice_repeats="interleave", interrupted="slices")
     try:
         return _scan(recording, paths, dtype, join_contiguous)
     except BaseException:

@@ -58,6 +58,7 @@ def open_scanimage(
     *,
     flyback: Literal["drop", "keep"] = "drop",
     slice_repeats: SliceRepeats = None,
+    interrupted: Literal["raise", "slices"] = "raise",
     walk: bool = False,
     damaged: str = "raise",
     limits: Limits = DEFAULT_LIMITS,
@@ -73,6 +74,9 @@ def open_scanimage(
     slice_repeats : int, "interleave", "mean" or None
         What to do with several frames per slice in a stack: one of them (from 0); each as a T of its own in the order
         (volume, repeat); their mean, float32. None raises where there are several.
+    interrupted : "raise" or "slices"
+        What to do with a slow stack that ends inside its first volume. "slices": show the slices that are whole; of a
+        first slice that is not, its frames.
     walk : bool
         Walk the chain of pages even where they are evenly spaced.
     damaged : "raise" or "report"
@@ -85,10 +89,12 @@ def open_scanimage(
     """
     if flyback not in ("drop", "keep"):
         raise OptionError('flyback must be "drop" or "keep"', found=repr(flyback))
+    if interrupted not in ("raise", "slices"):
+        raise OptionError('interrupted must be "raise" or "slices"', found=repr(interrupted))
     source = FileSource(paths)
     try:
         found = _find(source, limits, walk, damaged)
-        return _assemble(found, flyback == "keep", slice_repeats)
+        return _assemble(found, flyback == "keep", slice_repeats, interrupted == "slices")
     except BaseException:
         source.close()
         raise
@@ -127,9 +133,8 @@ def _end_of_pages(pages: TiffPages, layout: PageLayout) -> int:
     return max(int(offset[0] + nbytes[0]) for offset, nbytes in parts)
 
 
-def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) -> Recording:
+def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats, whole_slices: bool) -> Recording:
     source, timeline, path = found.source, found.timeline, found.source.paths[0]
-    repeat = _chosen_repeat(timeline, slice_repeats, path)
     names = [parse_name(name) for name in source.paths]
     channel_files, channels = 1, timeline.channel_count
     trimmed = 0
@@ -137,6 +142,10 @@ def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) ->
         timeline, found, trimmed = _by_channel(names, found)
         channel_files, channels = timeline.channel_count, 1
     starts = _file_starts(found, names, channels)[: len(source.paths) // channel_files]
+    if whole_slices:
+        timeline = _interrupted_stack(timeline, starts, channels, path)
+        found = replace(found, timeline=timeline)
+    repeat = _chosen_repeat(timeline, slice_repeats, path)
     volumes = cut_volumes(starts, timeline, channels, path)
     leftover = volumes.leftover_count * channel_files + trimmed
     per_channel = sum(start.page_count for start in starts)
@@ -180,6 +189,18 @@ def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) ->
         found.texts.header, found.texts.roi, found.timeline, (found.layout.height, found.layout.width), repeat, path
     )
     return Recording(shown, metadata, files=source.paths, facts=facts, fields=fields, left_out=left_out, damage=damage)
+
+
+def _interrupted_stack(timeline: Timeline, starts: Sequence[FileStart], channels: int, path: str) -> Timeline:
+    """Of a slow stack that ends inside its first volume what is whole; any other as it is."""
+    frames = sum(start.page_count for start in starts) // channels
+    if not timeline.slow or not timeline.is_volumetric or not 0 < frames < timeline.cycle or starts[0].frame_number > 1:
+        return timeline
+    slices, repeats = max(1, frames // timeline.repeats), min(frames, timeline.repeats)
+    fewer = f" with {repeats} of {timeline.repeats} frames" if repeats < timeline.repeats else ""
+    warn(f"{path}: the stack ends in its first volume; {slices} of {timeline.slices} slices are shown{fewer}")
+    depths = None if timeline.z_um is None else timeline.z_um[:slices]
+    return replace(timeline, slices=slices, repeats=repeats, z_um=depths, announced=None)
 
 
 def _first_repeats(reader: IndexedReader, repeats: int) -> IndexedReader:
