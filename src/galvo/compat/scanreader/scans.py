@@ -231,7 +231,11 @@ class BaseScan(ABC):
     @property
     def _motors(self) -> list[float]:
         header = self._header
-        return header.numbers("SI.hMotors.motorPosition") or header.numbers("SI.hMotors.samplePosition")
+        stated = header.get("SI.hMotors.motorPosition") or header.get("SI.hMotors.samplePosition")
+        if not isinstance(stated, list):
+            return []
+        # an unknown axis keeps its place; JSON has null for it
+        return [float(one) if isinstance(one, int | float) else math.nan for one in stated]
 
     @property
     def has_external_trigger(self) -> bool:
@@ -265,31 +269,6 @@ class BaseScan(ABC):
     def _read(self, fields: AxisKey, rest: tuple[AxisKey, ...]) -> NDArray[Any]:
         """The pixels of checked keys, (field, y, x, channel, frame); integers drop their axis."""
 
-    @property
-    def shape(self) -> tuple[int, int, int, int, int]:
-        """Lengths of the five axes.
-
-        Raises
-        ------
-        FieldDimensionMismatch
-            Fields of several sizes have none.
-        """
-        height, width = (
-            self._one_length(lengths, axis)
-            for lengths, axis in ((self.field_heights, "heights"), (self.field_widths, "widths"))
-        )
-        return self.num_fields, height, width, self.num_channels, self.num_frames
-
-    def _one_length(self, lengths: list[int], axis: str) -> int:
-        if len(set(lengths)) > 1:
-            raise FieldDimensionMismatch(
-                f"the fields have different {axis}",
-                path=self.filenames[0],
-                found=", ".join(map(str, lengths)),
-                hint="Take them one by one, or the same rows and columns of each",
-            )
-        return lengths[0]
-
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Pixels, read now.
 
@@ -316,12 +295,19 @@ class BaseScan(ABC):
         fields, y, x, channel, frame = split_key(key)
         checked(fields, self.num_fields, "field")
         chosen = positions(fields, self.num_fields) or [0]
-        for one, lengths, axis in ((y, self.field_heights, "y"), (x, self.field_widths, "x")):
+        for one, lengths, axis, what in (
+            (y, self.field_heights, "y", "heights"),
+            (x, self.field_widths, "x", "widths"),
+        ):
             for number in chosen:
                 checked(one, lengths[number], axis)
-            self._one_length(
-                [len(positions(one, lengths[number])) for number in chosen], {"y": "heights"}.get(axis, "widths")
-            )
+            if len({len(positions(one, lengths[number])) for number in chosen}) > 1:
+                raise FieldDimensionMismatch(
+                    f"the fields have different {what}",
+                    path=self.filenames[0],
+                    found=", ".join(str(lengths[number]) for number in chosen),
+                    hint="Take them one by one, or as many rows and columns of each",
+                )
         checked(channel, self.num_channels, "channel")
         checked(frame, self.num_frames, "frame")
         return self._read(fields, (y, x, channel, frame))
@@ -377,6 +363,11 @@ class NewerScan(BaseScan):
     def field_depths(self) -> list[float]:
         """As `scanning_depths`."""
         return self.scanning_depths
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """Lengths of the five axes."""
+        return self.num_fields, self.page_height, self.page_width, self.num_channels, self.num_frames
 
     @property
     def image_height(self) -> int:
