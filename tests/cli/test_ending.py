@@ -15,7 +15,7 @@ def test_help_needs_no_numpy_and_shows_examples_and_codes(spawn, run):
     assert result.returncode == 0, result.stderr
     assert "galvo convert" in result.stdout
     assert "130" in CODES_HELP
-    for verb in ("info", "convert", "verify", "formats", "demo"):
+    for verb in ("info", "convert", "verify", "mroi-json", "formats", "demo"):
         assert verb in result.stdout
         assert run(verb, "-h").exit_code == 0
 

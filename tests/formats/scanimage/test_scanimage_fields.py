@@ -203,6 +203,9 @@ def test_interpolation_reaches_the_ends_only():
     half = Roi(0, "", "between", ends)
     assert half.at(5.0, "up").pixels == (18, 18)
     assert half.at(5.0, "even").pixels == (16, 16)
+    # 2 + 50 x 0.58 is 31, and 30.999999999999996 in floating point: a tie all the same
+    ends = tuple((depth, Scanfield((0, 0), (1, 1), (count, count))) for depth, count in ((0.0, 2), (10.0, 52)))
+    assert Roi(0, "", "between", ends).at(5.8, "up").pixels == (32, 32)
 
 
 @pytest.mark.parametrize("zs", ["deep", None, [], [1, 2], ["a"], [[]], True])
@@ -367,6 +370,23 @@ def test_what_is_selected_of_the_recording_is_selected_of_its_fields(volumes):
     np.testing.assert_array_equal(planes.fields[3][...], rec.fields[0][...])
     assert rec.isel(y=slice(1, None)).fields == ()
     assert rec.isel(x=slice(None, None, -1)).fields == ()
+
+
+def test_single_frames_of_fields_however_they_are_shown(volumes):
+    """Where most of a row is shown one frame is read at once, elsewhere as any selection."""
+    rec, truth = volumes
+    pages = truth.expected()
+    for field, place in zip(rec.fields, truth.placed_fields, strict=True):
+        rows, columns = place.rows, place.columns
+        own = pages[:, :, place.plane, rows.start : rows.stop, columns.start : columns.stop]
+        np.testing.assert_array_equal(field[3, 1, 0], own[3, 1])
+        np.testing.assert_array_equal(field[-1, 0][0], own[-1, 0])
+        assert field[3, 1, 0].flags.c_contiguous
+        for y, x in np.s_[::-1, :], np.s_[2:6, 1:4], np.s_[1:, 2:], np.s_[:, ::2]:
+            np.testing.assert_array_equal(field.isel(y=y, x=x)[2, 1, 0], own[2, 1, y, x])
+        scattered = field.isel(y=slice(0, None, 3), x=[4, 4, 1])
+        np.testing.assert_array_equal(scattered[2, 0, 0], own[2, 0, ::3][:, [4, 4, 1]])
+        assert field.isel(y=slice(0, 0))[2, 0, 0].shape == (0, len(columns))
 
 
 def test_a_part_of_a_field_knows_where_it_lies(volumes):
