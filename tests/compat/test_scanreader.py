@@ -158,7 +158,19 @@ def test_keys_that_are_none(scan_of, key, axis):
 
 @pytest.mark.parametrize(
     "key",
-    [3, -4, (0, 9), (0, 0, [0, 7]), (0, 0, 0, -3), (0, 0, 0, 0, 5), (0,) * 6, (0, [], 0, 0, 5), (2**70,), ([2**70],)],
+    [
+        3,
+        -4,
+        (0, 9),
+        (0, 0, [0, 7]),
+        (0, 0, 0, -3),
+        (0, 0, 0, 0, 5),
+        (0,) * 6,
+        (0, [], 0, 0, 5),
+        ([], 9),
+        (2**70,),
+        ([2**70],),
+    ],
 )
 def test_out_of_bounds(scan_of, key):
     with pytest.raises(IndexError):
@@ -182,6 +194,7 @@ def test_fields_of_several_sizes(scan_of):
 
 def test_scans_pickle(scan_of):
     scan = scan_of(VOLUMES, dtype=np.float32)
+    assert len(scan.tiff_files) == 1
     again = pickle.loads(pickle.dumps(scan))
     np.testing.assert_array_equal(again[1], scan[1])
     again.close()
@@ -234,7 +247,15 @@ def test_errors_of_files(tmp_path):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_facts_of_volumes(scan_of, version):
     truth = ScanImageRecording(
-        version=version, slices=3, volumes=4, flyback=1, channels=(1, 2), height=8, width=12, zoom=2.0
+        version=version,
+        slices=3,
+        volumes=4,
+        flyback=1,
+        channels=(1, 2),
+        height=8,
+        width=12,
+        zoom=2.0,
+        fov_deg=(18.0, 12.0),
     )
     scan = scan_of(truth)
     facts = {
@@ -263,7 +284,7 @@ def test_facts_of_volumes(scan_of, version):
         "image_width": 12,
         "page_height": 8,
         "page_width": 12,
-        "image_height_in_microns": 18 / 2 * 15,
+        "image_height_in_microns": 12 / 2 * 15,
         "image_width_in_microns": 18 / 2 * 15,
         "shape": (3, 8, 12, 2, 4),
         "zoom": 2.0,
@@ -280,6 +301,16 @@ def test_facts_of_volumes(scan_of, version):
         assert found == (pytest.approx(expected, rel=1e-5) if isinstance(expected, float) else expected), name
     assert f"VERSION_MAJOR = {'' if version.isdigit() else chr(39)}"[:16] in scan.header
     np.testing.assert_array_equal(scan, as_scan(truth.expected()))
+
+
+@pytest.mark.parametrize("version", ["5.2", "2015", "2016b", "2019b", "2023"])
+def test_regions_of_versions(scan_of, version):
+    truth = ScanImageRecording.multi_roi(
+        [roi(), roi(8)], version=version, zs=(0.0, 10.0), volumes=2, flyback=1, channels=(1, 2)
+    )
+    scan = scan_of(truth)
+    assert (scan.version, scan.num_rois, scan.num_fields) == (version, 2, 4)
+    np.testing.assert_array_equal(scan, np.stack(field_pixels(truth)))
 
 
 def test_facts_of_linear_scans(scan_of):
@@ -314,12 +345,12 @@ def test_facts_that_headers_seldom_state(scan_of, keys, name, expected):
 
 def test_facts_of_regions(scan_of):
     rois = [roi(4, 2, name="V1", zs=(0.0, 10.0), discrete=True), roi(-4, pixels=(10, 8), size=(2.0, 1.0))]
-    truth = ScanImageRecording.multi_roi([*rois, roi(zs_json="none")], zs=(0.0, 10.0, 20.0), volumes=2, flyback=1)
+    truth = ScanImageRecording.multi_roi([roi(zs_json="none"), *rois], zs=(0.0, 10.0, 20.0), volumes=2, flyback=1)
     with pytest.warns(GalvoWarning, match="no sense"):
         scan = scan_of(truth)
     with pytest.warns(GalvoWarning, match="no sense"):
         assert scan.num_rois == len(scan.rois) == 2
-    assert [one.name for one in scan.rois] == ["V1", "ROI 2"]
+    assert [one.name for one in scan.rois] == ["V1", "ROI 3"]
     assert scan.is_multiROI
     assert scan.num_fields == len(scan.fields) == 5
     assert scan.field_heights == [16, 8, 16, 8, 8]
@@ -344,6 +375,24 @@ def test_facts_of_regions(scan_of):
     assert (field.output_yslices, field.output_xslices) == ([slice(0, 8)], [slice(0, 10)])
     with pytest.raises(AttributeError):
         _ = scan.image_height
+
+
+def test_stale_switch_of_the_fast_z_device(scan_of):
+    truth = ScanImageRecording(slices=3, volumes=2, flyback=1, extra_header={"SI.hFastZ.enable": "false"})
+    assert not scan_of(truth).is_slow_stack
+
+
+def test_unknown_positions_in_json(scan_of):
+    keys = {"SI.hMotors.samplePosition": "[1, null, 3]"}
+    x, y, z = scan_of(ScanImageRecording(frames=2, json_header=True, extra_header=keys)).motor_position_at_zero
+    assert (x, np.isnan(y), z) == (1, True, 3)
+
+
+def test_more_regions_than_int8_counts(scan_of):
+    truth = ScanImageRecording.multi_roi([roi(8 * x, pixels=(4, 2)) for x in range(130)], frames=1)
+    scan = scan_of(truth)
+    assert [int(mask[0, 0]) for mask in scan.field_masks] == list(range(130))
+    np.testing.assert_array_equal(scan[-1], field_pixels(truth)[-1])
 
 
 def test_joined_fields(scan_of):

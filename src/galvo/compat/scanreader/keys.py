@@ -80,7 +80,7 @@ def checked(key: AxisKey, length: int, axis: str) -> None:
 
 
 def positions(key: AxisKey, length: int) -> list[int]:
-    """The positions that a key names on an axis, from 0."""
+    """The positions that a checked key names on an axis, from either end."""
     if isinstance(key, slice):
         return list(range(length)[key])
-    return [position % length for position in np.atleast_1d(key).tolist()]
+    return list(np.atleast_1d(key).tolist())

@@ -131,7 +131,7 @@ class Field:
 
     def is_contiguous_to(self, other: Field) -> bool:
         """Whether both are at one depth and touch along a whole edge."""
-        return self._field.plane == other._field.plane and len(joined_fields([self._field, other._field])) == 1
+        return len(joined_fields([self._field, other._field])) == 1
 
     def join_with(self, other: Field) -> None:
         """Take in a field that touches this one; nothing happens where it does not.

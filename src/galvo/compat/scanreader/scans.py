@@ -294,7 +294,7 @@ class BaseScan(ABC):
         """
         fields, y, x, channel, frame = split_key(key)
         checked(fields, self.num_fields, "field")
-        chosen = positions(fields, self.num_fields) or [0]
+        chosen = positions(fields, self.num_fields)
         for one, lengths, axis, what in (
             (y, self.field_heights, "y", "heights"),
             (x, self.field_widths, "x", "widths"),
@@ -330,6 +330,11 @@ class BaseScan(ABC):
     def close(self) -> None:
         """Close the files."""
         self._recording.close()
+        for file in vars(self).get("tiff_files", ()):
+            file.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "tiff_files"}
 
     def __repr__(self) -> str:
         sizes = f"{self.num_fields} fields, {self.num_channels} channels, {self.num_frames} frames"
