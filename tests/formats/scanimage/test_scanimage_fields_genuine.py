@@ -196,7 +196,9 @@ def test_a_resonant_header_without_multi_roi_keeps_the_identities_too(sample_dat
         pytest.skip("the genuine header is absent")
     text, brace, groups = gzip.decompress(path.read_bytes()).decode().partition("\n{")
     header = Header(text)
-    assert find_fields(header, brace + groups, read_timeline(header, "a.tif"), (512, 512), 0, "a.tif") == ()
+    assert not header.flag("SI.hRoiManager.mroiEnable")
+    (field,) = find_fields(header, brace + groups, read_timeline(header, "a.tif"), (512, 512), 0, "a.tif")
+    assert field.size_um == pytest.approx((270, 270))
     # 512 rows and 8 periods back, two lines each, are 0.0333201 / 6.31062e-05 = 528 lines
     assert flyback_rows(read_scanner(header), 512) == 16
     packing = packed(header, brace + groups, (512, 512))
