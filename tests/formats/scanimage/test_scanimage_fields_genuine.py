@@ -218,3 +218,16 @@ def test_recordings_of_one_field_keep_the_identities_too(sample_data, folder):
         packing = packed(header, groups, size)
         assert (packing.height, packing.width) == size
         assert {len(plane) for plane in packing.planes} == {1}
+
+
+def test_the_line_phase_of_genuine_frames(mesoscope):
+    rec, frames, _ = mesoscope
+    assert abs(rec.estimate_bidirectional_phase(most=8)) < 0.25
+    still = galvo.open(frames).estimate_bidirectional_phase()
+    for shift in (2, -3):
+        wrong = frames.copy()
+        wrong[:, 1::2] = np.roll(wrong[:, 1::2], shift, axis=-1)
+        with galvo.open(wrong) as moved:
+            assert moved.estimate_bidirectional_phase() == pytest.approx(still + shift, abs=0.01)
+            inner = (slice(None), 0, 0, slice(None), slice(4, -4))
+            np.testing.assert_array_equal(moved.with_bidirectional_phase()[inner], frames[:, :, 4:-4])
