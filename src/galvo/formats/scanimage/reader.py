@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -25,7 +25,6 @@ from galvo.formats.scanimage.checks import (
 from galvo.formats.scanimage.describe import describe
 from galvo.formats.scanimage.events import CyclePages, ScanImageFacts
 from galvo.formats.scanimage.facts import scan_pages
-from galvo.formats.scanimage.fields import find_fields
 from galvo.formats.scanimage.repeats import MeanOfRepeats
 from galvo.formats.scanimage.series import SeriesName, parse_name, warn_of_gaps
 from galvo.formats.scanimage.stacks import read_timeline
@@ -36,6 +35,9 @@ from galvo.formats.tiff.layout import PageLayout
 from galvo.formats.tiff.pages import TiffPages, find_pages
 from galvo.formats.tiff.reader import frame_index
 from galvo.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from galvo.core.scanfield import ScanField
 
 __all__ = ["open_scanimage"]
 
@@ -185,10 +187,25 @@ def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats, wh
     check_geometry(found.texts.header, found.layout.height, found.layout.width, path)
     check_volume_rate(found.texts.header, found.timeline, path)
     check_rate(reader, metadata.frame_rate_hz, found.timeline, volumes.first_count, path)
-    fields = find_fields(
-        found.texts.header, found.texts.roi, found.timeline, (found.layout.height, found.layout.width), repeat, path
+    return Recording(
+        shown,
+        metadata,
+        files=source.paths,
+        facts=facts,
+        fields=_fields(found, repeat, path),
+        left_out=left_out,
+        damage=damage,
     )
-    return Recording(shown, metadata, files=source.paths, facts=facts, fields=fields, left_out=left_out, damage=damage)
+
+
+def _fields(found: _Found, repeat: int | None, path: str) -> tuple[ScanField, ...]:
+    """The scan fields of multi-ROI pages; most recordings have none, and do without the modules for them."""
+    header, layout = found.texts.header, found.layout
+    if not header.flag("SI.hRoiManager.mroiEnable"):
+        return ()
+    from galvo.formats.scanimage.fields import find_fields
+
+    return find_fields(header, found.texts.roi, found.timeline, (layout.height, layout.width), repeat, path)
 
 
 def _interrupted_stack(timeline: Timeline, starts: Sequence[FileStart], channels: int, path: str) -> Timeline:
