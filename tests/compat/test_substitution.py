@@ -419,3 +419,56 @@ place.uninstall("x")
 assert not {"origin", "origin.io"} & set(sys.modules)
 """
     )
+
+
+def test_scanreader_without_the_original(run):
+    run("""
+        assert warned("scanreader") == []
+        import scanreader.exceptions
+        from scanreader import read_scan
+        from scanreader.core import read_scan as same
+        from scanreader.exceptions import PathnameError
+        assert same is read_scan
+        assert scanreader.multiroi is sys.modules["scanreader.multiroi"]
+        for names in ("none.tif", ["none*.tif"]):
+            try:
+                read_scan(names)
+            except PathnameError as error:
+                assert isinstance(error, scanreader.exceptions.ScanReaderException)
+                assert type(pickle.loads(pickle.dumps(error))) is PathnameError
+            else:
+                raise SystemExit("found")
+        galvo.compat.uninstall("scanreader")
+        assert not [name for name in sys.modules if name.partition(".")[0] == "scanreader"]
+    """)
+
+
+def test_scanreader_beside_the_original(run, tmp_path):
+    package = tmp_path / "scanreader"
+    package.mkdir()
+    for name, text in {
+        "__init__": "from .core import read_scan",
+        "core": "from .exceptions import PathnameError\ndef read_scan(names): raise PathnameError\ndef own(): return 1",
+        "exceptions": "class PathnameError(Exception): pass",
+        "utils": "answer = 42",
+    }.items():
+        (package / f"{name}.py").write_text(text)
+    run("""
+        import scanreader
+        theirs = scanreader.read_scan
+        (message,) = warned("scanreader")
+        assert "scanreader is installed" in message
+        import scanreader.utils, scanreader.multiroi
+        assert scanreader.read_scan is scanreader.core.read_scan is not theirs
+        assert scanreader.utils.answer == 42 and scanreader.core.own() == 1
+        assert scanreader.multiroi.Field.__module__ == "galvo.compat.scanreader.multiroi"
+        try:
+            scanreader.read_scan("none.tif")
+        except scanreader.exceptions.PathnameError:
+            pass
+        else:
+            raise SystemExit("found")
+        galvo.compat.uninstall("scanreader")
+        assert scanreader.read_scan is scanreader.core.read_scan is theirs
+        assert not hasattr(scanreader, "multiroi")
+    """)

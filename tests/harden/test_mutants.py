@@ -744,12 +744,22 @@ def wrong_cut(seed: Seed, which: int, size: int, mode: str, found: dict[str, Any
         yield f"nothing is opened, though the first T is there: {found['detail']}"
 
 
+def description_end(content: bytes) -> int:
+    """Where the description of the first page ends, 0 where it has none."""
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        tag = file.pages[0].tags.get(270)
+        return 0 if tag is None else tag.valueoffset + tag.valuebytecount
+
+
 def has_first(seed: Seed, size: int) -> bool:
     """Whether the pages before T 1, their pixels and IFDs, end before `size`."""
     per_t = len(seed.frames) // seed.shape[0]
     places = seed.pixels[0]
     later = [number for number, (_, _, own) in enumerate(places) if own and min(own) >= per_t]
     last = min(later, default=len(places)) - 1
+    if seed.name == "OME" and description_end(seed.contents[0]) > size:
+        # what pages are is said there and nowhere else
+        return False
     ends = directory_marks(seed.contents[0])[6::4]
     pages = last * len(ends) // len(places) + 1
     return max(stop for _, stop, _ in places[: last + 1]) <= size and max(ends[:pages]) <= size

@@ -61,6 +61,15 @@ _FACADES = {
             f"{_TIFF}.scanimagetiffimagingextractor": f"{_ROIEXTRACTORS}.scanimagetiffimagingextractor",
         },
     ),
+    "scanreader": Facade(
+        modules={
+            "scanreader": "galvo.compat.scanreader",
+            "scanreader.core": "galvo.compat.scanreader.core",
+            "scanreader.exceptions": "galvo.compat.scanreader.exceptions",
+            "scanreader.multiroi": "galvo.compat.scanreader.multiroi",
+            "scanreader.scans": "galvo.compat.scanreader.scans",
+        },
+    ),
 }
 
 
@@ -79,7 +88,7 @@ def install(name: str, *, force: bool = False) -> None:
     Parameters
     ----------
     name : str
-        "calscipy", "pyflowreg", "pyme" or "roiextractors".
+        "calscipy", "pyflowreg", "pyme", "roiextractors" or "scanreader".
     force : bool
         Replace an installed original as a whole: what galvo does not have cannot be imported then.
 

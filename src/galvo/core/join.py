@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,11 @@ from galvo.core.facts import FrameFacts
 from galvo.core.index import Int64
 from galvo.core.metadata import Metadata
 from galvo.core.recording import Recording
-from galvo.core.scanfield import ScanField
 from galvo.core.selection import Indices, Selection, compact
 from galvo.errors import FormatError, OptionError
+
+if TYPE_CHECKING:
+    from galvo.core.scanfield import ScanField
 
 __all__ = ["join"]
 

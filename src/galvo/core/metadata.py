@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from galvo.core.scanfield import ScanField
 from galvo.core.selection import Indices, Selection
+
+if TYPE_CHECKING:
+    from galvo.core.scanfield import ScanField
 
 __all__ = ["LeftOut", "Metadata"]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from galvo.core.axes import Shape
 from galvo.core.index import Int64
+from galvo.core.mosaic import on_canvas
 from galvo.core.read import Reader
 from galvo.core.selection import Indices, Selection, outer_index
 from galvo.errors import OptionError
@@ -185,6 +186,8 @@ def phase_areas(recording: Recording) -> list[Area]:
 
 def estimate_phase(recording: Recording, most: int) -> float:
     """By how many pixels rows scanned backwards lie to the right; see `Recording.estimate_bidirectional_phase`."""
+    if on_canvas(recording._reader):
+        raise OptionError("a canvas has no lines", hint="Ask before fields are joined or stitched")
     shown = recording._selection
     rows, columns = shown.y, shown.x
     if not isinstance(rows, range) or not isinstance(columns, range) or rows.step != 1 or columns.step != 1:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -21,13 +21,12 @@ from galvo.core.checksum import StoredChecksums
 from galvo.core.events import EventFacts, event_dtype
 from galvo.core.facts import FrameFacts, TimedFacts
 from galvo.core.metadata import LeftOut, Metadata
-from galvo.core.mosaic import on_canvas
-from galvo.core.phase import estimate_phase
 from galvo.core.read import IndexedReader, Reader, coverage_of
-from galvo.core.scanfield import ScanField
 from galvo.core.selection import Indices, Selection, is_whole, parse_axis, parse_key
-from galvo.core.views import cast_view, field_view, folded_view, joined_view, phase_view, stitched_view
 from galvo.errors import OptionError, ReadError
+
+if TYPE_CHECKING:
+    from galvo.core.scanfield import ScanField
 
 __all__ = ["Damage", "Origin", "Recording"]
 
@@ -227,6 +226,10 @@ class Recording:
 
         Planes outermost, regions in the vendor's order; empty for other recordings, and where part of a page is shown.
         """
+        if not self._shown_fields:
+            return ()
+        from galvo.core.views import field_view
+
         return tuple(self._wrapped(field_view, place) for place in self._shown_fields)
 
     @property
@@ -249,6 +252,8 @@ class Recording:
 
     def join_contiguous(self) -> Recording:
         """The recording with `fields` of which those that touch along a whole edge became one, as lazy as it."""
+        from galvo.core.views import joined_view
+
         return self._wrapped(joined_view, None)
 
     def stitched(self, z: Any = None) -> Recording:
@@ -272,6 +277,8 @@ class Recording:
         OptionError
             No fields, or fields that cannot be laid out without resampling (see `galvo.core.canvas.lay_out`).
         """
+        from galvo.core.views import stitched_view
+
         whole = self._wrapped(stitched_view, None)
         return whole if z is None else whole.isel(z=z)
 
@@ -298,8 +305,8 @@ class Recording:
         OptionError
             Rows are shown that do not follow each other, so that there is no telling odd ones from even ones.
         """
-        if on_canvas(self._reader):
-            raise OptionError("a canvas has no lines", hint="Ask before fields are joined or stitched")
+        from galvo.core.phase import estimate_phase
+
         return estimate_phase(self, most)
 
     def with_bidirectional_phase(self, shift: float | None = None) -> Recording:
@@ -319,6 +326,8 @@ class Recording:
         amount = float(round(self.estimate_bidirectional_phase()) if shift is None else shift)
         if not np.isfinite(amount):
             raise OptionError("a shift is a number of pixels", found=repr(shift))
+        from galvo.core.views import phase_view
+
         return self._wrapped(phase_view, amount)
 
     @property
@@ -504,6 +513,8 @@ class Recording:
         if wanted.newbyteorder("=") == self.dtype and scale is None:
             return self
         cast = Cast(wanted.newbyteorder("=").str, settled_scale(self, wanted, scale))
+        from galvo.core.views import cast_view
+
         return self._wrapped(cast_view, cast)
 
     def fold(self, axes: str) -> Recording:
@@ -523,6 +534,8 @@ class Recording:
         letters = "".join(sorted(axes.upper()))
         if letters not in ("C", "Z", "CZ"):
             raise OptionError("only Z and C can go into T", found=repr(axes), expected="Z, C or CZ")
+        from galvo.core.views import folded_view
+
         return self._wrapped(folded_view, letters)
 
     def _wrapped(self, reopen: Callable[[Recording, Any], Recording], how: Any) -> Recording:

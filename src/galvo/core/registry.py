@@ -56,6 +56,8 @@ class Format:
         Names of the options that `open` takes.
     write_options : tuple of str
         Names of the options that `sink` takes.
+    by_name : bool
+        It knows files by their names alone: a format that knows the bytes of one wins.
     writes_folders : bool
         A name without a suffix is that of a folder to write.
     """
@@ -72,6 +74,7 @@ class Format:
     parse_header: Callable[[str], Mapping[str, Any]] | None = None
     options: tuple[str, ...] = field(default=())
     write_options: tuple[str, ...] = field(default=())
+    by_name: bool = False
     writes_folders: bool = False
 
 
@@ -137,6 +140,8 @@ class Registry:
             claims = [entry for entry in self.all().values() if entry.detect(probe)]
         finally:
             probe.close()
+        if any(not entry.by_name for entry in claims):
+            claims = [entry for entry in claims if not entry.by_name]
         refined = {base for entry in claims for base in entry.refines}
         claims = [entry for entry in claims if entry.name not in refined]
         if len(claims) == 1:

@@ -196,7 +196,9 @@ def test_a_resonant_header_without_multi_roi_keeps_the_identities_too(sample_dat
         pytest.skip("the genuine header is absent")
     text, brace, groups = gzip.decompress(path.read_bytes()).decode().partition("\n{")
     header = Header(text)
-    assert find_fields(header, brace + groups, read_timeline(header, "a.tif"), (512, 512), 0, "a.tif") == ()
+    assert not header.flag("SI.hRoiManager.mroiEnable")
+    (field,) = find_fields(header, brace + groups, read_timeline(header, "a.tif"), (512, 512), 0, "a.tif")
+    assert field.size_um == pytest.approx((270, 270))
     # 512 rows and 8 periods back, two lines each, are 0.0333201 / 6.31062e-05 = 528 lines
     assert flyback_rows(read_scanner(header), 512) == 16
     packing = packed(header, brace + groups, (512, 512))
@@ -216,3 +218,16 @@ def test_recordings_of_one_field_keep_the_identities_too(sample_data, folder):
         packing = packed(header, groups, size)
         assert (packing.height, packing.width) == size
         assert {len(plane) for plane in packing.planes} == {1}
+
+
+def test_the_line_phase_of_genuine_frames(mesoscope):
+    rec, frames, _ = mesoscope
+    assert abs(rec.estimate_bidirectional_phase(most=8)) < 0.25
+    still = galvo.open(frames).estimate_bidirectional_phase()
+    for shift in (2, -3):
+        wrong = frames.copy()
+        wrong[:, 1::2] = np.roll(wrong[:, 1::2], shift, axis=-1)
+        with galvo.open(wrong) as moved:
+            assert moved.estimate_bidirectional_phase() == pytest.approx(still + shift, abs=0.01)
+            inner = (slice(None), 0, 0, slice(None), slice(4, -4))
+            np.testing.assert_array_equal(moved.with_bidirectional_phase()[inner], frames[:, :, 4:-4])

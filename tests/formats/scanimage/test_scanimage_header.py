@@ -131,12 +131,13 @@ ENEMIES = {
 
 @pytest.mark.parametrize("name", ENEMIES)
 def test_hostile_literals_end_soon(name):
-    start = time.perf_counter()
+    # of this process: others may have the processor meanwhile
+    start = time.process_time()
     try:
         parse_literal(ENEMIES[name])
     except Malformed:
         assert "nesting" in name
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_nesting_within_reason_is_read():

@@ -253,6 +253,43 @@ def test_not_one_whole_volume_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("repeats", "drop_pages", "slices", "frames"),
+    [(1, 4, 3, 1), (1, 7, 1, 1), (4, 9, 3, 4), (4, 22, 2, 4), (4, 30, 1, 4), (4, 35, 1, 2), (4, 38, 1, 1)],
+)
+def test_slow_stacks_that_were_interrupted(open_warned, tmp_path, repeats, drop_pages, slices, frames):
+    truth = ScanImageRecording(
+        slices=5, volumes=1, repeats=repeats, stack_mode="slow", channels=(1, 2), drop_pages=drop_pages
+    )
+    (path,) = truth.write(tmp_path)
+    with pytest.raises(Malformed, match=r"not one whole volume.*interrupted=\"slices\""):
+        galvo.open(path, slice_repeats="interleave")
+    patterns = [f"{slices} of 5 slices are shown" + (f" with {frames} of 4" if frames < repeats else "")]
+    patterns += ["are interleaved"] * (frames > 1)
+    shown = slices * frames * 2
+    leftover = 10 * repeats - drop_pages - shown
+    patterns += [f"{leftover} pages make no whole"] * (leftover > 0)
+    with open_warned(path, *patterns, slice_repeats="interleave", interrupted="slices") as rec:
+        expected = truth.expected_pages(0, shown).reshape(slices, frames, 2, 32, 24).transpose(1, 2, 0, 3, 4)
+        np.testing.assert_array_equal(rec, expected)
+        np.testing.assert_array_equal(rec.z_um, truth.expected_z_um()[:slices])
+        assert sum(entry.page_count for entry in rec.left_out) == leftover
+        if slices == 1:
+            assert rec.frame_rate_hz == pytest.approx(truth.frame_rate_hz)
+
+
+def test_interrupted_slow_stacks_only(tmp_path):
+    fast = ScanImageRecording(slices=5, volumes=1, drop_pages=2).write(tmp_path, "fast")
+    slow = ScanImageRecording(slices=5, volumes=1, stack_mode="slow", frames_per_file=2).write(tmp_path, "slow")
+    for path in (*fast, slow[1]):
+        with pytest.raises(Malformed, match="not one whole volume"):
+            galvo.open(path, series=False, interrupted="slices")
+    with pytest.raises(OptionError, match="interrupted"):
+        galvo.open(slow, interrupted="drop")
+    with galvo.open(slow, interrupted="slices") as rec:
+        assert rec.shape[:3] == (1, 1, 5)
+
+
+@pytest.mark.parametrize(
     "mode",
     [
         {"slices": 3, "repeats": 3, "log_average_factor": 2, "volumes": 4},

@@ -11,7 +11,6 @@ import copy
 import os
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import pairwise
 from operator import index as as_int
 from pathlib import Path
 from typing import Any, Literal
@@ -21,35 +20,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from galvo.compat.roiextractors.base import ImagingExtractor
 from galvo.compat.roiextractors.extraction_tools import PathType
+from galvo.compat.roiextractors.legacy import ScanImageLegacyImagingExtractor
 from galvo.compat.roiextractors.structure import (
     as_dictionary,
     frames_per_slice,
     read_structure,
     roi_groups,
+    time_of_page,
     warn_of_neighbours,
     warn_of_suffix,
 )
+from galvo.compat.roiextractors.tables import page_counts, place_table, regular_table
 from galvo.core.recording import Recording
 from galvo.errors import FormatError, NotFound, ReadError, warn
 from galvo.formats.opening import open_recording
-from galvo.formats.scanimage.facts import parse_json
 
 __all__ = ["ScanImageImagingExtractor", "ScanImageLegacyImagingExtractor"]
 
 _BLOCK_BYTES = 4 << 20
-_TABLE = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            "file_index",
-            "IFD_index",
-            "channel_index",
-            "depth_index",
-            "slice_sample_index",
-            "acquisition_cycle_index",
-        )
-    ]
-)
 
 
 class ScanImageImagingExtractor(ImagingExtractor):
@@ -130,8 +118,7 @@ class ScanImageImagingExtractor(ImagingExtractor):
         else:
             self.file_paths = files
             warn_of_neighbours(self.file_path, header, list(recording.files))
-        self._plane_index = plane_index if is_volumetric else None
-        self._recording = recording.isel(c=self._channel_index, z=self._plane_index)
+        self._recording = recording.isel(c=self._channel_index, z=plane_index if is_volumetric else None)
         self.is_volumetric = is_volumetric and plane_index is None
         self._is_multi_channel_data = len(self.channel_names) > 1
         self._num_channels = len(self.channel_names)
@@ -318,8 +305,7 @@ class ScanImageImagingExtractor(ImagingExtractor):
     @property
     def _ifds_per_file(self) -> list[int]:
         """Pages of each file."""
-        bounds: list[int] = self._recording._reader.index.first_page.tolist()  # type: ignore[attr-defined]
-        return [end - start for start, end in pairwise(bounds)]
+        return page_counts(self._recording)
 
     @property
     def _num_frames_in_dataset(self) -> int:
@@ -328,17 +314,13 @@ class ScanImageImagingExtractor(ImagingExtractor):
     @cached_property
     def _frames_to_ifd_table(self) -> NDArray[np.void]:
         """Where each plane of each sample lies, one row per (T, Z)."""
-        t, c, z = (np.asarray(axis, np.int64) for axis in self._recording._selection.axes[:3])
-        # placed without reading what the pages say
-        found = self._recording._reader.place(np.repeat(t, z.size), np.repeat(c, t.size * z.size), np.tile(z, t.size))
-        table = np.empty(t.size * z.size, _TABLE)
-        table["file_index"], table["IFD_index"] = found["file"], found["page"]
-        table["channel_index"], table["depth_index"] = self._channel_index, np.tile(z, t.size)
         is_chosen = self._frames_per_slice == 1 or self._slice_sample is not None
-        cycle, repeat = np.divmod(np.repeat(t, z.size), 1 if is_chosen else self._frames_per_slice)
-        table["acquisition_cycle_index"] = cycle
-        table["slice_sample_index"] = (self._slice_sample or 0) if is_chosen else repeat
-        return table
+        return place_table(
+            self._recording,
+            self._channel_index,
+            repeats=1 if is_chosen else self._frames_per_slice,
+            repeat=self._slice_sample or 0,
+        )
 
     def get_original_frame_indices(self, plane_index: int | None = None) -> NDArray[np.int64]:
         """The page of each sample, counted through all files, (T,).
@@ -371,18 +353,11 @@ class ScanImageImagingExtractor(ImagingExtractor):
         num_flyback_frames_per_channel: int = 0,
     ) -> NDArray[np.void]:
         """Where the pages of a regular series lie: one row per (cycle, plane, repeat, channel), without flyback."""
-        cycle = num_planes * num_frames_per_slice
-        lengths = (num_acquisition_cycles, num_planes, num_frames_per_slice, num_channels)
-        t, z, repeat, channel = (grid.ravel() for grid in np.indices(lengths, np.int64))
-        frame = t * (cycle + num_flyback_frames_per_channel) + z * num_frames_per_slice + repeat
-        page = frame * num_channels + channel
-        bounds = np.cumsum([0, *ifds_per_file], dtype=np.int64)
-        table = np.empty(page.size, _TABLE)
-        table["file_index"] = np.searchsorted(bounds, page, side="right") - 1
-        table["IFD_index"] = page - bounds[table["file_index"]]
-        table["channel_index"], table["depth_index"] = channel, z
-        table["slice_sample_index"], table["acquisition_cycle_index"] = repeat, t
-        return table
+        return regular_table(
+            (num_acquisition_cycles, num_planes, num_frames_per_slice, num_channels),
+            num_flyback_frames_per_channel,
+            ifds_per_file,
+        )
 
     def _find_data_files(self) -> list[Path]:
         """The files of the recording, in order."""
@@ -430,19 +405,7 @@ class ScanImageImagingExtractor(ImagingExtractor):
     @staticmethod
     def extract_timestamp_from_page(page: Any) -> float | None:
         """Time in s that a ``tifffile.TiffPage`` states in its ImageDescription, None where it states none."""
-        tag = page.tags.get("ImageDescription")
-        text = "" if tag is None else str(tag.value)
-        if text.startswith("{"):
-            value = parse_json(text.encode()).get("frameTimestamps_sec")
-            return value if isinstance(value, float) else None
-        for line in text.splitlines():
-            key, equals, value = line.partition("=")
-            if equals and "frameTimestamps_sec" in key:
-                try:
-                    return float(value)
-                except ValueError:
-                    return None
-        return None
+        return time_of_page(page)
 
 
 def _chosen_repeat(repeats: int, slice_sample: int | None, interleave: bool) -> int | Literal["interleave"]:
@@ -475,72 +438,3 @@ def _checked(start: int | None, end: int | None, length: int, axis: str, extent:
 
 def _inside(outer: slice, inner: slice) -> slice:
     return slice(outer.start + inner.start, outer.start + inner.stop)
-
-
-class ScanImageLegacyImagingExtractor(ImagingExtractor):
-    """Every page of one file as a frame, whatever its header says.
-
-    Parameters
-    ----------
-    file_path : path
-    sampling_frequency : float
-        Frames per second.
-
-    Raises
-    ------
-    NotImplementedError
-        The file has further axes.
-    """
-
-    extractor_name = "ScanImageLegacyImagingExtractor"
-
-    def __init__(self, file_path: PathType, sampling_frequency: float) -> None:
-        super().__init__()
-        self.file_path = Path(file_path)
-        warn_of_suffix(self.file_path, self.extractor_name)
-        self._sampling_frequency = sampling_frequency
-        recording = open_recording(self.file_path, format="tiff", series=False)
-        if recording.shape[1:3] != (1, 1):
-            recording.close()
-            raise NotImplementedError(
-                "Extractor cannot handle 4D TIFF data. Please raise an issue to request this feature: "
-                "https://github.com/catalystneuro/roiextractors/issues "
-            )
-        self._recording = recording
-        self._num_channels = 1
-        self._num_samples, _, _, self._num_rows, self._num_columns = recording.shape
-
-    def _get_single_frame(self, idx: int) -> NDArray[Any]:
-        """One frame, (1, Y, X)."""
-        return self.get_samples([idx])
-
-    def get_series(self, start_sample: int | None = None, end_sample: int | None = None) -> NDArray[Any]:
-        """Frames from `start_sample` to before `end_sample`, (T, Y, X); negative ones count from the end."""
-        start, end = self._bounds(start_sample, end_sample)
-        frames: NDArray[Any] = self._recording[start:end, 0, 0]
-        return frames
-
-    def get_samples(self, sample_indices: ArrayLike) -> NDArray[Any]:
-        """Frames by index, (T, Y, X), in the order asked for."""
-        frames: NDArray[Any] = self._recording[self._indices(sample_indices), 0, 0]
-        return frames
-
-    def get_dtype(self) -> np.dtype[Any]:
-        """Type of the pixels."""
-        return self._recording.dtype
-
-    def get_image_shape(self) -> tuple[int, int]:
-        """Rows and columns of a frame."""
-        return self._num_rows, self._num_columns
-
-    def get_num_samples(self) -> int:
-        """Number of frames."""
-        return self._num_samples
-
-    def get_sampling_frequency(self) -> float:
-        """Frames per second, as given."""
-        return self._sampling_frequency
-
-    def get_native_timestamps(self, start_sample: int | None = None, end_sample: int | None = None) -> None:
-        """None: it does not read what pages say."""
-        return

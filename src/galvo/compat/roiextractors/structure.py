@@ -13,6 +13,7 @@ from galvo.core.detect import Probe
 from galvo.core.source import FileSource
 from galvo.errors import warn
 from galvo.formats.scanimage import FORMAT
+from galvo.formats.scanimage.facts import parse_json
 from galvo.formats.scanimage.header import Header
 from galvo.formats.scanimage.series import missing_files, parse_name
 from galvo.formats.scanimage.stacks import read_timeline
@@ -27,6 +28,7 @@ __all__ = [
     "read_structure",
     "read_texts",
     "roi_groups",
+    "time_of_page",
     "warn_of_neighbours",
     "warn_of_suffix",
 ]
@@ -131,3 +133,20 @@ def warn_of_neighbours(path: Path, header: Header, files: list[Path]) -> None:
             f"Missing files detected in the sequence: {', '.join(missing)}. "
             "This may affect data integrity and analysis results."
         )
+
+
+def time_of_page(page: Any) -> float | None:
+    """Time in s that a ``tifffile.TiffPage`` states, None where it states none."""
+    tag = page.tags.get("ImageDescription")
+    text = "" if tag is None else str(tag.value)
+    if text.startswith("{"):
+        value = parse_json(text.encode()).get("frameTimestamps_sec")
+        return value if isinstance(value, float) else None
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals and "frameTimestamps_sec" in key:
+            try:
+                return float(value)
+            except ValueError:
+                return None
+    return None

@@ -40,5 +40,6 @@ FORMAT = Format(
     suffixes=(".mdf",),
     detect=_detect,
     open=_open,
+    by_name=True,
     options=("dtype",),
 )

@@ -48,5 +48,6 @@ FORMAT = Format(
     detect=_detect,
     open=_open,
     sink=_sink,
+    by_name=True,
     options=("dtype", "frames", "y", "x", "offset_bytes"),
 )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT"]
 
+
 def _detect(probe: Probe) -> bool:
     head = probe.head
     if not head.startswith(MAGIC):
@@ -90,5 +91,5 @@ FORMAT = Format(
     refines=("tiff",),
     series=_series,
     parse_header=_parse_header,
-    options=("flyback", "slice_repeats", "walk"),
+    options=("flyback", "slice_repeats", "interrupted", "walk"),
 )

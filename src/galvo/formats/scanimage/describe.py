@@ -47,7 +47,7 @@ def describe(
     """
     header = texts.header
     rate = timeline.volume_rate_hz if timeline.is_volumetric else timeline.frame_rate_hz
-    if interleaved:
+    if interleaved and timeline.is_volumetric:
         rate = rate and rate * timeline.repeats
     depths = timeline.z_um
     if depths is not None and keep_flyback:

@@ -17,7 +17,7 @@ _MOST_FIELDS = 1 << 17
 def find_fields(
     header: Header, roi_text: str, timeline: Timeline, size: tuple[int, int], repeat: int | None, path: str
 ) -> tuple[ScanField, ...]:
-    """The fields on the pages of each plane.
+    """The fields on the pages of each plane of a multi-ROI recording.
 
     Parameters
     ----------
@@ -35,10 +35,8 @@ def find_fields(
     Returns
     -------
     tuple of ScanField
-        Empty without multi-ROI, and, with a warning, where pages do not hold what the ROI groups say.
+        Empty, with a warning, where pages do not hold what the ROI groups say.
     """
-    if not header.flag("SI.hRoiManager.mroiEnable"):
-        return ()
     if not roi_text.lstrip().startswith("{"):
         what = "as MATLAB serialised them" if roi_text else "nowhere in the file"
         warn(f"{path}: multi-ROI is on, but ROI groups are {what}; pages are not split into fields")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -25,7 +25,6 @@ from galvo.formats.scanimage.checks import (
 from galvo.formats.scanimage.describe import describe
 from galvo.formats.scanimage.events import CyclePages, ScanImageFacts
 from galvo.formats.scanimage.facts import scan_pages
-from galvo.formats.scanimage.fields import find_fields
 from galvo.formats.scanimage.repeats import MeanOfRepeats
 from galvo.formats.scanimage.series import SeriesName, parse_name, warn_of_gaps
 from galvo.formats.scanimage.stacks import read_timeline
@@ -36,6 +35,9 @@ from galvo.formats.tiff.frames import frame_index
 from galvo.formats.tiff.layout import PageLayout
 from galvo.formats.tiff.pages import TiffPages, find_pages
 from galvo.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from galvo.core.scanfield import ScanField
 
 __all__ = ["open_scanimage"]
 
@@ -58,6 +60,7 @@ def open_scanimage(
     *,
     flyback: Literal["drop", "keep"] = "drop",
     slice_repeats: SliceRepeats = None,
+    interrupted: Literal["raise", "slices"] = "raise",
     walk: bool = False,
     damaged: str = "raise",
     limits: Limits = DEFAULT_LIMITS,
@@ -73,6 +76,9 @@ def open_scanimage(
     slice_repeats : int, "interleave", "mean" or None
         What to do with several frames per slice in a stack: one of them (from 0); each as a T of its own in the order
         (volume, repeat); their mean, float32. None raises where there are several.
+    interrupted : "raise" or "slices"
+        What to do with a slow stack that ends inside its first volume. "slices": show the slices that are whole; of a
+        first slice that is not, its frames.
     walk : bool
         Walk the chain of pages even where they are evenly spaced.
     damaged : "raise" or "report"
@@ -85,10 +91,12 @@ def open_scanimage(
     """
     if flyback not in ("drop", "keep"):
         raise OptionError('flyback must be "drop" or "keep"', found=repr(flyback))
+    if interrupted not in ("raise", "slices"):
+        raise OptionError('interrupted must be "raise" or "slices"', found=repr(interrupted))
     source = FileSource(paths)
     try:
         found = _find(source, limits, walk, damaged)
-        return _assemble(found, flyback == "keep", slice_repeats)
+        return _assemble(found, flyback == "keep", slice_repeats, interrupted == "slices")
     except BaseException:
         source.close()
         raise
@@ -127,9 +135,8 @@ def _end_of_pages(pages: TiffPages, layout: PageLayout) -> int:
     return max(int(offset[0] + nbytes[0]) for offset, nbytes in parts)
 
 
-def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) -> Recording:
+def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats, whole_slices: bool) -> Recording:
     source, timeline, path = found.source, found.timeline, found.source.paths[0]
-    repeat = _chosen_repeat(timeline, slice_repeats, path)
     names = [parse_name(name) for name in source.paths]
     channel_files, channels = 1, timeline.channel_count
     trimmed = 0
@@ -137,6 +144,10 @@ def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) ->
         timeline, found, trimmed = _by_channel(names, found)
         channel_files, channels = timeline.channel_count, 1
     starts = _file_starts(found, names, channels)[: len(source.paths) // channel_files]
+    if whole_slices:
+        timeline = _interrupted_stack(timeline, starts, channels, path)
+        found = replace(found, timeline=timeline)
+    repeat = _chosen_repeat(timeline, slice_repeats, path)
     volumes = cut_volumes(starts, timeline, channels, path)
     leftover = volumes.leftover_count * channel_files + trimmed
     per_channel = sum(start.page_count for start in starts)
@@ -177,10 +188,37 @@ def _assemble(found: _Found, keep_flyback: bool, slice_repeats: SliceRepeats) ->
     check_geometry(found.texts.header, found.layout.height, found.layout.width, path)
     check_volume_rate(found.texts.header, found.timeline, path)
     check_rate(reader, metadata.frame_rate_hz, found.timeline, volumes.first_count, path)
-    fields = find_fields(
-        found.texts.header, found.texts.roi, found.timeline, (found.layout.height, found.layout.width), repeat, path
+    return Recording(
+        shown,
+        metadata,
+        files=source.paths,
+        facts=facts,
+        fields=_fields(found, repeat, path),
+        left_out=left_out,
+        damage=damage,
     )
-    return Recording(shown, metadata, files=source.paths, facts=facts, fields=fields, left_out=left_out, damage=damage)
+
+
+def _fields(found: _Found, repeat: int | None, path: str) -> tuple[ScanField, ...]:
+    """The scan fields of multi-ROI pages; most recordings have none, and do without the modules for them."""
+    header, layout = found.texts.header, found.layout
+    if not header.flag("SI.hRoiManager.mroiEnable"):
+        return ()
+    from galvo.formats.scanimage.fields import find_fields
+
+    return find_fields(header, found.texts.roi, found.timeline, (layout.height, layout.width), repeat, path)
+
+
+def _interrupted_stack(timeline: Timeline, starts: Sequence[FileStart], channels: int, path: str) -> Timeline:
+    """Of a slow stack that ends inside its first volume what is whole; any other as it is."""
+    frames = sum(start.page_count for start in starts) // channels
+    if not timeline.slow or not timeline.is_volumetric or not 0 < frames < timeline.cycle or starts[0].frame_number > 1:
+        return timeline
+    slices, repeats = max(1, frames // timeline.repeats), min(frames, timeline.repeats)
+    fewer = f" with {repeats} of {timeline.repeats} frames" if repeats < timeline.repeats else ""
+    warn(f"{path}: the stack ends in its first volume; {slices} of {timeline.slices} slices are shown{fewer}")
+    depths = None if timeline.z_um is None else timeline.z_um[:slices]
+    return replace(timeline, slices=slices, repeats=repeats, z_um=depths, announced=None)
 
 
 def _first_repeats(reader: IndexedReader, repeats: int) -> IndexedReader:

@@ -118,11 +118,14 @@ def cut_volumes(files: Sequence[FileStart], timeline: Timeline, channels: int, p
     start = np.concatenate(starts)
     if start.size == 0:
         total = sum(one.page_count for one in files)
+        is_stack = timeline.slow and timeline.is_volumetric
+        hint = 'galvo.open(..., interrupted="slices") shows the slices that are whole' if is_stack else None
         raise Malformed(
             "not one whole volume is in the files" if timeline.is_volumetric else "not one whole frame is in the files",
             path=path,
             found=f"{total} pages",
             expected=f"{cycle_pages} pages a volume" if timeline.is_volumetric else f"{channels} channels a frame",
+            hint=hint,
         )
     is_even = bool((np.diff(start) == cycle_pages).all())
     first_count = next(part.size for part in starts if part.size)
