@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 BENCH_DATA ?=
+HARDEN ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -86,8 +87,8 @@ check: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-harden: $(VENV)/.installed ## the long test matrices, on two processes
-	@$(BIN)/python -m pytest -q -n 2 -m harden
+harden: $(VENV)/.installed ## the long test matrices, on two processes (a part: make HARDEN="-k hdf5" harden)
+	@$(BIN)/python -m pytest -q -n 2 -m harden $(HARDEN)
 
 sanitize: build/sanitize/huffman_streams ## 100,000 damaged Huffman streams, with AddressSanitizer and UBSan
 	@build/sanitize/huffman_streams 100000
