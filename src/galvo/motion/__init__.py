@@ -1,0 +1,1 @@
+"""Motion: displacement fields of frames against a reference, and frames warped by them."""
