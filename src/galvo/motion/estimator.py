@@ -16,8 +16,9 @@ class Plan(Protocol):
     frames of context where the recording has them.
     """
 
-    halo: int
-    """Neighbouring frames on each side that the field of a frame may depend on."""
+    @property
+    def halo(self) -> int:
+        """Neighbouring frames on each side that the field of a frame may depend on."""
 
     def solve(self, frames: Frames, *, first: int = 0, count: int | None = None, threads: int | None = None) -> Fields:
         """Fields of `frames[first : first + count]` at solver resolution, float32 (T, h, w, 2); the rest is context.
@@ -32,5 +33,15 @@ class Plan(Protocol):
 class Estimator(Protocol):
     """A way to estimate motion, before it has seen a recording."""
 
-    def calibrate(self, frames: Frames, reference: NDArray[np.generic], *, threads: int | None = None) -> Plan:
-        """A plan for the recording that `frames` (T, Y, X, C) were spread over; `reference` is (Y, X, C)."""
+    def calibrate(
+        self,
+        frames: Frames,
+        reference: NDArray[np.generic],
+        *,
+        run_length: int | None = None,
+        threads: int | None = None,
+    ) -> Plan:
+        """A plan for the recording that `frames` (T, Y, X, C) were taken from; `reference` is (Y, X, C).
+
+        `frames` are runs of `run_length` consecutive frames, one after another; None: all of them are consecutive.
+        """

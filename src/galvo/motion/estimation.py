@@ -1,0 +1,125 @@
+"""Displacement fields of a sequence of frames: the straight path from frames to fields."""
+
+from importlib import import_module
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from galvo.core.recording import Recording
+from galvo.errors import OptionError
+from galvo.motion.estimator import Estimator, Plan
+from galvo.motion.movie import Movie, movie_of, reference_image
+from galvo.motion.params import MotionParams
+
+CALIBRATION_RUNS = 8
+CALIBRATION_RUN_LENGTH = 8
+
+_ESTIMATORS = {
+    "bayes": ("galvo.motion.bayes", "BayesEstimator"),
+    "variational": ("galvo.motion.variational", "VariationalEstimator"),
+    "rigid": ("galvo.motion.rigid", "RigidEstimator"),
+}
+
+
+def estimate(
+    frames: ArrayLike | Recording,
+    reference: ArrayLike,
+    params: MotionParams | None = None,
+    *,
+    calibration: Plan | None = None,
+    threads: int | None = None,
+) -> NDArray[np.float32]:
+    """Displacements of every frame against a reference.
+
+    Parameters
+    ----------
+    frames : array (T, Y, X) or (T, Y, X, C), or Recording of one plane
+        Any integer or floating-point dtype; from one frame to any number. A recording is read a block at a time.
+    reference : array (Y, X) or (Y, X, C)
+        What every frame is compared with, best a mean of frames that are alike.
+    params : MotionParams, optional
+        The estimator and its preset; None: `MotionParams()`.
+    calibration : Plan, optional
+        What `calibrate` returned, or a saved calibration: `reference` and `params` are those it was made with, and
+        nothing is learned again.
+    threads : int, optional
+        Threads to work with; None: one per usable core. The result does not depend on it.
+
+    Returns
+    -------
+    ndarray, float32 (T, Y, X, 2)
+        Displacements w in pixels, x before y: `frame(x + w(x)) = reference(x)` (backward warping, as in `warp`).
+
+    Raises
+    ------
+    OptionError
+        Frames and reference do not fit, or are empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvo import motion
+    >>> still = np.random.default_rng(0).poisson(9, (64, 64)).astype(np.uint16)
+    >>> motion.estimate(still[np.newaxis], still).shape
+    (1, 64, 64, 2)
+    """
+    movie = movie_of(frames)
+    image = reference_image(reference, movie)
+    plan = _calibrated(movie, image, params or MotionParams(), threads) if calibration is None else calibration
+    fields = np.empty((*movie.shape[:3], 2), np.float32)
+    step = movie.block_length()
+    for start in range(0, len(movie), step):
+        stop = min(start + step, len(movie))
+        first = max(0, start - plan.halo)
+        block = movie.read(first, min(stop + plan.halo, len(movie)))
+        solved = plan.solve(block, first=start - first, count=stop - start, threads=threads)
+        fields[start:stop] = plan.expand(solved, threads=threads)
+    return fields
+
+
+def calibrate(
+    frames: ArrayLike | Recording,
+    reference: ArrayLike,
+    params: MotionParams | None = None,
+    *,
+    threads: int | None = None,
+) -> Plan:
+    """What an estimator learns from a reference and from frames spread over the recording, to be used on any of them.
+
+    Parameters are those of `estimate`; frames that are read: all of a short recording, eight runs of eight of a long one.
+
+    Raises
+    ------
+    OptionError
+        Frames and reference do not fit, or are empty.
+    """
+    movie = movie_of(frames)
+    return _calibrated(movie, reference_image(reference, movie), params or MotionParams(), threads)
+
+
+def _calibrated(movie: Movie, image: NDArray[np.generic], params: MotionParams, threads: int | None) -> Plan:
+    length = CALIBRATION_RUN_LENGTH
+    if len(movie) <= CALIBRATION_RUNS * length:
+        sample, run_length = movie.read(0, len(movie)), None
+    else:
+        starts = np.linspace(0, len(movie) - length, CALIBRATION_RUNS).round().astype(int)
+        sample, run_length = np.concatenate([movie.read(start, start + length) for start in starts]), length
+    return estimator_of(params, movie.shape[3]).calibrate(sample, image, run_length=run_length, threads=threads)
+
+
+def estimator_of(params: MotionParams, channel_count: int) -> Estimator:
+    """The estimator that the parameters name.
+
+    Raises
+    ------
+    OptionError
+        Another number of channel weights than channels.
+    """
+    weights = params.channel_weights
+    if weights is not None and len(weights) != channel_count:
+        raise OptionError(
+            "every channel needs a weight", found=f"{len(weights)} channel_weights", expected=f"{channel_count} channels"
+        )
+    module, name = _ESTIMATORS[params.estimator]
+    made: Estimator = getattr(import_module(module), name)(params)
+    return made
