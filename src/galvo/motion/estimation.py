@@ -84,9 +84,10 @@ def calibrate(
     *,
     threads: int | None = None,
 ) -> Plan:
-    """What an estimator learns from a reference and from frames spread over the recording, to be used on any of them.
+    """What an estimator learns from a reference and from frames spread over a recording, to be used on any of them.
 
-    Parameters are those of `estimate`; frames that are read: all of a short recording, eight runs of eight of a long one.
+    Parameters are those of `estimate`. Of a long recording eight runs of eight consecutive frames are read, of a short
+    one every frame.
 
     Raises
     ------
@@ -118,7 +119,9 @@ def estimator_of(params: MotionParams, channel_count: int) -> Estimator:
     weights = params.channel_weights
     if weights is not None and len(weights) != channel_count:
         raise OptionError(
-            "every channel needs a weight", found=f"{len(weights)} channel_weights", expected=f"{channel_count} channels"
+            "every channel needs a weight",
+            found=f"{len(weights)} channel_weights",
+            expected=f"{channel_count} channels",
         )
     module, name = _ESTIMATORS[params.estimator]
     made: Estimator = getattr(import_module(module), name)(params)

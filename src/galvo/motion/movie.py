@@ -101,7 +101,9 @@ def reference_image(reference: ArrayLike, movie: Movie) -> NDArray[np.generic]:
 
 def _checked(shape: tuple[int, int, int, int], dtype: np.dtype[Any]) -> tuple[int, int, int, int]:
     if 0 in shape:
-        raise OptionError("there is nothing to register", found=f"(T, Y, X, C) = {shape}", expected="at least one pixel")
+        raise OptionError(
+            "there is nothing to register", found=f"(T, Y, X, C) = {shape}", expected="at least one pixel"
+        )
     if dtype.kind not in "iuf":
         raise OptionError(
             "pixels are not real numbers", found=str(dtype), expected="integers or floating point", hint="frames.astype"
