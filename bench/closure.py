@@ -76,7 +76,7 @@ def registrars() -> dict[str, Registrar | None]:
 def measure(report: Report, name: str, path: Path, most: int) -> None:
     with galvo.open(path) as recording:
         frames = np.moveaxis(recording[:most, :, 0], 1, -1)
-    known = known_fields(len(frames), *frames.shape[1:3], seed=17)
+    known = known_fields(len(frames), frames.shape[1], frames.shape[2], seed=17)
     warped = motion.warp(frames, known, fill="edge", dtype=frames.dtype)
     reference = reference_of(frames)
     timings: dict[str, Timing | None] = {}
@@ -87,9 +87,9 @@ def measure(report: Report, name: str, path: Path, most: int) -> None:
         if registrar is not None:
             before = registrar(frames, reference)
             after, timings[contender] = timed(partial(registrar, warped, reference))
-            error = closure_px(known, before, after)
-            errors[contender] = float(error.mean())
-            notes[contender] = f"error {errors[contender]:.3f} px, 95 % below {np.percentile(error, 95):.3f}"
+            lengths = closure_px(known, before, after)
+            errors[contender] = float(lengths.mean())
+            notes[contender] = f"error {errors[contender]:.3f} px, 95 % below {np.percentile(lengths, 95):.3f}"
     report.add(name, timings, ours=OURS, notes=notes)
     for contender, error in errors.items():
         if not contender.startswith("galvo"):

@@ -1,6 +1,7 @@
-"""The registration methods that are compared: each takes frames (T, Y, X, C) and a reference, and returns displacements.
+"""The registration methods that are compared: frames (T, Y, X, C) and a reference in, displacements out.
 
-Displacements are float (T, Y, X, 2), x before y, with `frame(x + w(x)) = reference(x)`. A peer that is not installed is None.
+Displacements are float (T, Y, X, 2), x before y, with `frame(x + w(x)) = reference(x)`. A peer that is not installed
+is None.
 """
 
 import contextlib
