@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from galvo.core.recording import Recording
 from galvo.errors import OptionError
 from galvo.motion.movie import Movie, movie_of
+from galvo.motion.params import MotionParams
 from galvo.motion.reference import Reference
 from galvo.motion.rigid import RigidEstimator
-from galvo.motion.params import MotionParams
 from galvo.motion.warping import warp
 
 __all__ = ["build_reference"]
