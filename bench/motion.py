@@ -31,8 +31,8 @@ def frames_of(count: int, channels: int) -> tuple[Array, Array]:
 
 def register(plan: Any, frames: Array, threads: int | None) -> Array:
     """Estimate and warp: what a corrected recording costs, without files."""
-    fields = plan.expand(plan.solve(frames, threads=threads), threads=threads)
-    return motion.warp(frames, fields, dtype=frames.dtype, threads=threads)
+    solved, _ = plan.solve(frames, threads=threads)
+    return motion.warp(frames, plan.expansion.expand(solved, threads=threads), dtype=frames.dtype, threads=threads)
 
 
 def per_frame(timing: Timing, frame_count: int) -> Timing:

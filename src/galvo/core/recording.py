@@ -123,9 +123,7 @@ class Recording:
         self._selection = selection if selection is not None else Selection.whole(reader.shape)
 
     @classmethod
-    def from_array(
-        cls, array: NDArray[Any], axes: str | None = None, *, metadata: Metadata | None = None
-    ) -> Recording:
+    def from_array(cls, array: NDArray[Any], axes: str | None = None, *, metadata: Metadata | None = None) -> Recording:
         """A recording over a NumPy array, not copied.
 
         Parameters
@@ -566,9 +564,7 @@ class Recording:
             made._origin = Origin(_rewrapped, self, {"reopen": reopen, "how": how})
         return made
 
-    def blocks(
-        self, max_bytes: int = DEFAULT_BLOCK_BYTES
-    ) -> Iterator[tuple[BlockIndex, NDArray[Any]]]:
+    def blocks(self, max_bytes: int = DEFAULT_BLOCK_BYTES) -> Iterator[tuple[BlockIndex, NDArray[Any]]]:
         """The recording in order, a bounded part at a time.
 
         Parameters

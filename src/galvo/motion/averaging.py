@@ -80,8 +80,8 @@ def build_reference(
     aligned, kept = sample, np.arange(len(sample))
     for _ in range(rounds):
         plan = RigidEstimator(MotionParams(estimator="rigid")).calibrate(sample, reference, threads=threads)
-        shifts = plan.expand(plan.solve(sample, threads=threads), threads=threads)
-        aligned = warp(sample, shifts, threads=threads)
+        shifts, _ = plan.solve(sample, threads=threads)
+        aligned = warp(sample, plan.expansion.expand(shifts, threads=threads), threads=threads)
         if chosen is None:
             kept = _best_correlated(aligned, reference)
         reference = aligned[kept].mean(axis=0, dtype=np.float64)

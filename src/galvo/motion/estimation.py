@@ -72,8 +72,8 @@ def estimate(
         stop = min(start + step, len(movie))
         first = max(0, start - plan.halo)
         block = movie.read(first, min(stop + plan.halo, len(movie)))
-        solved = plan.solve(block, first=start - first, count=stop - start, threads=threads)
-        fields[start:stop] = plan.expand(solved, threads=threads)
+        solved, _ = plan.solve(block, first=start - first, count=stop - start, threads=threads)
+        fields[start:stop] = plan.expansion.expand(solved, threads=threads)
     return fields
 
 

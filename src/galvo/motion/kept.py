@@ -4,7 +4,7 @@ A field is stored as a float32 shift and a float16 rest at solver resolution. Wh
 these two give back, so a movie can be made again from its stored motion, bit for bit.
 """
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +12,7 @@ from numpy.typing import NDArray
 from galvo.motion.estimator import Fields
 from galvo.motion.quality import QUALITY
 
-__all__ = ["Expansion", "kept_dtype", "rounded", "solver_fields"]
-
-
-class Expansion(Protocol):
-    """How solver fields become displacements, without anything else of the estimator."""
-
-    @property
-    def solver_shape(self) -> tuple[int, int]:
-        """(h, w) of a solver field."""
-
-    @property
-    def constant(self) -> NDArray[np.float32]:
-        """The solver field (h, w) of a uniform shift by one pixel."""
-
-    def expand(self, fields: Fields, *, threads: int | None = None) -> Fields:
-        """Displacements float32 (T, Y, X, 2) of solver fields (T, h, w, 2)."""
+__all__ = ["kept_dtype", "rounded", "solver_fields"]
 
 
 def kept_dtype(solver_shape: tuple[int, int]) -> np.dtype[Any]:
