@@ -79,7 +79,7 @@ def build_reference(
     reference = sample[seed].mean(axis=0, dtype=np.float64)
     aligned, kept = sample, np.arange(len(sample))
     for _ in range(rounds):
-        plan = RigidEstimator(MotionParams(estimator="rigid")).calibrate(sample, reference, threads=threads)
+        plan = RigidEstimator(MotionParams(estimator="rigid")).calibrate(sample, Reference(reference), threads=threads)
         shifts, _ = plan.solve(sample, threads=threads)
         aligned = warp(sample, plan.expansion.expand(shifts, threads=threads), threads=threads)
         if chosen is None:

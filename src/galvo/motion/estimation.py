@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from galvo.core.recording import Recording
 from galvo.errors import OptionError
 from galvo.motion.estimator import Estimator, Plan
-from galvo.motion.movie import Movie, movie_of, reference_image
+from galvo.motion.movie import Movie, movie_of, reference_of
 from galvo.motion.params import MotionParams
+from galvo.motion.reference import Reference
 
 CALIBRATION_RUNS = 8
 CALIBRATION_RUN_LENGTH = 8
@@ -23,7 +24,7 @@ _ESTIMATORS = {
 
 def estimate(
     frames: ArrayLike | Recording,
-    reference: ArrayLike,
+    reference: ArrayLike | Reference,
     params: MotionParams | None = None,
     *,
     calibration: Plan | None = None,
@@ -35,7 +36,7 @@ def estimate(
     ----------
     frames : array (T, Y, X) or (T, Y, X, C), or Recording of one plane
         Any integer or floating-point dtype; from one frame to any number. A recording is read a block at a time.
-    reference : array (Y, X) or (Y, X, C)
+    reference : array (Y, X) or (Y, X, C), or Reference
         What every frame is compared with, best a mean of frames that are alike.
     params : MotionParams, optional
         The estimator and its preset; None: `MotionParams()`.
@@ -64,8 +65,11 @@ def estimate(
     (1, 64, 64, 2)
     """
     movie = movie_of(frames)
-    image = reference_image(reference, movie)
-    plan = _calibrated(movie, image, params or MotionParams(), threads) if calibration is None else calibration
+    plan = (
+        calibrated(movie, reference_of(reference, movie), params or MotionParams(), threads)
+        if calibration is None
+        else calibration
+    )
     fields = np.empty((*movie.shape[:3], 2), np.float32)
     step = movie.block_length()
     for start in range(0, len(movie), step):
@@ -79,7 +83,7 @@ def estimate(
 
 def calibrate(
     frames: ArrayLike | Recording,
-    reference: ArrayLike,
+    reference: ArrayLike | Reference,
     params: MotionParams | None = None,
     *,
     threads: int | None = None,
@@ -95,17 +99,18 @@ def calibrate(
         Frames and reference do not fit, or are empty.
     """
     movie = movie_of(frames)
-    return _calibrated(movie, reference_image(reference, movie), params or MotionParams(), threads)
+    return calibrated(movie, reference_of(reference, movie), params or MotionParams(), threads)
 
 
-def _calibrated(movie: Movie, image: NDArray[np.generic], params: MotionParams, threads: int | None) -> Plan:
+def calibrated(movie: Movie, reference: Reference, params: MotionParams, threads: int | None) -> Plan:
+    """A plan for a movie, from frames spread over it."""
     length = CALIBRATION_RUN_LENGTH
     if len(movie) <= CALIBRATION_RUNS * length:
         sample, run_length = movie.read(0, len(movie)), None
     else:
         starts = np.linspace(0, len(movie) - length, CALIBRATION_RUNS).round().astype(int)
         sample, run_length = np.concatenate([movie.read(start, start + length) for start in starts]), length
-    return estimator_of(params, movie.shape[3]).calibrate(sample, image, run_length=run_length, threads=threads)
+    return estimator_of(params, movie.shape[3]).calibrate(sample, reference, run_length=run_length, threads=threads)
 
 
 def estimator_of(params: MotionParams, channel_count: int) -> Estimator:

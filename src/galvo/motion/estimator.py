@@ -1,9 +1,11 @@
 """What every estimator offers: calibrate once on a recording's frames, then solve any of its frames."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from galvo.motion.reference import Reference
 
 Frames = NDArray[np.generic]
 Fields = NDArray[np.float32]
@@ -57,6 +59,12 @@ class Plan(Protocol):
             Sums of `galvo.motion.Flag`.
         """
 
+    def learned(self) -> dict[str, Any]:
+        """What it learned, as JSON has it; empty where it learns nothing."""
+
+    def to_bytes(self) -> bytes:
+        """A calibration that `galvo.motion.load_calibration` makes an equal plan of; empty where it learns nothing."""
+
 
 class Estimator(Protocol):
     """A way to estimate motion, before it has seen a recording."""
@@ -64,12 +72,12 @@ class Estimator(Protocol):
     def calibrate(
         self,
         frames: Frames,
-        reference: NDArray[np.generic],
+        reference: Reference,
         *,
         run_length: int | None = None,
         threads: int | None = None,
     ) -> Plan:
-        """A plan for the recording that `frames` (T, Y, X, C) were taken from; `reference` is (Y, X, C).
+        """A plan for the recording that `frames` (T, Y, X, C) were taken from.
 
         `frames` are runs of `run_length` consecutive frames, one after another; None: all of them are consecutive.
         """

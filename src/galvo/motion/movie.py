@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from galvo.core.recording import Recording
 from galvo.errors import OptionError
 from galvo.motion.estimator import Frames
+from galvo.motion.reference import Reference
 
 MOST_BLOCK_BYTES = 32 << 20
 
@@ -77,26 +78,25 @@ def movie_of(frames: ArrayLike | Recording) -> Movie:
     return Movie(_checked((t, y, x, c), array.dtype), array.dtype, array)
 
 
-def reference_image(reference: ArrayLike, movie: Movie) -> NDArray[np.generic]:
-    """The reference as (Y, X, C), checked against the movie.
+def reference_of(reference: ArrayLike | Reference, movie: Movie) -> Reference:
+    """The reference with its image as (Y, X, C), checked against the movie.
 
     Raises
     ------
     OptionError
         Another size or number of channels than the frames have, or pixels that are not numbers.
     """
-    image = np.asarray(reference)
-    if image.ndim == 2:
-        image = image[..., np.newaxis]
-    if image.shape != movie.shape[1:]:
+    if not isinstance(reference, Reference):
+        image = np.asarray(reference)
+        reference = Reference(np.ascontiguousarray(image[..., np.newaxis] if image.ndim == 2 else image))
+    if reference.image.shape != movie.shape[1:]:
         raise OptionError(
             "the reference does not fit the frames",
-            found=f"reference {np.shape(reference)}, frames {movie.shape}",
+            found=f"reference {reference.image.shape}, frames {movie.shape}",
             expected=f"(Y, X, C) = {movie.shape[1:]}",
-            hint="take the same channels and the same part of the image for both",
+            hint="Take the same channels and the same part of the image for both",
         )
-    _checked((1, *movie.shape[1:]), image.dtype)
-    return np.ascontiguousarray(image)
+    return reference
 
 
 def _checked(shape: tuple[int, int, int, int], dtype: np.dtype[Any]) -> tuple[int, int, int, int]:

@@ -1,7 +1,11 @@
 """How well each frame came out: numbers that say which frames to distrust."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
+
+from galvo.motion.threads import thread_count
 
 __all__ = ["QUALITY", "frame_quality"]
 
@@ -19,7 +23,11 @@ _FIELD_STEP = 4
 
 
 def frame_quality(
-    corrected: NDArray[np.float32], displacements: NDArray[np.float32], reference: NDArray[np.generic]
+    corrected: NDArray[np.float32],
+    displacements: NDArray[np.float32],
+    reference: NDArray[np.generic],
+    *,
+    threads: int | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """The numbers of `QUALITY` for every frame, each float32 (T,).
 
@@ -37,7 +45,9 @@ def frame_quality(
     """
     measured = {name: np.zeros(len(corrected), np.float32) for name in QUALITY}
     fixed = reference.astype(np.float32)
-    for t, (frame, field) in enumerate(zip(corrected, displacements, strict=True)):
+
+    def measure(t: int) -> None:
+        frame, field = corrected[t], displacements[t]
         coarse = field[::_FIELD_STEP, ::_FIELD_STEP]
         length = np.sqrt(np.einsum("yxk,yxk->yx", coarse, coarse))
         measured["mean_px"][t], measured["max_px"][t] = length.mean(), length.max()
@@ -45,6 +55,10 @@ def frame_quality(
         inner = _interior(frame.shape, float(length.max()))
         measured["correlation"][t], measured["residual"][t] = _agreement(frame[inner], fixed[inner])
         measured["crispness"][t] = _crispness(frame[inner])
+
+    with ThreadPoolExecutor(thread_count(threads)) as pool:
+        for _ in pool.map(measure, range(len(corrected))):
+            pass
     return measured
 
 
