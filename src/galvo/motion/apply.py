@@ -1,13 +1,11 @@
 """Recordings corrected as they are read: no pixel is written before somebody wants it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo import native
 from galvo.core.axes import Shape
 from galvo.core.index import Int64
 from galvo.core.recording import Recording
@@ -48,6 +46,7 @@ class Correcting:
     fill: Any = "edge"
 
     def __call__(self, recording: Recording) -> "CorrectedReader":
+        """The reader of the corrected frames."""
         return CorrectedReader(recording, self)
 
     def __repr__(self) -> str:
@@ -105,11 +104,3 @@ class CorrectedReader:
     def close(self) -> None:
         """Close the files."""
         self._recording.close()
-
-
-def checksum_of(parts: Sequence[NDArray[Any] | bytes]) -> int:
-    """CRC-32C of arrays and bytes, one after another."""
-    crc = 0
-    for part in parts:
-        crc = native.crc32c(part if isinstance(part, bytes) else np.ascontiguousarray(part).tobytes(), crc)
-    return crc

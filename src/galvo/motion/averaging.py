@@ -119,7 +119,7 @@ def _most_alike(sample: NDArray[np.generic]) -> NDArray[np.int64]:
     count = min(SEED_FRAMES, len(sample))
     ranked = np.argsort(-correlation, axis=1, kind="stable")[:, :count]
     best = int(np.argmax(np.take_along_axis(correlation, ranked, axis=1).mean(axis=1)))
-    return ranked[best]
+    return np.asarray(ranked[best], np.int64)
 
 
 def _best_correlated(aligned: NDArray[np.generic], reference: NDArray[np.float64]) -> NDArray[np.int64]:

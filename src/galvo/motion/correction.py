@@ -1,4 +1,4 @@
-"""Correcting a recording: reference -> calibrate -> (estimate, measure, keep) for each block -> the movie as it is read.
+"""Correcting a recording: reference -> calibrate -> (estimate, measure, keep) for each block -> movie as it is read.
 
 Motion is kept first, in a file of its own, and the movie is written from it like any conversion. So both outputs appear
 whole or not at all, both can be resumed, and the same motion can be applied to another channel or recording.
@@ -271,10 +271,9 @@ def _references(shown: Recording, reference: ReferenceOption, workers: int | Non
     planes = shown.shape[2]
     if isinstance(reference, Reference):
         return [reference] * planes
-    if isinstance(reference, slice) or (isinstance(reference, Sequence) and np.ndim(reference) == 1):
-        return [build_reference(shown.isel(z=z), chosen=reference, threads=workers).reference for z in range(planes)]
-    if reference is None:
-        return [build_reference(shown.isel(z=z), threads=workers).reference for z in range(planes)]
+    if reference is None or isinstance(reference, slice | list | tuple | range):
+        chosen = reference if reference is None or isinstance(reference, slice) else [int(t) for t in reference]
+        return [build_reference(shown.isel(z=z), chosen=chosen, threads=workers).reference for z in range(planes)]
     image = np.asarray(reference)
     images = image if image.ndim == 4 else image[np.newaxis]
     if len(images) not in (1, planes):

@@ -7,7 +7,7 @@
 | /motion/reference | (Z, Y, X, C) float32 |
 | /motion/facts | UTF-8 JSON: schema_version, expansion, params, provenance, learned |
 | /motion/calibration/0 ... | bytes of the calibration of each plane |
-| /motion/block_bounds, block_crc32c | first and last T, first and last Z of each block, and the CRC-32C of its records |
+| /motion/block_bounds, block_crc32c | T and Z where each block starts and stops, and the CRC-32C of its records |
 """
 
 import json
