@@ -28,10 +28,9 @@ Sampling sampling_of(const std::string &name) {
     throw std::invalid_argument("interpolation must be cubic, linear or nearest, not " + name);
 }
 
-std::int64_t py_warp(const AnyArray &frames, const In<float, 4> &displacements, const AnyOut &out,
+std::int64_t py_warp(const AnyPixels &frames, const In<float, 4> &displacements, const AnyOut &out,
                      const std::string &interpolation, double cubic_a, std::optional<double> fill_value,
                      const std::optional<In<double, 3>> &fill_image, double reach_before, double reach_after, int threads) {
-    if (frames.ndim() != 4 || out.ndim() != 4) throw std::invalid_argument("frames and out must be (T, Y, X, C)");
     for (std::size_t axis = 0; axis < 4; ++axis)
         if (frames.shape(axis) != out.shape(axis)) throw std::invalid_argument("out must have the shape of frames");
     if (displacements.shape(1) != frames.shape(1) || displacements.shape(2) != frames.shape(2) || displacements.shape(3) != 2 ||
@@ -40,6 +39,8 @@ std::int64_t py_warp(const AnyArray &frames, const In<float, 4> &displacements, 
     Warp warp;
     warp.frames = frames.data();
     warp.out = out.data();
+    warp.steps = steps_of(frames);
+    warp.out_steps = steps_of(out);
     warp.type = pixel_type(frames.dtype());
     warp.out_type = pixel_type(out.dtype());
     warp.frame_count = static_cast<std::int64_t>(frames.shape(0));

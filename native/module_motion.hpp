@@ -13,8 +13,15 @@ namespace galvo {
 
 namespace nb = nanobind;
 
-using AnyArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
-using AnyOut = nb::ndarray<nb::c_contig, nb::device::cpu>;
+// Pixels of any dtype, their axes in any order in memory.
+using AnyPixels = nb::ndarray<nb::ro, nb::ndim<4>, nb::device::cpu>;
+using AnyOut = nb::ndarray<nb::ndim<4>, nb::device::cpu>;
+
+template <class Array>
+Steps steps_of(const Array &pixels) {
+    return {static_cast<std::ptrdiff_t>(pixels.stride(0)), static_cast<std::ptrdiff_t>(pixels.stride(1)),
+            static_cast<std::ptrdiff_t>(pixels.stride(2)), static_cast<std::ptrdiff_t>(pixels.stride(3))};
+}
 
 inline PixelType pixel_type(nanobind::dlpack::dtype dtype) {
     using Code = nb::dlpack::dtype_code;

@@ -216,28 +216,28 @@ GALVO_INLINE Pixel rounded(Real value) noexcept {
 }
 
 template <class Pixel, class Real>
-GALVO_INLINE void store_all(const Real *values, std::size_t count, Pixel *out, std::size_t step) noexcept {
+GALVO_INLINE void store_all(const Real *values, std::ptrdiff_t count, Pixel *out, std::ptrdiff_t step) noexcept {
     if (step == 1) {
-        for (std::size_t i = 0; i < count; ++i) out[i] = rounded<Pixel>(values[i]);
+        for (std::ptrdiff_t i = 0; i < count; ++i) out[i] = rounded<Pixel>(values[i]);
         return;
     }
-    for (std::size_t i = 0; i < count; ++i) out[i * step] = rounded<Pixel>(values[i]);
+    for (std::ptrdiff_t i = 0; i < count; ++i) out[i * step] = rounded<Pixel>(values[i]);
 }
 
 template <class Pixel, class Real>
-void store_baseline(const Real *values, std::size_t count, Pixel *out, std::size_t step) noexcept {
+void store_baseline(const Real *values, std::ptrdiff_t count, Pixel *out, std::ptrdiff_t step) noexcept {
     store_all(values, count, out, step);
 }
 
 #if defined(GALVO_X86_64)
 template <class Pixel, class Real>
-GALVO_TARGET("avx2") void store_avx2(const Real *values, std::size_t count, Pixel *out, std::size_t step) noexcept {
+GALVO_TARGET("avx2") void store_avx2(const Real *values, std::ptrdiff_t count, Pixel *out, std::ptrdiff_t step) noexcept {
     store_all(values, count, out, step);
 }
 #endif
 
 template <class Pixel, class Real>
-void store(const Real *values, std::size_t count, Pixel *out, std::size_t step) noexcept {
+void store(const Real *values, std::ptrdiff_t count, Pixel *out, std::ptrdiff_t step) noexcept {
 #if defined(GALVO_X86_64)
     if (active_isa() == Isa::avx2) return store_avx2(values, count, out, step);
 #endif
@@ -287,11 +287,14 @@ std::int64_t warp_frame(const Warp &warp, std::int64_t t, Workspace<RealOf<Pixel
     using Real = RealOf<Pixel>;
     const std::size_t channels = static_cast<std::size_t>(warp.channels), columns = static_cast<std::size_t>(warp.columns);
     const std::size_t frame_size = static_cast<std::size_t>(warp.rows) * columns;
-    const Pixel *frame = static_cast<const Pixel *>(warp.frames) + static_cast<std::size_t>(t) * frame_size * channels;
-    Out *out = static_cast<Out *>(warp.out) + static_cast<std::size_t>(t) * frame_size * channels;
+    const Pixel *frame = static_cast<const Pixel *>(warp.frames) + t * warp.steps.t;
+    Out *out = static_cast<Out *>(warp.out) + t * warp.out_steps.t;
     const float *displacements =
         warp.displacements + (warp.one_displacement ? 0 : static_cast<std::size_t>(t) * frame_size * 2);
-    for (std::size_t c = 0; c < channels; ++c) space.planes[c].fill(frame + c, channels);
+    for (std::size_t c = 0; c < channels; ++c) {
+        const Pixel *plane = frame + static_cast<std::ptrdiff_t>(c) * warp.steps.c;
+        space.planes[c].fill(plane, warp.steps.y, warp.steps.x);
+    }
     const int stride = space.planes[0].stride(), rows = static_cast<int>(warp.rows), width = static_cast<int>(columns);
     const Inside inside(warp);
     std::int64_t not_finite = 0;
@@ -311,7 +314,8 @@ std::int64_t warp_frame(const Warp &warp, std::int64_t t, Workspace<RealOf<Pixel
                 space.row[static_cast<std::size_t>(x)] =
                     static_cast<Real>(warp.fill_image != nullptr ? warp.fill_image[pixel] : warp.fill_value);
             }
-            store(space.row.data(), columns, out + first * channels + c, channels);
+            Out *row = out + y * warp.out_steps.y + static_cast<std::ptrdiff_t>(c) * warp.out_steps.c;
+            store(space.row.data(), width, row, warp.out_steps.x);
         }
     }
     return not_finite;
@@ -348,15 +352,15 @@ void PaddedPlane<Real>::resize(int rows, int columns) {
 
 template <class Real>
 template <class Pixel>
-void PaddedPlane<Real>::fill(const Pixel *pixels, std::size_t step) {
+void PaddedPlane<Real>::fill(const Pixel *pixels, std::ptrdiff_t row_step, std::ptrdiff_t step) {
     const std::ptrdiff_t stride = this->stride();
     Real *row = values_.data() + stride + 1;
     for (int y = 0; y < rows_; ++y, row += stride) {
-        const Pixel *in = pixels + static_cast<std::size_t>(y) * static_cast<std::size_t>(columns_) * step;
+        const Pixel *in = pixels + y * row_step;
         if (step == 1)
             for (int x = 0; x < columns_; ++x) row[x] = static_cast<Real>(in[x]);
         else
-            for (int x = 0; x < columns_; ++x) row[x] = static_cast<Real>(in[static_cast<std::size_t>(x) * step]);
+            for (int x = 0; x < columns_; ++x) row[x] = static_cast<Real>(in[x * step]);
         row[-1] = row[0];
         row[columns_] = row[columns_ + 1] = row[columns_ - 1];
     }
@@ -368,7 +372,7 @@ void PaddedPlane<Real>::fill(const Pixel *pixels, std::size_t step) {
 
 template class PaddedPlane<float>;
 template class PaddedPlane<double>;
-template void PaddedPlane<float>::fill(const float *, std::size_t);
+template void PaddedPlane<float>::fill(const float *, std::ptrdiff_t, std::ptrdiff_t);
 
 void split_pairs(const float *pairs, int count, float *u, float *v) noexcept {
 #if defined(GALVO_X86_64)

@@ -25,9 +25,9 @@ template <class Real>
 class PaddedPlane {
   public:
     void resize(int rows, int columns);
-    // Copies (rows, columns) values that lie `step` apart in memory.
+    // Copies (rows, columns) values, rows and columns being that many pixels apart in memory.
     template <class Pixel>
-    void fill(const Pixel *pixels, std::size_t step);
+    void fill(const Pixel *pixels, std::ptrdiff_t row_step, std::ptrdiff_t step);
 
     int rows() const noexcept { return rows_; }
     int columns() const noexcept { return columns_; }
@@ -53,9 +53,15 @@ void sample(const double *origin, int stride, const Positions &positions, std::s
 
 enum class PixelType { int8, uint8, int16, uint16, int32, uint32, int64, uint64, float32, float64 };
 
+// Pixels from one index to the next along each axis.
+struct Steps {
+    std::ptrdiff_t t = 0, y = 0, x = 0, c = 0;
+};
+
 struct Warp {
     const void *frames = nullptr;  // (T, Y, X, C)
     void *out = nullptr;           // (T, Y, X, C)
+    Steps steps, out_steps;
     PixelType type = PixelType::uint16, out_type = PixelType::float32;
     std::int64_t frame_count = 0, rows = 0, columns = 0, channels = 0;
     const float *displacements = nullptr;  // (T, Y, X, 2), or one for all frames

@@ -395,11 +395,11 @@ def warp(
     Parameters
     ----------
     frames
-        C-contiguous (T, Y, X, C): integers of 8 to 64 bits, float32 or float64.
+        (T, Y, X, C), with any strides: integers of 8 to 64 bits, float32 or float64.
     displacements
         C-contiguous (T, Y, X, 2) or (1, Y, X, 2), in pixels, x before y.
     out
-        As `frames`, in float32 or in their dtype.
+        As `frames`, in float32 or in their dtype; with strides of its own.
     interpolation
         "cubic", "linear" or "nearest".
     cubic_a

@@ -174,6 +174,22 @@ def test_one_field_for_all_frames():
     assert warp(frames[:0], fields[:0]).shape == (0, 20, 24, 1)
 
 
+@pytest.mark.parametrize("dtype", ["u2", "f2", ">i2"])
+def test_views_and_a_place_for_the_result(dtype):
+    frames, fields = random_case(11, (3, 20, 24, 2))
+    frames = frames.astype(dtype)
+    planes = np.ascontiguousarray(np.moveaxis(frames, 3, 1))
+    view = np.moveaxis(planes, 1, 3)[::-1, ::2, ::-1]
+    fields = fields[:, : view.shape[1]]
+    want = warp(np.ascontiguousarray(view), fields, dtype="same")
+    np.testing.assert_array_equal(warp(view, fields, dtype="same"), want)
+    target = np.zeros((5, 3, *view.shape[1:3]), np.dtype(dtype).newbyteorder("="))
+    place = np.moveaxis(target[:2].transpose(1, 0, 2, 3), 1, 3)
+    assert warp(view.astype(place.dtype), fields, dtype="same", out=place) is place
+    np.testing.assert_array_equal(place, want)
+    assert not target[2:].any()
+
+
 def test_equal_for_any_thread_count():
     frames, fields = random_case(9, (7, 40, 50, 2))
     one = warp(frames, fields, threads=1)
@@ -222,6 +238,8 @@ def test_instruction_sets_agree(digests_of):
         (np.zeros((2, 5, 6), "u1"), np.zeros((5, 6, 2), "f4"), {"dtype": "u2"}),
         (np.zeros((2, 5, 6)), np.full((5, 6, 2), np.nan, "f4"), {}),
         (np.zeros((2, 5, 6)), np.zeros((5, 6, 2), "f4"), {"threads": 0}),
+        (np.zeros((2, 5, 6)), np.zeros((5, 6, 2), "f4"), {"out": np.zeros((2, 5, 6))}),
+        (np.zeros((2, 5, 6)), np.zeros((5, 6, 2), "f4"), {"out": np.zeros((2, 6, 5), "f4")}),
     ],
 )
 def test_what_does_not_fit_is_refused(frames, fields, options):

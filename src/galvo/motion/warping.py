@@ -23,6 +23,7 @@ def warp(
     dtype: DTypeLike | Literal["same"] = np.float32,
     cubic_a: float = -0.5,
     reach: tuple[float, float] = (0.5, 0.5),
+    out: NDArray[np.generic] | None = None,
     threads: int | None = None,
 ) -> NDArray[np.generic]:
     """Frames read at displaced positions: `warped(x) = frame(x + w(x))`.
@@ -30,7 +31,7 @@ def warp(
     Parameters
     ----------
     frames : array (T, Y, X) or (T, Y, X, C)
-        Integers, bool or floating point.
+        Integers, bool or floating point; views with any strides are read where they are.
     displacements : array (T, Y, X, 2) or (Y, X, 2)
         float32 w in pixels, x before y; one field is used for all frames.
     fill : "edge", number or array (Y, X) or (Y, X, C)
@@ -45,13 +46,15 @@ def warp(
         Keys' parameter: -0.5 is exact for quadratic images, -0.75 is what OpenCV uses.
     reach : (float, float)
         A source at p counts as inside for `-reach[0] <= p < size - 1 + reach[1]`; up to there the edge is replicated.
+    out : array, optional
+        Where the result goes: of the shape of `frames` and in `dtype`; any strides, native byte order.
     threads : int, optional
         Frames worked on at once; None: one per usable core. The result does not depend on it.
 
     Returns
     -------
     ndarray
-        As `frames`, in `dtype`.
+        As `frames`, in `dtype`; `out` if that was given.
 
     Raises
     ------
@@ -82,14 +85,20 @@ def warp(
         )
     if interpolation not in _INTERPOLATIONS:
         raise OptionError("no such interpolation", found=interpolation, expected=", ".join(_INTERPOLATIONS))
-    out = np.empty(pixels.shape, result_dtype)
-    fill_value, fill_image = _fill(fill, pixels.shape, out.dtype)
-    if out.size == 0:
-        return out.reshape(np.shape(frames))
+    given = np.asarray(frames)
+    narrow = given.dtype in (np.bool_, np.float16) and dtype == "same"
+    if out is not None and (out.shape != given.shape or out.dtype != (given.dtype if dtype == "same" else dtype)):
+        raise OptionError(
+            "out does not fit", found=f"{out.shape} {out.dtype}", expected=f"{given.shape} {np.dtype(result_dtype)}"
+        )
+    result = np.empty(given.shape, result_dtype) if out is None or narrow else out
+    fill_value, fill_image = _fill(fill, pixels.shape, result_dtype)
+    if result.size == 0:
+        return result
     not_finite = native.warp(
         pixels,
         np.ascontiguousarray(fields),
-        out,
+        result if given.ndim == 4 else result[..., np.newaxis],
         interpolation=interpolation,
         cubic_a=cubic_a,
         fill_value=fill_value,
@@ -104,9 +113,12 @@ def warp(
             found=f"{not_finite} that are not",
             hint="Give a number or an image as `fill`.",
         )
-    given = np.asarray(frames).dtype
-    narrow = given in (np.bool_, np.float16) and dtype == "same"
-    return (out.astype(given) if narrow else out).reshape(np.shape(frames))
+    if not narrow:
+        return result
+    if out is None:
+        return result.astype(given.dtype)
+    out[...] = result
+    return out
 
 
 def _pixels(frames: NDArray[np.generic], dtype: DTypeLike) -> tuple[NDArray[np.generic], np.dtype[np.generic]]:
@@ -124,9 +136,12 @@ def _pixels(frames: NDArray[np.generic], dtype: DTypeLike) -> tuple[NDArray[np.g
         known = np.dtype(np.uint8)
     elif known == np.float16:
         known = np.dtype(np.float32)
-    pixels = np.ascontiguousarray(frames, dtype=known.newbyteorder("="))
-    shape = frames.shape if frames.ndim == 4 else (*frames.shape, 1)
-    return pixels.reshape(shape), np.dtype(np.float32) if asked == np.float32 else pixels.dtype
+    pixels = frames.astype(known.newbyteorder("="), copy=False)
+    if any(stride % pixels.itemsize for stride in pixels.strides) or not pixels.flags.aligned:
+        pixels = np.ascontiguousarray(pixels)
+    if frames.ndim == 3:
+        pixels = pixels[..., np.newaxis]
+    return pixels, np.dtype(np.float32) if asked == np.float32 else pixels.dtype
 
 
 def _fill(
