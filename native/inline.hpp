@@ -10,10 +10,12 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define GALVO_INLINE inline __attribute__((always_inline))
 #define GALVO_NOINLINE __attribute__((noinline))
+#define GALVO_RESTRICT __restrict__
 #define GALVO_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #else
 #define GALVO_INLINE __forceinline
 #define GALVO_NOINLINE __declspec(noinline)
+#define GALVO_RESTRICT __restrict
 #define GALVO_UNLIKELY(condition) (condition)
 #endif
 

@@ -377,3 +377,49 @@ def sqrt_decode(
     ValueError
         As for `huffman_decode` and `sqrt_quantize`.
     """
+
+def warp(
+    frames: NDArray[Any],
+    displacements: NDArray[np.float32],
+    out: NDArray[Any],
+    interpolation: str = "cubic",
+    cubic_a: float = -0.5,
+    fill_value: float | None = None,
+    fill_image: NDArray[np.float64] | None = None,
+    reach_before: float = 0.5,
+    reach_after: float = 0.5,
+    threads: int = 1,
+) -> int:
+    """Fill `out` with `frames` sampled at displaced positions; the number of displacements that are not finite.
+
+    Parameters
+    ----------
+    frames
+        (T, Y, X, C), with any strides: integers of 8 to 64 bits, float32 or float64.
+    displacements
+        C-contiguous (T, Y, X, 2) or (1, Y, X, 2), in pixels, x before y.
+    out
+        As `frames`, in float32 or in their dtype; with strides of its own.
+    interpolation
+        "cubic", "linear" or "nearest".
+    cubic_a
+        Keys' parameter.
+    fill_value, fill_image
+        What lies outside: a number, an image (Y, X, C), or, with neither, the nearest pixel.
+    reach_before, reach_after
+        A source at p is inside for ``-reach_before <= p < size - 1 + reach_after``.
+    threads
+        Frames worked on at once, at most.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, or a side of more than 2**20 pixels.
+    TypeError
+        Another dtype.
+
+    Notes
+    -----
+    R. G. Keys, Cubic convolution interpolation for digital image processing, IEEE ASSP 29, 1981. float32 arithmetic for
+    pixels of up to 16 bits and float32, float64 for all others.
+    """
