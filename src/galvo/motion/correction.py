@@ -27,6 +27,7 @@ from galvo.motion.averaging import build_reference
 from galvo.motion.estimation import calibrated
 from galvo.motion.estimator import Fields, Plan
 from galvo.motion.executors import ExecutorName, executor_of
+from galvo.motion.flags import Flag
 from galvo.motion.kept import HeldRests, Motion, MotionFacts
 from galvo.motion.movie import MOST_BLOCK_BYTES, movie_of, reference_of
 from galvo.motion.params import MotionParams
@@ -86,6 +87,16 @@ class Correction:
     def params(self) -> MotionParams:
         """With which parameters."""
         return MotionParams.model_validate(dict(self.motion.facts.params))
+
+    def remarks(self) -> list[str]:
+        """What somebody should know of single frames and of what was learned, one line each."""
+        count = self.flags.size
+        lines = []
+        for flag in Flag:
+            found = int(np.count_nonzero(self.flags & flag))
+            if found:
+                lines.append(f"{found:,} of {count:,} frames: {flag.meaning}")
+        return lines + [line for learned in self.motion.facts.learned for line in learned.get("remarks", ())]
 
     def displacements(self, t: int | slice | Sequence[int], z: int = 0) -> Fields:
         """Float32 (T, Y, X, 2) in pixels, x before y, that are applied to the frames at `t` of plane `z`."""
@@ -174,6 +185,7 @@ def correct(
     *,
     motion: str | os.PathLike[str] | None = None,
     channels: Any = None,
+    apply_to: Recording | None = None,
     reference: ReferenceOption = None,
     executor: ExecutorName = "threads",
     workers: int | None = None,
@@ -198,6 +210,8 @@ def correct(
         Where the motion is kept; by default ``<destination>_motion.h5``, and in memory where there is no destination.
     channels : int, name, or list of them, optional
         Channels that motion is estimated on; all of them by default. All channels are corrected.
+    apply_to : Recording, optional
+        What is corrected instead of `source`: the raw recording where motion is estimated on a denoised one, say.
     reference : optional
         An image (Y, X), (Y, X, C) or (Z, Y, X, C); T positions whose mean it is to be, a slice or a list; None: the
         mean of frames that resemble each other most (`galvo.motion.build_reference`), plane by plane.
@@ -248,7 +262,7 @@ def correct(
                 found = _held(records, facts, progress)
             else:
                 found = _kept(records, facts, kept_at, progress, overwrite, resume)
-        correction = Correction(found, recording, kept_at)
+        correction = Correction(found, recording if apply_to is None else apply_to, kept_at)
         if destination is None:
             return correction
         movie = convert(

@@ -1,5 +1,6 @@
 """Displacement fields of a sequence of frames: the straight path from frames to fields."""
 
+import os
 from importlib import import_module
 
 import numpy as np
@@ -131,3 +132,25 @@ def estimator_of(params: MotionParams, channel_count: int) -> Estimator:
     module, name = _ESTIMATORS[params.estimator]
     made: Estimator = getattr(import_module(module), name)(params)
     return made
+
+
+def load_calibration(saved: bytes | str | os.PathLike[str]) -> Plan:
+    """The plan that `Plan.to_bytes` saved: its fields are those of the plan that was saved, bit for bit.
+
+    Parameters
+    ----------
+    saved : bytes or path
+
+    Raises
+    ------
+    Malformed
+        It is no calibration.
+    Unsupported
+        A later galvo saved it.
+    """
+    from galvo.motion.bayes import BayesPlan
+
+    if isinstance(saved, bytes):
+        return BayesPlan.from_bytes(saved)
+    with open(saved, "rb") as stream:
+        return BayesPlan.from_bytes(stream.read(), path=os.fspath(saved))

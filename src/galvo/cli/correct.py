@@ -1,0 +1,184 @@
+"""``galvo correct``: a recording without motion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from galvo.cli.ending import debug_option
+from galvo.cli.options import channel_positions, frame_range, open_options, settings, source_options
+from galvo.cli.screen import has_progress, say, shown_warnings
+from galvo.cli.text import byte_text, count_text, sizes_text
+
+if TYPE_CHECKING:
+    from galvo.core.recording import Recording
+    from galvo.motion import Correction, MotionParams
+
+__all__ = ["command"]
+
+_EPILOG: Final = """\b
+Examples:
+  galvo correct rec_00001_00001.tif -o corrected.h5
+  galvo correct rec_00001_00001.tif -o corrected.tif --preset fast --channel red
+  galvo correct rec_00001_00001.tif -o corrected.h5 --reference 0:200
+  galvo correct denoised.h5 -o corrected.h5 --apply-to rec_00001_00001.tif
+  galvo correct rec_00001_00001.tif --motion motion.h5          no movie, only its motion
+
+The motion is kept beside the movie, in OUT_motion.h5, with the quality of every frame; from it any part can be
+corrected again without estimating. Both appear under their names only when they are complete and on the disk.
+"""
+
+
+@click.command("correct", short_help="Estimate motion and write a corrected recording.", epilog=_EPILOG)
+@click.argument("sources", nargs=-1, required=True, metavar="REC...")
+@click.option("-o", "--output", metavar="OUT", help="Corrected movie to write; its suffix names the format.")
+@click.option("-t", "--to", "to_format", metavar="FORMAT", help="Format to write, instead of the suffix's.")
+@click.option("--motion", metavar="FILE", help="Where the motion is kept, instead of OUT_motion.h5.")
+@click.option(
+    "--preset",
+    type=click.Choice(["fast", "balanced", "quality"]),
+    help="How much work a frame is worth; balanced is the default.",
+)
+@click.option(
+    "--estimator",
+    type=click.Choice(["bayes", "variational", "rigid"]),
+    help="bayes, the default, learns what it needs from the recording; rigid estimates shifts only.",
+)
+@click.option("--params", "params_file", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="JSON.")
+@click.option(
+    "--channel",
+    "channels",
+    multiple=True,
+    metavar="1|NAME",
+    help="Channel to estimate on, may be repeated; all by default. All channels are corrected.",
+)
+@click.option(
+    "--reference",
+    metavar="a:b|FILE",
+    help="Frames whose mean is the reference, or an image; by default the frames most alike.",
+)
+@click.option("--apply-to", metavar="REC", help="Correct this recording instead of the one that is estimated on.")
+@click.option("--frames", metavar="a:b[:step]", callback=frame_range, help="Frames or volumes to correct.")
+@click.option(
+    "--executor",
+    type=click.Choice(["threads", "sequential", "processes"]),
+    default="threads",
+    show_default=True,
+    help="Where frames are worked on; the result is the same.",
+)
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads or processes; all cores by default.")
+@click.option(
+    "--write-option",
+    "write_settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=settings,
+    help="An option of the output's format, such as compression=zstd (`galvo formats` lists them).",
+)
+@click.option("--overwrite", is_flag=True, help="Replace existing outputs, once the new ones are complete.")
+@click.option("--resume", is_flag=True, help="Go on with what an interrupted attempt brought to the disk.")
+@click.option("--verify", is_flag=True, help="Read the movie back and compare it with what was to be written.")
+@source_options
+@debug_option
+def command(
+    sources: tuple[str, ...],
+    output: str | None,
+    to_format: str | None,
+    motion: str | None,
+    preset: str | None,
+    estimator: str | None,
+    params_file: str | None,
+    channels: tuple[str, ...],
+    reference: str | None,
+    apply_to: str | None,
+    frames: slice | None,
+    executor: Any,
+    workers: int | None,
+    write_settings: tuple[tuple[str, Any], ...],
+    overwrite: bool,
+    resume: bool,
+    verify: bool,
+    **given: Any,
+) -> None:
+    """Estimate the motion of a recording and write it corrected.
+
+    Several REC follow each other in the given order.
+    """
+    from galvo.formats.opening import open_recording
+    from galvo.motion import correct
+
+    if output is None and motion is None:
+        raise click.UsageError("nothing to write: name a movie with -o, or a file for the motion with --motion")
+    source = sources[0] if len(sources) == 1 else list(sources)
+    with shown_warnings(), open_recording(source, **open_options(**given)) as recording:
+        shown = recording.isel(t=frames)
+        say("source", f"{sources[0]}: {sizes_text(shown.shape, shown.dtype)}")
+        target = None if apply_to is None else open_recording(apply_to, **open_options(**given)).isel(t=frames)
+        correction = correct(
+            shown,
+            output,
+            _params(params_file, preset, estimator),
+            motion=motion,
+            channels=channel_positions(channels, recording.channel_names, recording.shape[1]),
+            reference=_reference(reference),
+            apply_to=target,
+            executor=executor,
+            workers=workers,
+            overwrite=overwrite,
+            resume=resume,
+            verify=verify,
+            format=to_format,
+            progress=has_progress(),
+            **dict(write_settings),
+        )
+        _tell(correction, shown)
+
+
+def _params(path: str | None, preset: str | None, estimator: str | None) -> MotionParams:
+    """Those of the file, with what was said on the command line."""
+    from pydantic import ValidationError
+
+    from galvo.motion import MotionParams
+
+    said = {name: value for name, value in (("preset", preset), ("estimator", estimator)) if value is not None}
+    if path is None:
+        return MotionParams.model_validate(said)
+    with open(path, encoding="utf-8") as stream:
+        text = stream.read()
+    try:
+        found = MotionParams.model_validate_json(text).model_dump(exclude_unset=True)
+        return MotionParams.model_validate(found | said)
+    except ValidationError as error:
+        raise click.UsageError(f"{path}: {error}") from None
+
+
+def _reference(text: str | None) -> Any:
+    """Frames, or the image of a file."""
+    if text is None:
+        return None
+    if set(text) <= set("0123456789:-") and ":" in text:
+        return frame_range(None, None, text)  # type: ignore[arg-type]
+    import numpy as np
+
+    from galvo.formats.opening import open_recording
+
+    with open_recording(text) as image:
+        return np.moveaxis(image[:].mean(axis=0), 0, -1)
+
+
+def _tell(correction: Correction, shown: Recording) -> None:
+    """What came out, in a few lines."""
+    import numpy as np
+
+    lengths = correction.quality["max_px"]
+    say("motion", f"{correction.path}: {count_text(shown.shape[0], 'frame')}, mean of greatest displacements "
+        f"{lengths.mean():.2f} px, greatest {lengths.max():.2f} px")  # fmt: skip
+    correlation = correction.quality["correlation"]
+    say("quality", f"correlation with the reference {np.median(correlation):.3f} (lowest {correlation.min():.3f})")
+    for line in correction.remarks():
+        say("note", line)
+    movie = correction.movie
+    if movie is not None:
+        checked = "verified" if movie.verification is not None else "not verified (--verify)"
+        say("wrote", f"{movie.path}: {byte_text(movie.file_bytes or 0)} in {movie.seconds:.2f} s, {checked}")
