@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["CosineBasis"]
+__all__ = ["CosineBasis", "cosines"]
 
 _MAX_MODES = 20
 _LEAST_HALF_WAVE = 14.0
@@ -72,7 +72,12 @@ class CosineBasis:
         return self._cosines(positions, 1)
 
     def _cosines(self, positions: ArrayLike, axis: int) -> Float64:
-        order = np.arange(self.grid[axis])
-        place = (np.asarray(positions, np.float64) + 0.5 + self.padding) / self.lengths[axis]
-        waves: Float64 = np.cos(np.pi * np.outer(place, order)) * np.where(order > 0, np.sqrt(2.0), 1.0)
-        return waves
+        return cosines(positions, self.grid[axis], self.lengths[axis], self.padding)
+
+
+def cosines(positions: ArrayLike, count: int, length: int, margin: int) -> Float64:
+    """The first `count` cosines of a period of half a wave of `length` pixels that begins `margin` before 0, (N, K)."""
+    order = np.arange(count)
+    place = (np.asarray(positions, np.float64) + 0.5 + margin) / length
+    waves: Float64 = np.cos(np.pi * np.outer(place, order)) * np.where(order > 0, np.sqrt(2.0), 1.0)
+    return waves
