@@ -7,6 +7,8 @@ coarsest grid, and only then do elastic estimates and the prior refine each othe
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ from galvo.motion.bayes.basis import CosineBasis
 from galvo.motion.bayes.dispersion import dispersion
 from galvo.motion.bayes.levels import Level
 from galvo.motion.bayes.modes import ModeSpace
-from galvo.motion.bayes.normal_equations import linearise
+from galvo.motion.bayes.normal_equations import own_information
 from galvo.motion.bayes.prior import RIGID_VARIANCE, learn_prior
 from galvo.motion.bayes.solver import Evidence, Learned, Solver
 
@@ -39,59 +41,51 @@ Float32 = NDArray[np.float32]
 
 
 def calibrate(
-    basis: CosineBasis, levels: tuple[Level, ...], images: list[Float32], starts: Float64, weights: Float64
-) -> tuple[Solver, Evidence]:
-    """Learn from frames on each level, (T, C, h, w), and their rigid starts (T, 2).
-
-    Returns
-    -------
-    Solver
-        With what was learned.
-    Evidence
-        Of the frames, by that.
-    """
+    basis: CosineBasis, levels: tuple[Level, ...], frames: NDArray[Any], starts: Float64, weights: Float64, threads: int
+) -> Solver:
+    """Learn from frames (T, Y, X, C) and their rigid starts (T, 2): a solver that knows."""
     first = np.zeros((len(starts), 2, *basis.grid))
     first[:, :, 0, 0] = starts
-    learned = _first_prior(basis, levels, images, first, weights)
+    learned = _first_prior(basis, levels, frames, first, weights, threads)
     for _ in range(_ROUNDS):
-        solver = Solver(levels, weights, learned)
-        evidence = coarse_to_fine(solver, images, first)
+        solver = Solver(levels, weights, learned, threads)
+        evidence = coarse_to_fine(solver, frames, first)
         for update in range(_UPDATES):
-            learned = _update(solver, evidence, selective=update == _UPDATES - 1)
-            solver = Solver(levels, weights, learned)
-            coefficients = solver.resolve(evidence)
-            evidence = solver.steps(-1, images[-1], coefficients, evidence.brightness, _FINE_STEPS)
-    return solver, evidence
+            if update:
+                coefficients = solver.resolve(evidence)
+                evidence = solver.steps(-1, frames, coefficients, evidence.next_brightness, _FINE_STEPS)
+            solver = Solver(levels, weights, _update(solver, evidence, selective=update == _UPDATES - 1), threads)
+        learned = solver.learned
+    return solver
 
 
-def coarse_to_fine(solver: Solver, images: list[Float32], coefficients: Float64) -> Evidence:
+def coarse_to_fine(solver: Solver, frames: NDArray[Any], coefficients: Float64) -> Evidence:
     """All steps from a rigid start."""
-    count, channels = images[0].shape[:2]
-    brightness = np.tile([1.0, 0.0], (count, channels, 1))
-    schedule = (*_COARSE_STEPS[len(_COARSE_STEPS) + 1 - len(images) :], _FINE_STEPS)
+    brightness = np.tile([1.0, 0.0], (len(frames), frames.shape[3], 1))
+    schedule = (*_COARSE_STEPS[len(_COARSE_STEPS) + 1 - len(solver.levels) :], _FINE_STEPS)
     for place, turns in enumerate(schedule):
-        evidence = solver.steps(place, images[place], coefficients, brightness, turns)
-        coefficients, brightness = evidence.coefficients, evidence.brightness
+        evidence = solver.steps(place, frames, coefficients, brightness, turns)
+        coefficients, brightness = evidence.coefficients, evidence.next_brightness
     return evidence
 
 
 def _first_prior(
-    basis: CosineBasis, levels: tuple[Level, ...], images: list[Float32], first: Float64, weights: Float64
+    basis: CosineBasis, levels: tuple[Level, ...], frames: NDArray[Any], first: Float64, weights: Float64, threads: int
 ) -> Learned:
     """Noise scale of each level after rigid motion only, and a wide prior from what the coarsest one shows."""
     bands = Bands.of(basis)
-    own = np.stack([_own_information(level, weights) for level in levels])
+    own = np.stack([np.einsum("cibx,c->ibx", own_information(level), weights) for level in levels])
     still = Learned(
         np.ones((len(levels), len(weights))), np.where(bands.rigid, RIGID_VARIANCE, 0.0), bands.rigid, own
     )
-    solver = Solver(levels, weights, still)
-    some = slice(None, None, max(1, len(first) // _RIGID_FRAMES))
+    solver = Solver(levels, weights, still, threads)
+    some = np.unique(np.linspace(0, len(first) - 1, min(len(first), _RIGID_FRAMES)).round().astype(int))
     coefficients = first[some]
     brightness = np.tile([1.0, 0.0], (len(coefficients), len(weights), 1))
     found = []
     for place in range(len(levels)):
-        evidence = solver.steps(place, images[place][some], coefficients, brightness, _RIGID_STEPS)
-        coefficients, brightness = evidence.coefficients, evidence.brightness
+        evidence = solver.steps(place, frames[some], coefficients, brightness, _RIGID_STEPS)
+        coefficients, brightness = evidence.coefficients, evidence.next_brightness
         found.append(evidence)
     phi = np.clip([dispersion(evidence.blocks) for evidence in found], *_FIRST_PHI)
     information = np.stack(
@@ -100,7 +94,7 @@ def _first_prior(
     order = np.stack([np.maximum(basis.order, 0.5)] * 2)
     generic = np.where(bands.rigid, RIGID_VARIANCE, _GENERIC * order**_GENERIC_SLOPE)
     active = _informed(basis, levels[0], information[0], generic)
-    loose = Solver(levels, weights, Learned(phi, generic, active, information))
+    loose = Solver(levels, weights, Learned(phi, generic, active, information), threads)
     estimates = loose.resolve(found[0], 0)[:, active]
     variance = learn_prior(estimates, loose.space.matrix(information[0]), generic, bands, active)
     variance = np.minimum(generic, _LOOSER * variance + _LEAST_FIRST * order**_GENERIC_SLOPE)
@@ -117,7 +111,7 @@ def _update(solver: Solver, evidence: Evidence, *, selective: bool) -> Learned:
     information = old.information.copy()
     scale = solver.weights / phi[-1]
     information[-1] = np.einsum("tcibx,c->ibx", evidence.blocks[:, :, :3], scale) / len(evidence.blocks)
-    rescaled = Solver(levels, solver.weights, Learned(phi, old.variance, old.active, information))
+    rescaled = Solver(levels, solver.weights, Learned(phi, old.variance, old.active, information), solver.threads)
     estimates = rescaled.resolve(evidence)[:, old.active]
     matrix = rescaled.space.matrix(information[-1])
     variance = learn_prior(estimates, matrix, old.variance, Bands.of(basis), old.active, selective=selective)
@@ -129,12 +123,3 @@ def _informed(basis: CosineBasis, level: Level, information: Float64, variance: 
     kept = np.stack([basis.kept] * 2)
     power = ModeSpace(*level.block_waves, kept).diagonal(information)
     return kept & ((variance * power >= _LEAST_INFORMATION) | Bands.of(basis).rigid)
-
-
-def _own_information(level: Level, weights: Float64) -> Float64:
-    """J of a frame that equals the reference, (3, By, Bx)."""
-    still = np.zeros((1, 2, *level.basis.grid))
-    brightness = np.tile([1.0, 0.0], (1, len(weights), 1))
-    blocks = linearise(level, level.planes[None, :, 0], still, brightness, cubic=False, robust=0).blocks
-    total: Float64 = np.einsum("cibx,c->ibx", blocks[0, :, :3], weights)
-    return total

@@ -58,19 +58,24 @@ class Level:
         return BLOCK // self.scale
 
     @cached_property
-    def waves(self) -> tuple[Float64, Float64]:
+    def pixel_waves(self) -> tuple[Float32, Float32]:
         """Cosines at this grid's pixels: (h, Ky), (w, Kx)."""
-        return self._waves(self.planes.shape[2], self.scale), self._waves(self.planes.shape[3], self.scale, 1)
+        rows, columns = ((np.arange(size) + 0.5) * self.scale - 0.5 for size in self.planes.shape[2:])
+        return self.basis.along_y(rows).astype(np.float32), self.basis.along_x(columns).astype(np.float32)
+
+    @cached_property
+    def node_waves(self) -> tuple[Float32, Float32]:
+        """Cosines at the pixels 0, 8, 16, ... up to the first beyond the image: (Ny, Ky), (Nx, Kx)."""
+        rows, columns = (np.arange((size - 1) // BLOCK + 2) * BLOCK for size in (self.basis.height, self.basis.width))
+        return self.basis.along_y(rows).astype(np.float32), self.basis.along_x(columns).astype(np.float32)
 
     @cached_property
     def block_waves(self) -> tuple[Float64, Float64]:
         """Cosines at the centres of blocks: (By, Ky), (Bx, Kx)."""
-        rows, columns = -(-self.basis.height // BLOCK), -(-self.basis.width // BLOCK)
-        return self._waves(rows, BLOCK), self._waves(columns, BLOCK, 1)
-
-    def _waves(self, count: int, pitch: int, axis: int = 0) -> Float64:
-        centres = (np.arange(count) + 0.5) * pitch - 0.5
-        return self.basis.along_x(centres) if axis else self.basis.along_y(centres)
+        rows, columns = (
+            (np.arange(-(-size // BLOCK)) + 0.5) * BLOCK - 0.5 for size in (self.basis.height, self.basis.width)
+        )
+        return self.basis.along_y(rows), self.basis.along_x(columns)
 
 
 def choose_gradient(

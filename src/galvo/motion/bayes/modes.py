@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo import native
+
 __all__ = ["ModeSpace"]
 
-_TOLERANCE = 1e-4
-_MAX_ROUNDS = 200
+_TOLERANCE_PX = 1e-4
+_MAX_STEPS = 100
 
 Float64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -80,8 +82,10 @@ class ModeSpace:
         power: Float64 = (self.rows**2).T @ information[[0, 2]] @ self.columns**2
         return power
 
-    def solve(self, information: Float64, precision: Float64, right: Float64, nominal: Float64) -> Float64:
-        """Conjugate gradients (Hestenes & Stiefel 1952) for T frames at once.
+    def solve(
+        self, information: Float64, precision: Float64, right: Float64, nominal: Float64, threads: int
+    ) -> Float64:
+        """Conjugate gradients (Hestenes & Stiefel 1952) for T frames.
 
         Parameters
         ----------
@@ -92,23 +96,16 @@ class ModeSpace:
         nominal : ndarray, (N, N)
             Inverse of the nominal matrix.
         """
-        solution = np.zeros_like(right)
-        residual = right.copy()
-        direction = np.zeros_like(right)
-        before = np.ones(len(right))
-        goal = _TOLERANCE**2 * np.maximum((right * (right[:, None] @ nominal)[:, 0]).sum(axis=1), 1e-300)
-        for turn in range(_MAX_ROUNDS):
-            # frame by frame, so that a frame's result does not depend on how many there are
-            scaled = (residual[:, None] @ nominal)[:, 0]
-            size = (residual * scaled).sum(axis=1)
-            open_ = size > goal
-            if not open_.any():
-                break
-            ratio = np.where(open_, size / before, 0.0) if turn else np.zeros(len(right))
-            direction = scaled + ratio[:, None] * direction
-            image = self.product(information, direction) + precision * direction
-            step = np.where(open_, size / np.maximum((direction * image).sum(axis=1), 1e-300), 0.0)
-            solution += step[:, None] * direction
-            residual -= step[:, None] * image
-            before = np.maximum(size, 1e-300)
-        return solution
+        solution, _ = native.bayes_solve(
+            np.ascontiguousarray(information, np.float32),
+            np.ascontiguousarray(right, np.float32),
+            self.rows.astype(np.float32),
+            self.columns.astype(np.float32),
+            np.flatnonzero(self.active),
+            np.ascontiguousarray(np.atleast_2d(precision), np.float32),
+            np.ascontiguousarray(nominal, np.float32),
+            tolerance=_TOLERANCE_PX,
+            step_limit=_MAX_STEPS,
+            threads=threads,
+        )
+        return solution.astype(np.float64)

@@ -168,7 +168,12 @@ def _everywhere(learned: dict[tuple[int, int], float], bands: Bands, variance: F
 
 
 def inflate(
-    estimate: Float64, information: Float64, variance: Float64, index: Places, rigid: NDArray[np.bool_]
+    estimate: Float64,
+    information: Float64,
+    variance: Float64,
+    index: Places,
+    rigid: NDArray[np.bool_],
+    nominal: Posterior,
 ) -> Float64 | None:
     """Wider prior variances (N,) for a frame that moved more than the others, or None.
 
@@ -178,8 +183,8 @@ def inflate(
     current = variance.copy()
     of_band = [np.flatnonzero((index == band) & ~rigid) for band in np.unique(index[~rigid])]
     changed = False
-    for _ in range(_INFLATION_ROUNDS):
-        found = posterior(information, current)
+    for turn in range(_INFLATION_ROUNDS):
+        found = posterior(information, current) if turn else nominal
         coefficients = found.covariance @ evidence
         again = False
         for places in of_band:

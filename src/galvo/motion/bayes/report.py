@@ -1,16 +1,13 @@
-"""What was learned from a recording, and what happened to its frames, for people and programs to read."""
+"""What was learned from a recording, for people and programs to read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from galvo.motion.bayes.gradient import Gradient
 from galvo.motion.bayes.noise_line import NoiseLine
 
-__all__ = ["BandReport", "BayesReport", "FrameReport"]
+__all__ = ["BandReport", "BayesReport"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,37 +87,3 @@ class BayesReport:
     posterior_rms_px: float
     elastic_limit_px: float
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FrameReport:
-    """What happened to T frames.
-
-    Attributes
-    ----------
-    shift_px : ndarray of float32, (T, 2)
-        Rigid part, x before y.
-    brightness : ndarray of float32, (T, C, 2)
-        Gain over the reference, and offset in counts.
-    residual : ndarray of float32, (T, C)
-        70th percentile of the local energy of the residual; about 1 where noise explains it.
-    surprise : ndarray of float32, (T, B)
-        Error of the prediction from neighbouring frames over its expectation per band; 0 where none was made.
-    rigid : ndarray of bool, (T,)
-        The elastic part was dropped: it did not explain the frame better.
-    clipped : ndarray of bool, (T,)
-        The elastic part exceeded what is believed.
-    inflated : ndarray of bool, (T,)
-        The frame moved more than the prior expects, which was widened for it.
-    out_of_range : ndarray of bool, (T,)
-        The rigid shift is at the end of the range that is searched.
-    """
-
-    shift_px: NDArray[np.float32]
-    brightness: NDArray[np.float32]
-    residual: NDArray[np.float32]
-    surprise: NDArray[np.float32]
-    rigid: NDArray[np.bool_]
-    clipped: NDArray[np.bool_]
-    inflated: NDArray[np.bool_]
-    out_of_range: NDArray[np.bool_]

@@ -25,6 +25,7 @@ class RigidStart:
     def __init__(self, reference: Float64, weights: Float64) -> None:
         self._scale = 2 if min(reference.shape[1:]) >= _LEAST_BINNED else 1
         images = bin_mean(reference, self._scale)
+        self._reach = tuple(size // _REACH for size in images.shape[1:])
         self._shape = images.shape[1:]
         y, x = (np.sqrt(np.hanning(size + 2)[1:-1]) for size in self._shape)
         self._window = y[:, None] * x
@@ -32,6 +33,11 @@ class RigidStart:
         size = np.sqrt((filtered**2).sum(axis=(1, 2), keepdims=True))
         scaled = np.divide(filtered, size, out=np.zeros_like(filtered), where=size > 0)
         self._spectrum = np.conj(np.fft.rfft2(scaled * self._window)) * weights[:, None, None]
+
+    @property
+    def reach_px(self) -> tuple[int, int]:
+        """Greatest displacement along x and y that is looked for, in pixels."""
+        return self._reach[1] * self._scale, self._reach[0] * self._scale
 
     def shift(self, frame: NDArray[Any]) -> tuple[float, float]:
         """Displacement along x and y in pixels of a frame (C, Y, X), at most a quarter of the frame."""
@@ -47,7 +53,7 @@ class RigidStart:
         filtered = np.divide(filtered, spread, out=np.zeros_like(filtered), where=spread > 0)
         product = (np.fft.rfft2(filtered * self._window) * self._spectrum).sum(axis=0)
         match = np.fft.irfft2(product, self._shape)
-        reach_y, reach_x = (size // _REACH for size in self._shape)
+        reach_y, reach_x = self._reach
         near = np.roll(match, (reach_y, reach_x), (0, 1))[: 2 * reach_y + 1, : 2 * reach_x + 1]
         if not near.max() > near.min():
             return 0.0, 0.0

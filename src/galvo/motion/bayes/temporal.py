@@ -64,9 +64,14 @@ class TemporalPrior:
         return used
 
     def predict(
-        self, estimates: Float64, variance: Float64, index: NDArray[np.intp], determined: Float64
-    ) -> tuple[Float64, Float64, Float64]:
-        """Prior mean and variance of consecutive frames, both (T, N), and how surprising each band was, (T, B).
+        self,
+        estimates: Float64,
+        variance: Float64,
+        index: NDArray[np.intp],
+        determined: Float64,
+        trusted: Mask,
+    ) -> tuple[Float64, Float64]:
+        """Prior mean and variance of consecutive frames, both (T, N).
 
         Parameters
         ----------
@@ -76,31 +81,31 @@ class TemporalPrior:
             Band of each coefficient.
         determined : ndarray, (N,)
             Part of each coefficient that data determine.
+        trusted : ndarray of bool, (T,)
+            Frames that may predict others.
         """
-        count = len(estimates)
+        mean, narrowed = np.zeros_like(estimates), variance.copy()
         deviation = np.sqrt(variance)
         scaled = estimates / deviation
-        mean, narrowed = np.zeros_like(estimates), variance.copy()
-        surprise = np.zeros((count, len(self.bands)))
-        part, used = self.variance_part, self.used
-        for way, reverse, times in _assignments(count):
+        places = [np.flatnonzero(index == band) for band in self.bands]
+        for way, reverse, times in _assignments(trusted):
             terms = _terms(scaled, times, way, reverse)
-            for row, band in enumerate(self.bands):
-                if not used[row, way]:
-                    continue
-                places = np.flatnonzero(index == band)
-                weight = determined[places]
-                guess = sum(terms[i][:, places] * self.weights[row, way, i] for i in range(len(terms)))
-                miss = (weight * (scaled[np.ix_(times, places)] - guess) ** 2).sum(axis=1)
-                ratio = miss / max(float(self.fraction[row, way] * self.energy[row, way]), 1e-12)
-                surprise[times, row] = ratio
-                freedom = max(float(weight.sum()), 0.5)
-                wider = np.where(ratio > 1 + 2 * np.sqrt(2 / freedom), np.maximum(ratio, 1), 1) * part[row, way]
-                believed = np.flatnonzero(wider <= _SKIP_ABOVE)
-                spot = np.ix_(times[believed], places)
-                mean[spot] = np.asarray(guess)[believed] * deviation[spot]
-                narrowed[spot] = variance[spot] * wider[believed, None]
-        return mean, narrowed, surprise
+            for row in np.flatnonzero(self.used[:, way]):
+                spot = np.ix_(times, places[row])
+                weight = determined[places[row]]
+                guess = sum(term[:, places[row]] * self.weights[row, way, i] for i, term in enumerate(terms))
+                miss = np.ascontiguousarray(weight * (scaled[spot] - guess) ** 2).sum(axis=1)
+                wider = self._widened(row, way, miss, max(float(weight.sum()), 0.5))
+                believed = (wider <= _SKIP_ABOVE)[:, None]
+                mean[spot] = np.where(believed, guess * deviation[spot], 0.0)
+                narrowed[spot] = variance[spot] * np.where(believed, wider[:, None], 1.0)
+        return mean, narrowed
+
+    def _widened(self, row: int, way: int, miss: Float64, freedom: float) -> Float64:
+        """Part of the prior variance that is left around predictions with these errors, (T,)."""
+        ratio = miss / max(float(self.fraction[row, way] * self.energy[row, way]), 1e-12)
+        surprising = ratio > 1 + 2 * np.sqrt(2 / freedom)
+        return np.where(surprising, ratio, 1.0) * self.variance_part[row, way]
 
 
 def learn_temporal(
@@ -159,16 +164,17 @@ def _terms(scaled: Float64, times: NDArray[np.intp], way: int, reverse: bool) ->
     return [np.asarray(sum(scaled[times + sign * step] for step in steps)) for steps in _WAYS[way]]
 
 
-def _assignments(count: int) -> list[tuple[int, bool, NDArray[np.intp]]]:
-    """Way and direction of each of `count` consecutive frames; those without enough neighbours are in none."""
+def _assignments(trusted: Mask) -> list[tuple[int, bool, NDArray[np.intp]]]:
+    """Way and direction of each of consecutive frames; those without enough trusted neighbours are in none."""
+    count = len(trusted)
     found: list[tuple[int, bool, NDArray[np.intp]]] = []
-    taken = np.zeros(count, bool)
+    taken = ~trusted
     for way, steps in enumerate(_WAYS):
-        reach = [step for term in steps for step in term]
+        reach = np.array([step for term in steps for step in term])
         for reverse in (False, True):
-            sign = -1 if reverse else 1
-            places = np.arange(count)[:, None] + sign * np.array(reach)
-            free = ((places >= 0) & (places < count)).all(axis=1) & ~taken
+            places = np.arange(count)[:, None] + (-reach if reverse else reach)
+            there = ((places >= 0) & (places < count)).all(axis=1)
+            free = there & trusted[np.clip(places, 0, count - 1)].all(axis=1) & ~taken
             taken |= free
             if free.any():
                 found.append((way, reverse, np.flatnonzero(free)))
