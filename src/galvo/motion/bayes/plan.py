@@ -15,7 +15,7 @@ from galvo.motion.bayes.bands import Bands
 from galvo.motion.bayes.expansion import CosineExpansion
 from galvo.motion.bayes.frames import checked_frames
 from galvo.motion.bayes.knowledge import Knowledge
-from galvo.motion.bayes.prior import inflate
+from galvo.motion.bayes.prior import inflate, outliers
 from galvo.motion.bayes.report import BayesReport
 from galvo.motion.bayes.safeguard import clip_elastic, elastic_limit_px
 from galvo.motion.bayes.solver import Solver
@@ -149,8 +149,13 @@ class BayesPlan:
         flags[(np.abs(found.start) >= self._start.reach_px).any(axis=1)] |= np.uint32(Flag.OUT_OF_RANGE)
         flags[found.objective[:, 1] > found.objective[:, 0] * (1 + 1e-6)] |= np.uint32(Flag.RIGID_FALLBACK)
         variance = np.tile(solver.variance, (len(pixels), 1))
-        for t in np.flatnonzero((flags & np.uint32(Flag.RIGID_FALLBACK)) == 0):
-            found = self._widen(solver, pixels, int(t), found, variance, flags)
+        active = self.knowledge.learned.active
+        estimates = found.coefficients[:, active]
+        wide = outliers(estimates, solver.variance, solver.nominal.determined, self._index, self._elastic)
+        for t in np.flatnonzero(wide & ((flags & np.uint32(Flag.RIGID_FALLBACK)) == 0)):
+            variance[t] = inflate(estimates[t], solver.matrix, solver.variance, self._index, self._elastic)
+            flags[t] |= np.uint32(Flag.INFLATED)
+            self._again(solver, pixels[t : t + 1], slice(t, t + 1), found, variance[t])
         return PerFrame(found, variance, flags)
 
     def continuity(self, found: PerFrame, run_length: int) -> TemporalPrior:
@@ -159,40 +164,18 @@ class BayesPlan:
         determined = self._solver.nominal.determined
         return learn_temporal(estimates, found.variance, self._index, self._elastic, determined, run_length)
 
-    def _widen(
-        self,
-        solver: Solver,
-        pixels: NDArray[Any],
-        t: int,
-        found: Track,
-        variance: Float64,
-        flags: NDArray[np.uint32],
-    ) -> Track:
-        """Another estimate of frame t where it moved more than its prior expects."""
-        active = self.knowledge.learned.active
-        wider = inflate(
-            found.coefficients[t][active], solver.matrix, solver.variance, self._index, ~self._elastic, solver.nominal
-        )
-        if wider is None:
-            return found
-        flags[t] |= np.uint32(Flag.INFLATED)
-        variance[t] = wider
+    def _again(self, solver: Solver, pixels: NDArray[Any], here: slice, found: Track, variance: Float64) -> None:
+        """Another estimate of one frame, by prior variances (N,) of its own, in place of what was `found`."""
         grid = self.knowledge.learned.variance.copy()
-        grid[active] = wider
+        grid[self.knowledge.learned.active] = variance
         own = Solver(solver.levels, solver.weights, replace(self.knowledge.learned, variance=grid), solver.threads)
-        here = slice(t, t + 1)
-        coefficients = own.space.spread(own.solve(found.information[here], 1 / wider, found.right[here]))
-        evidence = own.steps(-1, pixels[here], coefficients, found.brightness[here], _EXTRA_STEPS)
-        parts = {
-            "coefficients": evidence.coefficients,
-            "information": own.combine(evidence.blocks, -1)[0],
-            "right": own.evidence_vectors(evidence),
-            "brightness": evidence.next_brightness,
-            "energy": evidence.energy,
-        }
-        for name, part in parts.items():
-            getattr(found, name)[here] = part
-        return found
+        coefficients = own.space.spread(own.solve(found.information[here], 1 / variance, found.right[here]))
+        evidence = own.steps(-1, pixels, coefficients, found.brightness[here], _EXTRA_STEPS)
+        found.coefficients[here] = evidence.coefficients
+        found.information[here], _ = own.combine(evidence.blocks, -1)
+        found.right[here] = own.evidence_vectors(evidence)
+        found.brightness[here] = evidence.next_brightness
+        found.energy[here] = evidence.energy
 
     def _together(self, found: PerFrame, threads: int) -> tuple[Float64, NDArray[np.uint32]]:
         """Coefficients (T, 2, Ky, Kx) by what neighbouring frames say, within what is believed; and flags."""

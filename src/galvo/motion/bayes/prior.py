@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from galvo.motion.bayes.bands import CLASSES, RIGID, Bands, non_increasing
 
-__all__ = ["RIGID_VARIANCE", "Posterior", "inflate", "learn_prior", "posterior"]
+__all__ = ["RIGID_VARIANCE", "Posterior", "inflate", "learn_prior", "outliers", "posterior"]
 
 RIGID_VARIANCE = 1e6
 _LEAST, _MOST = 1e-7, 1e4
@@ -26,6 +26,8 @@ _ISOTROPIC_COUNT = 2.0
 _ROW_COUNT = 12.0
 _INFLATION = 4.5
 _INFLATION_ROUNDS = 8
+_MOST_INFLATED = 1e3
+_LEAST_PART = 0.02
 
 Float64 = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -139,32 +141,54 @@ def _switch_off(
     current: Float64,
     evidence: Float64,
 ) -> None:
-    """Give the least variance to bands that the data do not speak for.
+    """No variance for bands that the data do not speak for, or that do not matter.
 
-    A band's log evidence, over that of no motion in it, has to exceed half the logarithm of the number of data
-    (Schwarz 1978). A shell is on if it or a finer one does; rows of a shell that is off need evidence of their own.
+    What a band's variance adds to the log evidence, less half the logarithm of the number of its data (Schwarz 1978),
+    is summed from coarse shells to fine ones; shells end where the sum is largest, and where all finer ones together
+    tell less than 2 % of what stays unknown. Rows of finer shells need evidence of their own.
     """
     count = len(evidence)
     found = posterior(information, current)
     energy = ((evidence @ found.covariance) ** 2).sum(axis=0)
     open_ = 1 - found.determined
     gain = (energy / (current * open_) + count * np.log(open_)) / 2
-    proven = {
-        family: bool(gain[places].sum() > np.log(count * len(places)) / 2) for family, places in families.items()
-    }
-    finest = max((band for (kind, band), yes in proven.items() if yes and kind == 0), default=RIGID)
-    for family, yes in proven.items():
-        if family[1] > finest and not yes:
-            learned[family] = _LEAST
+    net = {family: float(gain[places].sum() - np.log(count * len(places)) / 2) for family, places in families.items()}
+    told_px2 = {family: float((current * found.determined)[places].sum()) for family, places in families.items()}
+    matters_px2 = _LEAST_PART * float(sum((current * open_)[places].sum() for places in families.values()))
+    shells = [band for kind, band in families if kind == 0]
+    total = np.cumsum([0.0] + [net[0, band] for band in shells])
+    last = int(total.argmax())
+    while last and sum(told_px2[0, band] for band in shells[last - 1 :]) < matters_px2:
+        last -= 1
+    kept = set(shells[:last])
+    for kind, band in families:
+        rows_alone = kind > 0 and net[kind, band] > 0 and told_px2[kind, band] > matters_px2
+        if band not in kept and not rows_alone:
+            learned[kind, band] = 0.0
 
 
 def _everywhere(learned: dict[tuple[int, int], float], bands: Bands, variance: Float64) -> Float64:
-    """Variances of all coefficients; a band without an active one keeps no more than the least that was learned."""
-    result = np.minimum(variance, min(learned.values(), default=np.inf))
+    """Variances of all coefficients; a band that nothing was learned of has none."""
+    result = np.zeros_like(variance)
     for (kind, band), value in learned.items():
         result[(bands.group == kind) & (bands.shell == band)] = value
     result[bands.rigid] = RIGID_VARIANCE
     return result
+
+
+def outliers(
+    estimates: Float64, variance: Float64, determined: Float64, index: Places, elastic: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which of T frames, by their estimates (T, N), moved more in some band than the prior variances (N,) make likely.
+
+    A band's energy over what data determine of it has a standard deviation of sqrt(2 / n) for n coefficients; 4.5 of
+    them are allowed.
+    """
+    surprising = np.zeros(len(estimates), bool)
+    power = estimates**2 / variance
+    for places in _places(index, elastic):
+        surprising |= _is_surprising(power[:, places].sum(axis=1), determined, places)
+    return surprising
 
 
 def inflate(
@@ -172,27 +196,30 @@ def inflate(
     information: Float64,
     variance: Float64,
     index: Places,
-    rigid: NDArray[np.bool_],
-    nominal: Posterior,
-) -> Float64 | None:
-    """Wider prior variances (N,) for a frame that moved more than the others, or None.
-
-    A band whose energy exceeds what its prior makes likely by 4.5 standard deviations of a chi-square is widened.
-    """
+    elastic: NDArray[np.bool_],
+) -> Float64:
+    """Prior variances (N,) that are wide enough for the estimate (N,) of a frame, band by band."""
     evidence = information @ estimate + estimate / variance
     current = variance.copy()
-    of_band = [np.flatnonzero((index == band) & ~rigid) for band in np.unique(index[~rigid])]
-    changed = False
-    for turn in range(_INFLATION_ROUNDS):
-        found = posterior(information, current) if turn else nominal
-        coefficients = found.covariance @ evidence
+    for _ in range(_INFLATION_ROUNDS):
+        found = posterior(information, current)
+        power = (found.covariance @ evidence) ** 2 / current
         again = False
-        for places in of_band:
-            data = max(float(found.determined[places].sum()), 1e-9)
-            ratio = float((coefficients[places] ** 2 / current[places]).sum()) / data
-            if ratio > 1 + _INFLATION * np.sqrt(2 / len(places)):
-                current[places] = np.minimum(current[places] * min(ratio, _STEP), 1e3)
-                again = changed = True
+        for places in _places(index, elastic):
+            energy = power[places].sum()
+            if _is_surprising(energy, found.determined, places):
+                ratio = float(energy) / float(found.determined[places].sum())
+                current[places] = np.minimum(current[places] * min(ratio, _STEP), _MOST_INFLATED)
+                again = True
         if not again:
             break
-    return current if changed else None
+    return current
+
+
+def _places(index: Places, elastic: NDArray[np.bool_]) -> list[Places]:
+    return [np.flatnonzero((index == band) & elastic) for band in np.unique(index[elastic])]
+
+
+def _is_surprising(energy: Float64, determined: Float64, places: Places) -> NDArray[np.bool_]:
+    expected = max(float(determined[places].sum()), 1e-9)
+    return np.asarray(energy > (1 + _INFLATION * np.sqrt(2 / len(places))) * expected)
