@@ -8,7 +8,7 @@ namespace galvo {
 
 namespace {
 
-constexpr float kCoarseTolerance = 0.02f, kFineTolerance = 0.002f;  // pixels, root mean square over the image
+constexpr float kCoarseTolerance = 0.01f, kFineTolerance = 0.001f;  // pixels, root mean square over the image
 constexpr int kSolverSteps = 12;
 constexpr double kGainPrecision = 400.0;  // of alpha ~ N(1, 0.05^2)
 constexpr double kSmallestGain = 0.5, kLargestGain = 2.0;
@@ -32,7 +32,7 @@ class EngineWorkspace {
     std::vector<std::vector<BorderedPlane>> planes;  // of each factor 1, 2, 4 in use, and each channel
     std::vector<StepWorkspace> steps;                // of each level
     std::vector<char> varied;                        // whether a channel has anything to say
-    std::vector<Brightness> brightness, used, rigid_brightness;
+    std::vector<Brightness> brightness, used, rigid_brightness, coarse_brightness;
     std::vector<RegressionSums> regression;
     std::vector<float> quantile;
     std::vector<float> nodes, sums, equations, coefficients, gradient, change, old, scratch;
@@ -67,7 +67,7 @@ std::shared_ptr<EngineWorkspace> Engine::workspace() const {
         workspace->steps[level].shape(height_ / levels_[level].factor, width_ / levels_[level].factor);
     workspace->varied.assign(channels, 0);
     workspace->brightness.assign(channels, Brightness{});
-    workspace->used = workspace->rigid_brightness = workspace->brightness;
+    workspace->used = workspace->rigid_brightness = workspace->coarse_brightness = workspace->brightness;
     workspace->regression.assign(channels, RegressionSums{});
     workspace->quantile.assign(channels, 0.0f);
     const std::size_t points = static_cast<std::size_t>(blocks_.row_count() * blocks_.column_count());
@@ -189,8 +189,7 @@ double Engine::penalty(const EngineWorkspace &workspace) const noexcept {
 }
 
 // Penalised cost of the rigid and of the elastic displacement at the coarsest level.
-void Engine::measure(Shift rigid, const Brightness *rigid_brightness, EngineWorkspace &workspace,
-                     double *objective) const noexcept {
+void Engine::measure(Shift rigid, EngineWorkspace &workspace, double *objective) const noexcept {
     const EngineLevel &level = levels_.front();
     const StepSettings how = settings(0, false);
     const std::vector<BorderedPlane> &planes = workspace.planes[place_of(level.factor)];
@@ -201,10 +200,10 @@ void Engine::measure(Shift rigid, const Brightness *rigid_brightness, EngineWork
         if (!workspace.varied[c]) continue;
         fill_nodes(workspace);
         const float quantile = measure_energy(planes[c], level.reference[c], workspace.nodes.data(), how,
-                                              workspace.brightness[c], workspace.steps.front());
+                                              workspace.coarse_brightness[c], workspace.steps.front());
         objective[1] += level.scale[c] * robust_cost(level.reference[c], how, quantile, workspace.steps.front()) / 2;
         fill_nodes(rigid, workspace);
-        measure_energy(planes[c], level.reference[c], workspace.nodes.data(), how, rigid_brightness[c],
+        measure_energy(planes[c], level.reference[c], workspace.nodes.data(), how, workspace.rigid_brightness[c],
                        workspace.steps.front());
         objective[0] += level.scale[c] * robust_cost(level.reference[c], how, quantile, workspace.steps.front()) / 2;
     }
@@ -233,6 +232,9 @@ void Engine::run(const FrameStack &frames, std::int64_t frame, EngineWorkspace &
             linearise_level(level, cubic_end_ && last && i + 1 == levels_[level].step_count, workspace);
             solver_steps += elastic_step(level, last ? kFineTolerance : kCoarseTolerance, workspace);
         }
+        // Interpolation costs contrast, and less of it on coarse levels: brightness is compared where it was fitted.
+        if (level == 0)
+            std::copy(workspace.brightness.begin(), workspace.brightness.end(), workspace.coarse_brightness.begin());
     }
     std::copy_n(workspace.equations.data(), workspace.equations.size() / 5 * 3, output.information);
     finish(workspace, output.right);
@@ -242,7 +244,7 @@ void Engine::run(const FrameStack &frames, std::int64_t frame, EngineWorkspace &
         output.quantile[c] = workspace.quantile[c];
     }
     std::copy(workspace.coefficients.begin(), workspace.coefficients.end(), output.coefficients);
-    measure(shift, workspace.rigid_brightness.data(), workspace, output.objective);
+    measure(shift, workspace, output.objective);
     *output.solver_steps = solver_steps;
 }
 

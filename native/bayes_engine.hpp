@@ -61,8 +61,7 @@ class Engine {
     int elastic_step(std::size_t level, float tolerance, EngineWorkspace &workspace) const noexcept;
     void fill_nodes(EngineWorkspace &workspace) const noexcept;
     void fill_nodes(Shift shift, EngineWorkspace &workspace) const noexcept;
-    void measure(Shift rigid, const Brightness *rigid_brightness, EngineWorkspace &workspace,
-                 double *objective) const noexcept;
+    void measure(Shift rigid, EngineWorkspace &workspace, double *objective) const noexcept;
     void finish(EngineWorkspace &workspace, float *right) const noexcept;
     double penalty(const EngineWorkspace &workspace) const noexcept;
     StepSettings settings(std::size_t level, bool cubic) const noexcept;
