@@ -25,6 +25,10 @@ GALVO_INLINE std::int64_t floor_of(float value) noexcept {
     return whole - (value < static_cast<float>(whole) ? 1 : 0);
 }
 
+GALVO_INLINE std::int64_t mirrored(std::int64_t i, std::int64_t size) noexcept {
+    return i < 0 ? -1 - i : i < size ? i : 2 * size - 1 - i;
+}
+
 // Displacements of a level's row in its own pixels, bilinear between the nodes.
 struct RowField {
     const float *nodes;       // (Ny, Nx, 2)
@@ -161,7 +165,10 @@ GALVO_INLINE void residual_row(const BorderedPlane &frame, const ReferenceLevel 
     const Lanes alpha = all_lanes(brightness.alpha), beta = all_lanes(brightness.beta), zero = all_lanes(0.0f);
     const Lanes missing = all_lanes(std::numeric_limits<float>::quiet_NaN());
     const Lanes largest = all_lanes(kLargestResidual);
-    const Lanes last_x = all_lanes(static_cast<float>(width - 1)), last_y = all_lanes(static_cast<float>(height - 1));
+    // The outermost half pixel has no gradient to speak of.
+    const Lanes first = all_lanes(0.5f);
+    const Lanes last_x = all_lanes(static_cast<float>(width) - 1.5f);
+    const Lanes last_y = all_lanes(static_cast<float>(height) - 1.5f);
     float numbers[kLanes];
     for (std::int64_t i = 0; i < kLanes; ++i) numbers[i] = static_cast<float>(i);
     const Lanes lane = load(numbers), row_place = all_lanes(static_cast<float>(y));
@@ -184,16 +191,16 @@ GALVO_INLINE void residual_row(const BorderedPlane &frame, const ReferenceLevel 
             float one[kLanes];
             for (std::int64_t i = 0; i < kLanes; ++i) {
                 const float px = static_cast<float>(x + i) + u[i], py = static_cast<float>(y) + v[i];
-                const bool inside = px >= 0.0f && px <= last_x[0] && py >= 0.0f && py <= last_y[0];
+                const bool inside = px >= 0.5f && px <= last_x[0] && py >= 0.5f && py <= last_y[0];
                 one[i] = inside ? sample_one<kCubic>(frame, px, py) : missing[0];
             }
             sampled = load(one);
         }
         const Lanes px = all_lanes(static_cast<float>(x)) + lane + us, py = row_place + vs;
         Lanes e = sampled - (alpha * load(value + x) + beta);
-        e = where_not_above(zero, px, e, missing);
+        e = where_not_above(first, px, e, missing);
         e = where_not_above(px, last_x, e, missing);
-        e = where_not_above(zero, py, e, missing);
+        e = where_not_above(first, py, e, missing);
         e = where_not_above(py, last_y, e, missing);
         const Lanes size = larger(e, zero - e);
         e = where_not_above(size, largest, e, missing);
@@ -243,22 +250,25 @@ GALVO_INLINE void residual_pass(const BorderedPlane &frame, const ReferenceLevel
     field.u = field.node_v + row_size;
     field.v = field.u + row_size;
     float *columns = workspace.rows.data() + 6 * row_size + kRingPad;  // where no stripe is
-    // Rows -half .. -1 and height .. height + half - 1 are zeros.
     const auto ring_row = [&](std::int64_t y) noexcept {
-        return workspace.ring.data() + ((y + settings.box) % settings.box) * row_size + kRingPad;
+        return workspace.ring.data() + (y % settings.box) * row_size + kRingPad;
     };
-    std::fill(workspace.ring.begin(), workspace.ring.end(), 0.0f);
     for (std::int64_t y = 0; y < height + half; ++y) {
         if (y < height)
             residual_row<kFactor, kCubic>(frame, reference, field, y, brightness,
                                           workspace.residual.data() + y * stride, ring_row(y));
-        else
-            std::fill_n(ring_row(y), stride, 0.0f);
         if (y < half) continue;
-        for (std::int64_t x = 0; x < stride; x += kLanes) {
-            Lanes sum = load(ring_row(y - 2 * half) + x);
-            for (int k = 1; k < settings.box; ++k) sum += load(ring_row(y - 2 * half + k) + x);
+        // The image goes on as its mirror image.
+        const float *inputs[kLargestBox];
+        for (int k = 0; k < settings.box; ++k) inputs[k] = ring_row(mirrored(y - 2 * half + k, height));
+        for (std::int64_t x = 0; x < width; x += kLanes) {
+            Lanes sum = load(inputs[0] + x);
+            for (int k = 1; k < settings.box; ++k) sum += load(inputs[k] + x);
             store(columns + x, sum);
+        }
+        for (int k = 1; k <= half; ++k) {
+            columns[-k] = columns[mirrored(-k, width)];
+            columns[width - 1 + k] = columns[mirrored(width - 1 + k, width)];
         }
         box_row(settings.box, columns, width, workspace.energy.data() + (y - half) * stride);
     }
@@ -386,16 +396,22 @@ GALVO_INLINE void residual_pass(const BorderedPlane &frame, const ReferenceLevel
         residual_pass<kFactor, false>(frame, reference, nodes, settings, brightness, workspace);
 }
 
-GALVO_INLINE StepResult linearise_all(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
-                                      const StepSettings &settings, Brightness brightness, StepWorkspace &workspace,
-                                      float *sums) noexcept {
+GALVO_INLINE float measure_all(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
+                               const StepSettings &settings, Brightness brightness,
+                               StepWorkspace &workspace) noexcept {
     if (settings.factor == 1)
         residual_pass<1>(frame, reference, nodes, settings, brightness, workspace);
     else if (settings.factor == 2)
         residual_pass<2>(frame, reference, nodes, settings, brightness, workspace);
     else
         residual_pass<4>(frame, reference, nodes, settings, brightness, workspace);
-    const float at_quantile = energy_quantile(reference, workspace);
+    return energy_quantile(reference, workspace);
+}
+
+GALVO_INLINE StepResult linearise_all(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
+                                      const StepSettings &settings, Brightness brightness, StepWorkspace &workspace,
+                                      float *sums) noexcept {
+    const float at_quantile = measure_all(frame, reference, nodes, settings, brightness, workspace);
     StepResult result;
     result.quantile = at_quantile / static_cast<float>(settings.box * settings.box);
     const float divisor = std::max(at_quantile, kSmallestQuantile);
@@ -412,7 +428,18 @@ StepResult linearise_baseline(const BorderedPlane &frame, const ReferenceLevel &
     return linearise_all(frame, reference, nodes, settings, brightness, workspace, sums);
 }
 
+float measure_baseline(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
+                       const StepSettings &settings, Brightness brightness, StepWorkspace &workspace) noexcept {
+    return measure_all(frame, reference, nodes, settings, brightness, workspace);
+}
+
 #if defined(GALVO_X86_64)
+GALVO_TARGET("avx2") float measure_avx2(const BorderedPlane &frame, const ReferenceLevel &reference,
+                                        const float *nodes, const StepSettings &settings, Brightness brightness,
+                                        StepWorkspace &workspace) noexcept {
+    return measure_all(frame, reference, nodes, settings, brightness, workspace);
+}
+
 GALVO_TARGET("avx2") StepResult linearise_avx2(const BorderedPlane &frame, const ReferenceLevel &reference,
                                                const float *nodes, const StepSettings &settings,
                                                Brightness brightness, StepWorkspace &workspace,
@@ -448,6 +475,38 @@ StepResult linearise(const BorderedPlane &frame, const ReferenceLevel &reference
         return linearise_avx2(frame, reference, nodes, settings, brightness, workspace, sums);
 #endif
     return linearise_baseline(frame, reference, nodes, settings, brightness, workspace, sums);
+}
+
+float measure_energy(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
+                     const StepSettings &settings, Brightness brightness, StepWorkspace &workspace) noexcept {
+#if defined(GALVO_X86_64)
+    if (active_isa() == Isa::avx2)
+        return measure_avx2(frame, reference, nodes, settings, brightness, workspace);
+#endif
+    return measure_baseline(frame, reference, nodes, settings, brightness, workspace);
+}
+
+double robust_cost(const ReferenceLevel &reference, const StepSettings &settings, float energy_at_quantile,
+                   const StepWorkspace &workspace) noexcept {
+    const float inverse_quantile = 1.0f / std::max(energy_at_quantile, kSmallestQuantile);
+    double cost = 0;
+    std::int64_t known = 0, all = 0;
+    for (std::int64_t y = 0; y < reference.height(); ++y) {
+        const float *residual = workspace.residual.data() + y * workspace.stride;
+        const float *energy = workspace.energy.data() + y * workspace.stride;
+        const float *inverse = reference.inverse_variance(y);
+        for (std::int64_t x = 0; x < reference.width(); ++x) {
+            if (!(inverse[x] > 0.0f)) continue;
+            ++all;
+            if (!(residual[x] == residual[x])) continue;
+            ++known;
+            const float ratio = energy[x] * inverse_quantile;
+            cost += ratio < 1.0f ? ratio : 1.0f + std::log(ratio);
+        }
+    }
+    if (known == 0) return 0;
+    const double scale = static_cast<double>(all) / static_cast<double>(known);
+    return cost * scale * energy_at_quantile / (settings.box * settings.box);
 }
 
 }  // namespace galvo

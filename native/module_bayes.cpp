@@ -8,7 +8,9 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/vector.h>
 
+#include "bayes_engine.hpp"
 #include "bayes_frame.hpp"
 #include "bayes_modes.hpp"
 #include "bayes_step.hpp"
@@ -138,6 +140,7 @@ nb::tuple py_normal_equations(const Frames &frames, std::int64_t factor, const F
     require_factor(factor);
     require(box > 0 && box % 2 == 1 && box <= 15, "box must be odd, 1 to 15");
     require(power == 1 || power == 2, "power must be 1 or 2");
+    require(stack.height / factor >= box / 2 && stack.width / factor >= box / 2, "a frame is smaller than a box");
     const std::int64_t count = stack.frame_count, channels = stack.channel_count;
     const std::int64_t height = stack.height / factor, width = stack.width / factor;
     require(height > 0 && width > 0, "a frame is smaller than a bin");
@@ -273,6 +276,124 @@ nb::tuple py_solve(const Floats<4> &information, const Floats<2> &gradient, cons
     return nb::make_tuple(out.array(), steps.array());
 }
 
+constexpr std::int64_t kCoarseStart = 384;  // pixels; smaller frames need finer bins for as many bins
+constexpr std::int64_t kBinnedStart = 64;
+
+void init_engine(Engine *self, const Floats<3> &reference, const Floats<1> &weights,
+                 const std::vector<Floats<4>> &planes, const Floats<2> &scale, const Floats<2> &dispersion,
+                 const Floats<3> &preconditioners, const Floats<2> &block_rows, const Floats<2> &block_columns,
+                 const Floats<2> &node_rows, const Floats<2> &node_columns, const Indices &active,
+                 const Floats<1> &precision, const std::vector<int> &steps, int rigid_steps, bool cubic_end) {
+    const std::int64_t channels = static_cast<std::int64_t>(reference.shape(0));
+    const std::int64_t height = static_cast<std::int64_t>(reference.shape(1));
+    const std::int64_t width = static_cast<std::int64_t>(reference.shape(2));
+    const std::int64_t level_count = static_cast<std::int64_t>(planes.size());
+    const std::int64_t n = static_cast<std::int64_t>(active.shape(0));
+    require(channels > 0 && height > 0 && width > 0, "the reference is empty");
+    require(level_count >= 1 && level_count <= 3, "there are 1 to 3 levels");
+    require(steps.size() == planes.size(), "steps needs a number for each level");
+    require_shape(weights, {channels}, "weights");
+    require_shape(scale, {level_count, channels}, "scale");
+    require_shape(dispersion, {level_count, channels}, "dispersion");
+    require_shape(preconditioners, {level_count, n, n}, "preconditioners");
+    require_shape(precision, {n}, "precision");
+    Modes blocks = modes_of(block_rows, block_columns), nodes = modes_of(node_rows, node_columns);
+    require_shape(block_rows, {block_count(height), blocks.ky()}, "block_rows");
+    require_shape(block_columns, {block_count(width), blocks.kx()}, "block_columns");
+    require_shape(node_rows, {node_count(height), blocks.ky()}, "node_rows");
+    require_shape(node_columns, {node_count(width), blocks.kx()}, "node_columns");
+    const std::int64_t size = blocks.ky() * blocks.kx();
+    std::vector<std::int64_t> unknowns(active.data(), active.data() + n);
+    bool shift_x = false, shift_y = false;
+    for (const std::int64_t index : unknowns) {
+        require(index >= 0 && index < 2 * size, "an active mode is not one of the coefficients");
+        shift_x = shift_x || index == 0;
+        shift_y = shift_y || index == size;
+    }
+    require(shift_x && shift_y && unknowns.front() == 0, "both shifts must be active, that along x first");
+
+    std::vector<EngineLevel> levels;
+    for (std::int64_t i = 0; i < level_count; ++i) {
+        EngineLevel level;
+        level.factor = std::int64_t(1) << (level_count - 1 - i);
+        level.step_count = steps[as_size(i)];
+        require(level.step_count >= 0, "steps must not be negative");
+        const std::int64_t h = height / level.factor, w = width / level.factor;
+        require(h >= 4 && w >= 4, "a level is smaller than 4 pixels");
+        require_shape(planes[as_size(i)], {channels, 4, h, w}, "planes");
+        for (std::int64_t channel = 0; channel < channels; ++channel) {
+            level.reference.emplace_back(planes[as_size(i)].data() + channel * 4 * h * w, h, w);
+            level.scale.push_back(scale.data()[i * channels + channel]);
+            level.dispersion.push_back(dispersion.data()[i * channels + channel]);
+        }
+        level.preconditioner.assign(preconditioners.data() + i * n * n, preconditioners.data() + (i + 1) * n * n);
+        levels.push_back(std::move(level));
+    }
+    require(steps.back() > 0, "the finest level needs a step");
+
+    const std::int64_t smaller = std::min(height, width);
+    const std::int64_t start_factor = smaller >= kCoarseStart ? 4 : smaller >= kBinnedStart ? 2 : 1;
+    std::vector<BorderedPlane> binned;
+    for (std::int64_t channel = 0; channel < channels; ++channel) {
+        FrameStack image;
+        image.pixels = reference.data() + channel * height * width;
+        image.type = PixelType::f32;
+        image.frame_count = image.channel_count = 1;
+        image.height = height;
+        image.width = width;
+        binned.emplace_back();
+        binned.back().shape(height / start_factor, width / start_factor);
+        bin_frame(image, 0, 0, start_factor, binned.back());
+    }
+    new (self) Engine(height, width, std::move(levels), binned, start_factor,
+                      std::vector<float>(weights.data(), weights.data() + channels), std::move(blocks),
+                      std::move(nodes), std::move(unknowns),
+                      std::vector<float>(precision.data(), precision.data() + n), rigid_steps, cubic_end);
+}
+
+nb::dict py_run(const Engine &self, const Frames &frames, int threads) {
+    const FrameStack stack = stack_of(frames);
+    const std::int64_t count = stack.frame_count, channels = self.channel_count(), n = self.unknown_count();
+    require_shape(frames, {count, self.height(), self.width(), channels}, "frames");
+    const Modes &blocks = self.blocks();
+    const std::size_t frame_count = as_size(count), channel_count = as_size(channels);
+    Result<float> coefficients({frame_count, 2, as_size(blocks.ky()), as_size(blocks.kx())});
+    Result<float> information({frame_count, 3, as_size(blocks.row_count()), as_size(blocks.column_count())});
+    Result<float> right({frame_count, as_size(n)}), brightness({frame_count, channel_count, 2});
+    Result<float> quantile({frame_count, channel_count}), start({frame_count, 2}), rigid({frame_count, 2});
+    Result<double> objective({frame_count, 2});
+    Result<std::int64_t> solver_steps({frame_count});
+    {
+        const nb::gil_scoped_release released;
+        for_frames(
+            count, threads, self.height() * self.width() * channels * 64, [&] { return self.workspace(); },
+            [&](std::int64_t frame, EngineWorkspace &workspace) {
+                EngineOutput output{};
+                output.coefficients = coefficients.data() + frame * 2 * blocks.ky() * blocks.kx();
+                output.information = information.data() + frame * 3 * blocks.row_count() * blocks.column_count();
+                output.right = right.data() + frame * n;
+                output.brightness = brightness.data() + frame * channels * 2;
+                output.quantile = quantile.data() + frame * channels;
+                output.start = start.data() + frame * 2;
+                output.rigid = rigid.data() + frame * 2;
+                output.objective = objective.data() + frame * 2;
+                output.solver_steps = solver_steps.data() + frame;
+                self.run(stack, frame, workspace, output);
+            });
+    }
+    nb::dict results;
+    results["coefficients"] = coefficients.array();
+    results["information"] = information.array();
+    results["right"] = right.array();
+    results["brightness"] = brightness.array();
+    results["quantile"] = quantile.array();
+    results["start"] = start.array();
+    results["rigid"] = rigid.array();
+    results["objective"] = objective.array();
+    results["solver_steps"] = solver_steps.array();
+    return results;
+}
+
 }  // namespace
 
 void define_bayes(nb::module_ &m) {
@@ -288,6 +409,13 @@ void define_bayes(nb::module_ &m) {
     m.def("bayes_solve", &py_solve, "information"_a.noconvert(), "gradient"_a.noconvert(), "rows"_a.noconvert(),
           "columns"_a.noconvert(), "active"_a.noconvert(), "precision"_a.noconvert(), "preconditioner"_a.noconvert(),
           "tolerance"_a = 0.0f, "step_limit"_a = 30, "threads"_a = 1, "Steps (T, n) of the coefficients.");
+    nb::class_<Engine>(m, "BayesEngine", "Everything that happens to a frame after calibration.")
+        .def("__init__", &init_engine, "reference"_a.noconvert(), "weights"_a.noconvert(), "planes"_a,
+             "scale"_a.noconvert(), "dispersion"_a.noconvert(), "preconditioners"_a.noconvert(),
+             "block_rows"_a.noconvert(), "block_columns"_a.noconvert(), "node_rows"_a.noconvert(),
+             "node_columns"_a.noconvert(), "active"_a.noconvert(), "precision"_a.noconvert(), "steps"_a,
+             "rigid_steps"_a = 3, "cubic_end"_a = false)
+        .def("run", &py_run, "frames"_a.noconvert(), "threads"_a = 1, "Results of all frames by name.");
 }
 
 }  // namespace galvo

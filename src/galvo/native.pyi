@@ -482,3 +482,71 @@ def bayes_solve(
     steps
         Conjugate gradient steps per frame, (T,).
     """
+
+class BayesEngine:
+    """Everything that happens to a frame after calibration; frozen, and safe to share among threads.
+
+    A rigid start by cross-correlation, rigid steps on the coarsest level, then Gauss-Newton steps in the active modes
+    from the coarsest level to the finest, brightness being carried along.
+
+    Parameters
+    ----------
+    reference
+        (C, Y, X), for the start.
+    weights
+        Of each channel in the start, (C,).
+    planes
+        Of each level from coarse to fine, the last at full resolution, each half as fine as the next: `r`, `gx`, `gy`,
+        `iv` as in `bayes_normal_equations`, with the gradient times gamma and 1 / variance.
+    scale
+        Factor of each channel's evidence, its weight over its dispersion, (L, C).
+    dispersion
+        phi, (L, C).
+    preconditioners
+        Inverse of information plus precision of a typical frame on each level, (L, n, n).
+    block_rows, block_columns
+        The modes at the centres of 8 x 8 blocks, 8 i + 3.5: (ceil(Y / 8), Ky) and (ceil(X / 8), Kx).
+    node_rows, node_columns
+        The modes at 0, 8, 16, ...: ((Y - 1) // 8 + 2, Ky) and ((X - 1) // 8 + 2, Kx).
+    active
+        Index of each unknown in the coefficients (2, Ky, Kx), (n,); 0, first, and Ky Kx, the shifts, among them.
+    precision
+        Inverse prior variances, (n,).
+    steps
+        Elastic steps on each level.
+    rigid_steps
+        Rigid steps on the coarsest level.
+    cubic_end
+        Whether the last step interpolates bicubically.
+    """
+
+    def __init__(
+        self,
+        reference: Floats,
+        weights: Floats,
+        planes: list[Floats],
+        scale: Floats,
+        dispersion: Floats,
+        preconditioners: Floats,
+        block_rows: Floats,
+        block_columns: Floats,
+        node_rows: Floats,
+        node_columns: Floats,
+        active: NDArray[np.int64],
+        precision: Floats,
+        steps: list[int],
+        rigid_steps: int = 3,
+        cubic_end: bool = False,
+    ) -> None: ...
+    def run(self, frames: Frames, threads: int = 1) -> dict[str, NDArray[Any]]:
+        """Estimates of all frames (T, Y, X, C), bit-equal for any number of threads.
+
+        Returns
+        -------
+        dict
+            ``coefficients`` (T, 2, Ky, Kx) after the last step; of the last linearisation: ``information``
+            (T, 3, By, Bx), ``right`` (T, n), which is ``Phi^T (b + J w0)`` with its displacement w0, ``brightness``
+            (T, C, 2) and ``quantile`` (T, C); ``start`` and ``rigid`` (T, 2), the shift before and after the rigid
+            steps; ``objective`` float64 (T, 2), penalised robust cost on the coarsest level of the rigid and of the
+            final displacement; ``solver_steps`` int64 (T,). A frame without information has zeros.
+        """

@@ -78,7 +78,7 @@ def keys(t: Array) -> Array:
 
 def sampled(image: Array, y: Array, x: Array, cubic: bool) -> Array:
     height, width = image.shape
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    inside = (x >= 0.5) & (x <= width - 1.5) & (y >= 0.5) & (y <= height - 1.5)
     x, y = np.where(inside, x, 0), np.where(inside, y, 0)
     row, column = np.floor(y).astype(int), np.floor(x).astype(int)
     total = np.zeros(x.shape)
@@ -92,7 +92,7 @@ def sampled(image: Array, y: Array, x: Array, cubic: bool) -> Array:
 
 
 def box_sum(image: Array, box: int) -> Array:
-    padded = np.pad(image, box // 2)
+    padded = np.pad(image, box // 2, mode="symmetric")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (box, box))
     return windows.sum((2, 3))
 
