@@ -20,12 +20,12 @@ from galvo.motion.bayes.modes import ModeSpace
 from galvo.motion.bayes.normal_equations import own_information
 from galvo.motion.bayes.prior import RIGID_VARIANCE, learn_prior
 from galvo.motion.bayes.solver import Evidence, Learned, Solver
+from galvo.motion.bayes.track import Schedule, Tracker
 
 __all__ = ["calibrate"]
 
-_COARSE_STEPS = (3, 2)
 _FINE_STEPS = 2
-_RIGID_STEPS = 3
+_RIGID_STEPS = 2
 _RIGID_FRAMES = 24
 _ROUNDS = 2
 _UPDATES = 2
@@ -41,15 +41,15 @@ Float32 = NDArray[np.float32]
 
 
 def calibrate(
-    basis: CosineBasis, levels: tuple[Level, ...], frames: NDArray[Any], starts: Float64, weights: Float64, threads: int
+    basis: CosineBasis, levels: tuple[Level, ...], frames: NDArray[Any], weights: Float64, threads: int
 ) -> Solver:
-    """Learn from frames (T, Y, X, C) and their rigid starts (T, 2): a solver that knows."""
-    first = np.zeros((len(starts), 2, *basis.grid))
-    first[:, :, 0, 0] = starts
-    learned = _first_prior(basis, levels, frames, first, weights, threads)
+    """Learn from frames (T, Y, X, C): a solver that knows."""
+    learned = _first_prior(basis, levels, frames, weights, threads)
+    schedule = Schedule.of(len(levels), 1, cubic=True)
     for _ in range(_ROUNDS):
         solver = Solver(levels, weights, learned, threads)
-        evidence = coarse_to_fine(solver, frames, first)
+        found = Tracker(solver, schedule).track(frames, threads)
+        evidence = solver.steps(-1, frames, found.coefficients, found.brightness, _FINE_STEPS - 1)
         for update in range(_UPDATES):
             if update:
                 coefficients = solver.resolve(evidence)
@@ -59,18 +59,8 @@ def calibrate(
     return solver
 
 
-def coarse_to_fine(solver: Solver, frames: NDArray[Any], coefficients: Float64) -> Evidence:
-    """All steps from a rigid start."""
-    brightness = np.tile([1.0, 0.0], (len(frames), frames.shape[3], 1))
-    schedule = (*_COARSE_STEPS[len(_COARSE_STEPS) + 1 - len(solver.levels) :], _FINE_STEPS)
-    for place, turns in enumerate(schedule):
-        evidence = solver.steps(place, frames, coefficients, brightness, turns)
-        coefficients, brightness = evidence.coefficients, evidence.next_brightness
-    return evidence
-
-
 def _first_prior(
-    basis: CosineBasis, levels: tuple[Level, ...], frames: NDArray[Any], first: Float64, weights: Float64, threads: int
+    basis: CosineBasis, levels: tuple[Level, ...], frames: NDArray[Any], weights: Float64, threads: int
 ) -> Learned:
     """Noise scale of each level after rigid motion only, and a wide prior from what the coarsest one shows."""
     bands = Bands.of(basis)
@@ -79,12 +69,13 @@ def _first_prior(
         np.ones((len(levels), len(weights))), np.where(bands.rigid, RIGID_VARIANCE, 0.0), bands.rigid, own
     )
     solver = Solver(levels, weights, still, threads)
-    some = np.unique(np.linspace(0, len(first) - 1, min(len(first), _RIGID_FRAMES)).round().astype(int))
-    coefficients = first[some]
-    brightness = np.tile([1.0, 0.0], (len(coefficients), len(weights), 1))
+    some = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), _RIGID_FRAMES)).round().astype(int))
+    frames = np.ascontiguousarray(frames[some])
+    first = Tracker(solver, Schedule.of(len(levels), 1, cubic=False)).track(frames, threads)
+    coefficients, brightness = first.coefficients, first.brightness
     found = []
     for place in range(len(levels)):
-        evidence = solver.steps(place, frames[some], coefficients, brightness, _RIGID_STEPS)
+        evidence = solver.steps(place, frames, coefficients, brightness, _RIGID_STEPS)
         coefficients, brightness = evidence.coefficients, evidence.next_brightness
         found.append(evidence)
     phi = np.clip([dispersion(evidence.blocks) for evidence in found], *_FIRST_PHI)

@@ -21,7 +21,6 @@ from galvo.motion.bayes.plan import BayesPlan
 from galvo.motion.bayes.report import BandReport, BayesReport
 from galvo.motion.bayes.safeguard import elastic_limit_px, is_worth_it
 from galvo.motion.bayes.solver import Solver
-from galvo.motion.bayes.start import RigidStart
 from galvo.motion.bayes.temporal import LEAST_FRAMES, TemporalPrior, learn_temporal
 from galvo.motion.bayes.track import Schedule
 from galvo.motion.params import MotionParams, Preset
@@ -33,7 +32,6 @@ __all__ = ["BayesEstimator"]
 _MOST_FRAMES = 64
 _RUN = 8
 _USUAL_REFERENCE_NOISE = 0.02
-_COARSE_STEPS = (3, 2)
 _FINE: dict[Preset, tuple[int, bool]] = {"fast": (1, False), "balanced": (1, True), "quality": (2, True)}
 
 Float64 = NDArray[np.float64]
@@ -99,13 +97,10 @@ class BayesEstimator:
         )
         basis = CosineBasis(*images.shape[1:])
         levels = build_levels(basis, images, valid, noise, gradients)
-        start = RigidStart(levels[-1].planes[:, 0].astype(np.float64), weights)
-        starts = np.array([start.shift(np.moveaxis(frame, -1, 0)) for frame in pixels])
-        solver = calibrate(basis, levels, pixels, starts, weights, threads)
+        solver = calibrate(basis, levels, pixels, weights, threads)
         notes = _channel_notes(levels[-1].planes, weights, noise)
         solver, elastic = _unless_worthless(solver, threads, notes)
-        fine, cubic = _FINE[self._params.preset]
-        schedule = Schedule((*_COARSE_STEPS[len(_COARSE_STEPS) + 1 - len(levels) :], fine), cubic)
+        schedule = Schedule.of(len(levels), *_FINE[self._params.preset])
         knowledge = Knowledge(
             levels, weights, units, solver.learned, None, schedule, _report(solver, None, len(pixels), noise, gradients, ())
         )

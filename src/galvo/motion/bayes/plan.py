@@ -19,10 +19,9 @@ from galvo.motion.bayes.prior import inflate, outliers
 from galvo.motion.bayes.report import BayesReport
 from galvo.motion.bayes.safeguard import clip_elastic, elastic_limit_px
 from galvo.motion.bayes.solver import Solver
-from galvo.motion.bayes.start import RigidStart
 from galvo.motion.bayes.stored import from_bytes, to_bytes
 from galvo.motion.bayes.temporal import HALO, TemporalPrior, learn_temporal
-from galvo.motion.bayes.track import Track, track
+from galvo.motion.bayes.track import Track, Tracker
 from galvo.motion.flags import Flag
 from galvo.motion.threads import thread_count
 
@@ -61,7 +60,7 @@ class BayesPlan:
         active = knowledge.learned.active
         self._index, self._elastic = bands.index[active], ~bands.rigid[active]
         self._solver = Solver(knowledge.levels, knowledge.weights, knowledge.learned, 1)
-        self._start = RigidStart(knowledge.levels[-1].planes[:, 0].astype(np.float64), knowledge.weights)
+        self._tracker = Tracker(self._solver, knowledge.schedule)
         self._limit_px = elastic_limit_px(self._solver.variance, self._elastic)
 
     @property
@@ -141,12 +140,12 @@ class BayesPlan:
         """Frames (T, Y, X, C) in the plan's units, each by itself."""
         solver = copy(self._solver)
         solver.threads = threads
-        found = track(solver, self._start, pixels, self.knowledge.schedule)
+        found = self._tracker.track(pixels, threads)
         flags = np.zeros(len(pixels), np.uint32)
         if pixels.dtype.kind == "f":
             flags[~np.isfinite(pixels).all(axis=(1, 2, 3))] |= np.uint32(Flag.NOT_FINITE)
         flags[found.information[:, (0, 2)].sum(axis=(1, 2, 3)) <= 0] |= np.uint32(Flag.NO_CONTRAST)
-        flags[(np.abs(found.start) >= self._start.reach_px).any(axis=1)] |= np.uint32(Flag.OUT_OF_RANGE)
+        flags[self._tracker.is_far(found.start)] |= np.uint32(Flag.OUT_OF_RANGE)
         flags[found.objective[:, 1] > found.objective[:, 0] * (1 + 1e-6)] |= np.uint32(Flag.RIGID_FALLBACK)
         variance = np.tile(solver.variance, (len(pixels), 1))
         active = self.knowledge.learned.active
@@ -175,7 +174,6 @@ class BayesPlan:
         found.information[here], _ = own.combine(evidence.blocks, -1)
         found.right[here] = own.evidence_vectors(evidence)
         found.brightness[here] = evidence.next_brightness
-        found.energy[here] = evidence.energy
 
     def _together(self, found: PerFrame, threads: int) -> tuple[Float64, NDArray[np.uint32]]:
         """Coefficients (T, 2, Ky, Kx) by what neighbouring frames say, within what is believed; and flags."""

@@ -9,24 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo import native
-from galvo.motion.bayes.normal_equations import linearise
-from galvo.motion.bayes.objective import misfits
-from galvo.motion.bayes.solver import Solver, next_brightness
-from galvo.motion.bayes.start import RigidStart
+from galvo.motion.bayes.solver import Solver
 
-__all__ = ["Schedule", "Track", "track"]
+__all__ = ["COARSE_STEPS", "Schedule", "Track", "Tracker"]
 
+COARSE_STEPS = (3, 2)
 _RIGID_STEPS = 3
+_REACH = 4
+_BIN = 4
 
 Float64 = NDArray[np.float64]
+Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Steps per level, coarse to fine, and whether the finest interpolates with cubics."""
+    """Steps per level, coarse to fine, and whether the last one interpolates with cubics."""
 
     steps: tuple[int, ...]
     cubic: bool
+
+    @classmethod
+    def of(cls, level_count: int, fine_steps: int, cubic: bool) -> Schedule:
+        """The usual steps on the coarse ones of so many levels."""
+        return cls((*COARSE_STEPS[len(COARSE_STEPS) + 1 - level_count :], fine_steps), cubic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +47,6 @@ class Track:
     right : ndarray, (T, N)
         ``Phi^T (b + J w0)`` of it.
     brightness : ndarray, (T, C, 2)
-    energy : ndarray, (T, C)
     start, shift : ndarray, (T, 2)
         Where correlation begins, and the best rigid motion, along x and y in pixels.
     objective : ndarray, (T, 2)
@@ -52,67 +57,44 @@ class Track:
     information: Float64
     right: Float64
     brightness: Float64
-    energy: Float64
     start: Float64
     shift: Float64
     objective: Float64
 
 
-def track(solver: Solver, start: RigidStart, frames: NDArray[Any], schedule: Schedule) -> Track:
-    """Of frames (T, Y, X, C)."""
-    count, channels = len(frames), frames.shape[3]
-    first = np.zeros((count, 2, *solver.space.active.shape[1:]))
-    first[:, :, 0, 0] = [start.shift(np.moveaxis(frame, -1, 0)) for frame in frames]
-    unchanged = np.tile([1.0, 0.0], (count, channels, 1))
-    coefficients, brightness = first, unchanged
-    for place, steps in enumerate(schedule.steps):
-        fine = place == len(schedule.steps) - 1
-        evidence = solver.steps(place, frames, coefficients, brightness, steps, cubic=schedule.cubic and fine)
-        coefficients, brightness = evidence.coefficients, evidence.next_brightness
-    information, _ = solver.combine(evidence.blocks, -1)
-    rigid = _rigid(solver, frames, first, unchanged)
-    return Track(
-        coefficients,
-        information,
-        solver.evidence_vectors(evidence),
-        brightness,
-        evidence.energy,
-        first[:, :, 0, 0],
-        rigid[:, :, 0, 0],
-        _objectives(solver, frames, rigid, coefficients, brightness),
-    )
+class Tracker:
+    """Finds the motion of frames by what a solver knows."""
 
+    def __init__(self, solver: Solver, schedule: Schedule) -> None:
+        levels, learned = solver.levels, solver.learned
+        rows, columns = levels[-1].node_waves
+        self._engine = native.BayesEngine(
+            np.ascontiguousarray(levels[-1].planes[:, 0]),
+            solver.weights.astype(np.float32),
+            [level.planes for level in levels],
+            (solver.weights / learned.phi).astype(np.float32),
+            learned.phi.astype(np.float32),
+            np.stack([found.covariance for found in solver.posteriors]).astype(np.float32),
+            solver.space.rows.astype(np.float32),
+            solver.space.columns.astype(np.float32),
+            rows,
+            columns,
+            np.flatnonzero(learned.active),
+            (1 / solver.variance).astype(np.float32),
+            list(schedule.steps),
+            rigid_steps=_RIGID_STEPS,
+            cubic_end=schedule.cubic,
+        )
+        basis = levels[-1].basis
+        self._reach_px = np.array([basis.width // _REACH - _BIN, basis.height // _REACH - _BIN])
 
-def _rigid(solver: Solver, frames: NDArray[Any], coefficients: Float64, brightness: Float64) -> Float64:
-    """The best rigid motion on the coarsest level."""
-    rigid = coefficients
-    for _ in range(_RIGID_STEPS):
-        sums = linearise(solver.levels[0], frames, rigid, brightness, cubic=False, threads=solver.threads)
-        information, score = solver.combine(sums.blocks, 0)
-        j11, j12, j22 = information.sum(axis=(2, 3)).T
-        bx, by = score.sum(axis=(2, 3)).T
-        determinant = j11 * j22 - j12 * j12
-        known = determinant > 1e-12 * (j11 + j22) ** 2
-        scale = np.divide(1.0, determinant, out=np.zeros_like(determinant), where=known)
-        rigid = rigid.copy()
-        rigid[:, 0, 0, 0] += scale * (j22 * bx - j12 * by)
-        rigid[:, 1, 0, 0] += scale * (j11 * by - j12 * bx)
-        brightness = next_brightness(sums.regression, solver.learned.phi[0])
-    return rigid
+    def track(self, frames: NDArray[Any], threads: int) -> Track:
+        """Of frames (T, Y, X, C)."""
+        found = self._engine.run(frames, threads)
+        names = ("coefficients", "information", "right", "brightness", "start", "rigid", "objective")
+        return Track(*(found[name].astype(np.float64) for name in names))
 
-
-def _objectives(
-    solver: Solver, frames: NDArray[Any], rigid: Float64, elastic: Float64, brightness: Float64
-) -> Float64:
-    level = solver.levels[0]
-    binned = native.bayes_bin(frames, level.scale, solver.threads)
-    sums = linearise(level, frames, elastic, brightness, cubic=False, threads=solver.threads)
-    rows, columns = level.pixel_waves
-    fields = tuple(
-        native.bayes_synthesize(part.astype(np.float32), rows, columns, solver.threads) for part in (rigid, elastic)
-    )
-    scale = solver.weights / solver.learned.phi[0]
-    found = misfits(level, binned, (fields[0], fields[1]), brightness, sums.energy.astype(np.float64), scale)
-    moved = elastic[:, solver.learned.active]
-    found[:, 1] += 0.5 * (moved**2 / solver.variance).sum(axis=1)
-    return found
+    def is_far(self, start: Float64) -> NDArray[np.bool_]:
+        """Whether shifts (T, 2) are at the end of the range that is searched, a quarter of the frame."""
+        far: NDArray[np.bool_] = (np.abs(start) >= self._reach_px).any(axis=1)
+        return far
