@@ -34,6 +34,7 @@ namespace galvo {
 void define_bayes(nb::module_ &m);    // module_bayes.cpp
 void define_huffman(nb::module_ &m);  // module_huffman.cpp
 void define_flow(nb::module_ &m);     // module_flow.cpp
+void define_quality(nb::module_ &m);  // module_quality.cpp
 
 namespace {
 
@@ -298,4 +299,5 @@ NB_MODULE(native, m) {
     define_bayes(m);
     define_huffman(m);
     define_flow(m);
+    define_quality(m);
 }

@@ -431,6 +431,19 @@ def bayes_normal_equations(
         Sums of ``omega``, ``omega r``, ``omega r^2``, ``omega f_w`` and ``omega r f_w``, (T, C, 5).
     """
 
+def frame_quality(corrected: Floats, displacements: Floats, reference: Floats, threads: int = 1) -> Floats:
+    """Correlation, residual, crispness, mean and greatest length, divergence of each frame: float32 (T, 6).
+
+    Parameters
+    ----------
+    corrected
+        (T, Y, X, C).
+    displacements
+        (T, Y, X, 2).
+    reference
+        (Y, X, C).
+    """
+
 def bayes_synthesize(coefficients: Floats, rows: Floats, columns: Floats, threads: int = 1) -> Floats:
     """Fields (T, Ny, Nx, 2) of coefficients (T, 2, Ky, Kx): ``sum rows[y, ky] columns[x, kx] c[ky, kx]``.
 
