@@ -34,6 +34,7 @@ _LEAST_PHI = 0.3
 _GENERIC = 16.0
 _GENERIC_SLOPE = -3.0
 _LOOSER, _LEAST_FIRST = 4.0, 1e-3
+_FIRST_ORDER = 11.0
 _LEAST_INFORMATION = 0.02
 
 Float64 = NDArray[np.float64]
@@ -84,10 +85,14 @@ def _first_prior(
     )
     order = np.stack([np.maximum(basis.order, 0.5)] * 2)
     generic = np.where(bands.rigid, RIGID_VARIANCE, _GENERIC * order**_GENERIC_SLOPE)
-    active = _informed(basis, levels[0], information[0], generic)
+    # finer shells are beyond the coarsest level, and many
+    active = _informed(basis, levels[0], information[0], generic) & (order < _FIRST_ORDER)
     loose = Solver(levels, weights, Learned(phi, generic, active, information), threads)
     estimates = loose.resolve(found[0], 0)[:, active]
     variance = learn_prior(estimates, loose.space.matrix(information[0]), generic, bands, active)
+    beyond = order >= _FIRST_ORDER
+    edge = variance[active & ~bands.rigid].min(initial=np.inf)
+    variance[beyond] = (edge * (order / _FIRST_ORDER) ** _GENERIC_SLOPE)[beyond]
     variance = np.minimum(generic, _LOOSER * variance + _LEAST_FIRST * order**_GENERIC_SLOPE)
     variance[bands.rigid] = RIGID_VARIANCE
     return Learned(phi, variance, _informed(basis, levels[-1], information[-1], variance), information)

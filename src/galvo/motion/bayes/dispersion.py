@@ -21,7 +21,7 @@ def dispersion(blocks: Float64) -> Float64:
 
     ``sum_b |b - J d|^2 / sum_b tr(J + J (sum J)^-1 J)`` with d and the sums over the eight neighbours.
     """
-    blocks = np.moveaxis(blocks, 2, 0)
+    blocks = np.moveaxis(np.asarray(blocks, np.float64), 2, 0)
     around = _neighbours(blocks)
     j11, j12, j22, b1, b2 = blocks
     ridge = _RIDGE * (j11 + j22).mean(axis=(-2, -1), keepdims=True)

@@ -138,7 +138,7 @@ def _channel_notes(planes: NDArray[np.float32], weights: Float64, noise: tuple[N
     for c, (plane, weight, line) in enumerate(zip(planes, weights, noise, strict=True)):
         if weight == 0:
             notes.append(f"channel {c} is not used: its weight is 0")
-        elif not (plane[3] * (plane[1] ** 2 + plane[2] ** 2)).any():
+        elif (plane[3] * (plane[1] ** 2 + plane[2] ** 2)).sum(dtype=np.float64) < 1e-3:
             notes.append(f"channel {c} is not used: its reference has no contrast")
         elif line.source == "none":
             notes.append(f"channel {c}: no noise was found, the model's error stands for it")

@@ -17,7 +17,7 @@ from galvo.motion.bayes.frames import checked_frames
 from galvo.motion.bayes.knowledge import Knowledge
 from galvo.motion.bayes.prior import inflate, outliers
 from galvo.motion.bayes.report import BayesReport
-from galvo.motion.bayes.safeguard import clip_elastic, elastic_limit_px
+from galvo.motion.bayes.safeguard import clip_elastic, elastic_limit_px, gain_over_rigid
 from galvo.motion.bayes.solver import Solver
 from galvo.motion.bayes.stored import from_bytes, to_bytes
 from galvo.motion.bayes.temporal import HALO, TemporalPrior, learn_temporal
@@ -28,6 +28,8 @@ from galvo.motion.threads import thread_count
 __all__ = ["BayesPlan", "PerFrame"]
 
 _EXTRA_STEPS = 2
+# in 1 / px**2: the shift is known to 30 px
+_LEAST_INFORMATION = 1e-3
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -61,6 +63,9 @@ class BayesPlan:
         self._index, self._elastic = bands.index[active], ~bands.rigid[active]
         self._solver = Solver(knowledge.levels, knowledge.weights, knowledge.learned, 1)
         self._tracker = Tracker(self._solver, knowledge.schedule)
+        traces = knowledge.learned.information[:, (0, 2)].sum(axis=(1, 2, 3))
+        # what the prior is weighed against on the coarsest level
+        self._coarse_part = min(1.0, float(traces[0]) / float(traces[-1])) if traces[-1] > 0 else 1.0
         self._limit_px = elastic_limit_px(self._solver.variance, self._elastic)
 
     @property
@@ -144,12 +149,12 @@ class BayesPlan:
         flags = np.zeros(len(pixels), np.uint32)
         if pixels.dtype.kind == "f":
             flags[~np.isfinite(pixels).all(axis=(1, 2, 3))] |= np.uint32(Flag.NOT_FINITE)
-        flags[found.information[:, (0, 2)].sum(axis=(1, 2, 3)) <= 0] |= np.uint32(Flag.NO_CONTRAST)
+        flags[found.information[:, (0, 2)].sum(axis=(1, 2, 3)) < _LEAST_INFORMATION] |= np.uint32(Flag.NO_CONTRAST)
         flags[self._tracker.is_far(found.start)] |= np.uint32(Flag.OUT_OF_RANGE)
-        flags[found.objective[:, 1] > found.objective[:, 0] * (1 + 1e-6)] |= np.uint32(Flag.RIGID_FALLBACK)
+        estimates = found.coefficients[:, self.knowledge.learned.active]
+        penalty = (estimates**2 / solver.variance)[:, self._elastic].sum(axis=1) / 2 * self._coarse_part
+        flags[gain_over_rigid(solver, pixels, found) < penalty] |= np.uint32(Flag.RIGID_FALLBACK)
         variance = np.tile(solver.variance, (len(pixels), 1))
-        active = self.knowledge.learned.active
-        estimates = found.coefficients[:, active]
         wide = outliers(estimates, solver.variance, solver.nominal.determined, self._index, self._elastic)
         for t in np.flatnonzero(wide & ((flags & np.uint32(Flag.RIGID_FALLBACK)) == 0)):
             variance[t] = inflate(estimates[t], solver.matrix, solver.variance, self._index, self._elastic)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.motion.bayes.normal_equations import linearise
 from galvo.motion.bayes.prior import Posterior
+from galvo.motion.bayes.solver import Solver
+from galvo.motion.bayes.track import Track
 
-__all__ = ["clip_elastic", "elastic_limit_px", "is_worth_it"]
+__all__ = ["clip_elastic", "elastic_limit_px", "gain_over_rigid", "is_worth_it"]
 
 _DEVIATIONS, _ALLOWANCE_PX = 3.0, 2.0
 
@@ -39,3 +44,23 @@ def clip_elastic(coefficients: Float64, rows: Float64, columns: Float64, limit_p
     elastic *= factor[:, None, None, None]
     elastic[:, :, 0, 0] = coefficients[:, :, 0, 0]
     return elastic, clipped
+
+
+def gain_over_rigid(solver: Solver, pixels: NDArray[Any], found: Track) -> Float64:
+    """How much less misfit frames (T, Y, X, C) have with their elastic motion than with a rigid one, (T,).
+
+    The integral of the score along the straight line between both, by its ends on the coarsest level. Misfits
+    themselves cannot be compared: interpolation smooths noise, and how much depends on the fraction of the shift. The
+    score is linear in the noise, whatever its smoothing.
+    """
+    rigid = np.zeros_like(found.coefficients)
+    rigid[:, :, 0, 0] = found.shift
+    way = solver.space.rows @ (found.coefficients - rigid) @ solver.space.columns.T
+    gain = np.zeros(len(pixels))
+    for coefficients in (rigid, found.coefficients):
+        sums = linearise(
+            solver.levels[0], pixels, coefficients, found.brightness, cubic=False, threads=solver.threads
+        )
+        _, score = solver.combine(sums.blocks, 0)
+        gain += (score * way).sum(axis=(1, 2, 3)) / 2
+    return gain

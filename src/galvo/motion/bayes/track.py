@@ -16,7 +16,6 @@ __all__ = ["COARSE_STEPS", "Schedule", "Track", "Tracker"]
 COARSE_STEPS = (3, 2)
 _RIGID_STEPS = 3
 _REACH = 4
-_BIN = 4
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -49,8 +48,6 @@ class Track:
     brightness : ndarray, (T, C, 2)
     start, shift : ndarray, (T, 2)
         Where correlation begins, and the best rigid motion, along x and y in pixels.
-    objective : ndarray, (T, 2)
-        Penalised misfit on the coarsest level of the rigid and of the elastic motion.
     """
 
     coefficients: Float64
@@ -59,7 +56,6 @@ class Track:
     brightness: Float64
     start: Float64
     shift: Float64
-    objective: Float64
 
 
 class Tracker:
@@ -85,13 +81,14 @@ class Tracker:
             rigid_steps=_RIGID_STEPS,
             cubic_end=schedule.cubic,
         )
-        basis = levels[-1].basis
-        self._reach_px = np.array([basis.width // _REACH - _BIN, basis.height // _REACH - _BIN])
+        size = np.array([levels[-1].basis.width, levels[-1].basis.height])
+        # the correlation's own grid is that coarse
+        self._reach_px = size // _REACH - (4 if size.min() >= 384 else 2 if size.min() >= 64 else 1)
 
     def track(self, frames: NDArray[Any], threads: int) -> Track:
         """Of frames (T, Y, X, C)."""
         found = self._engine.run(frames, threads)
-        names = ("coefficients", "information", "right", "brightness", "start", "rigid", "objective")
+        names = ("coefficients", "information", "right", "brightness", "start", "rigid")
         return Track(*(found[name].astype(np.float64) for name in names))
 
     def is_far(self, start: Float64) -> NDArray[np.bool_]:
