@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from galvo.core.recording import Damage, Recording
     from galvo.formats.opening import open_recording as open
     from galvo.limits import Limits
-    from galvo.motion.correction import Correction, correct, open_correction
+    from galvo.motion.correction import Correction, open_correction
+    from galvo.motion.pipeline import correct, correct_fields
     from galvo.recovery import RecoverResult, recover
     from galvo.verification import VerifyResult, verify
 
@@ -30,7 +31,8 @@ _HOMES = {
     "save": "galvo.conversion:save",
     "convert": "galvo.conversion:convert",
     "convert_fields": "galvo.conversion:convert_fields",
-    "correct": "galvo.motion.correction:correct",
+    "correct": "galvo.motion.pipeline:correct",
+    "correct_fields": "galvo.motion.pipeline:correct_fields",
     "open_correction": "galvo.motion.correction:open_correction",
     "Correction": "galvo.motion.correction:Correction",
     "verify": "galvo.verification:verify",
@@ -65,6 +67,7 @@ __all__ = [
     "convert_fields",
     "convert_folder",
     "correct",
+    "correct_fields",
     "errors",
     "load",
     "motion",

@@ -7,26 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from galvo.motion.averaging import BuiltReference, build_reference
-    from galvo.motion.correction import Correction, correct, open_correction
+    from galvo.motion.correction import Correction, open_correction
+    from galvo.motion.custom import FunctionEstimator
     from galvo.motion.estimation import calibrate, estimate, load_calibration
     from galvo.motion.flags import Flag
     from galvo.motion.params import MotionParams, VariationalParams
+    from galvo.motion.pipeline import correct, correct_fields
     from galvo.motion.reference import Reference
+    from galvo.motion.stored import verify_motion
     from galvo.motion.warping import warp
 
 _HOMES = {
     "build_reference": "averaging",
     "BuiltReference": "averaging",
-    "correct": "correction",
+    "correct": "pipeline",
+    "correct_fields": "pipeline",
     "open_correction": "correction",
     "Correction": "correction",
     "calibrate": "estimation",
     "estimate": "estimation",
     "load_calibration": "estimation",
+    "FunctionEstimator": "custom",
     "Flag": "flags",
     "MotionParams": "params",
     "VariationalParams": "params",
     "Reference": "reference",
+    "verify_motion": "stored",
     "warp": "warping",
 }
 
@@ -34,15 +40,18 @@ __all__ = [
     "BuiltReference",
     "Correction",
     "Flag",
+    "FunctionEstimator",
     "MotionParams",
     "Reference",
     "VariationalParams",
     "build_reference",
     "calibrate",
     "correct",
+    "correct_fields",
     "estimate",
     "load_calibration",
     "open_correction",
+    "verify_motion",
     "warp",
 ]
 

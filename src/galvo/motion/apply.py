@@ -1,7 +1,7 @@
 """Recordings corrected as they are read: no pixel is written before somebody wants it."""
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from galvo.core.axes import Shape
 from galvo.core.index import Int64
 from galvo.core.recording import Recording
 from galvo.core.selection import Indices, Selection, is_whole, outer_index
+from galvo.errors import OptionError
 from galvo.motion.estimator import Fields
 from galvo.motion.warping import Interpolation, warp
 
@@ -21,7 +22,7 @@ _MOST_SCRATCH_BYTES = 64 << 20
 class DenseFields(Protocol):
     """Displacements of a recording's frames."""
 
-    def displacements(self, t: Indices, z: int) -> Fields:
+    def displacements(self, t: Indices, z: int, *, threads: int | None = None) -> Fields:
         """Float32 (T, Y, X, 2) of the frames at times `t` of plane `z`."""
 
     @property
@@ -39,11 +40,18 @@ class Correcting:
     interpolation : "cubic", "linear" or "nearest"
     fill : "edge" or number
         What a pixel becomes whose source lies outside the frame.
+    threads : int, optional
+        None: one per usable core. Pixels do not depend on it.
     """
 
     motion: DenseFields = field(repr=False)
     interpolation: Interpolation = "cubic"
-    fill: Any = "edge"
+    fill: Literal["edge"] | float = "edge"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.fill != "edge" and not isinstance(self.fill, int | float):
+            raise OptionError("fill is the edge or a number", found=repr(self.fill), expected='"edge" or a number')
 
     def __call__(self, recording: Recording) -> "CorrectedReader":
         """The reader of the corrected frames."""
@@ -78,18 +86,21 @@ class CorrectedReader:
         for first in range(0, len(selection.t), step):
             times = selection.t[first : first + step]
             for place, plane in enumerate(np.asarray(selection.z).tolist()):
-                frames = self._recording[times, selection.c, plane]
-                fields = self._how.motion.displacements(times, plane)
-                for channel in range(frames.shape[1]):
-                    corrected = warp(
-                        frames[:, channel],
-                        fields,
-                        fill=self._how.fill,
-                        interpolation=self._how.interpolation,
-                        dtype="same",
-                    )
-                    rows = corrected if part is None else corrected[(slice(None), *part)]
-                    out[first : first + len(times), channel, place] = rows
+                frames = np.moveaxis(self._recording[times, selection.c, plane], 1, -1)
+                fields = self._how.motion.displacements(times, plane, threads=self._how.threads)
+                wanted = np.moveaxis(out[first : first + len(times), :, place], 1, -1)
+                direct = part is None and wanted.dtype == self.dtype
+                corrected = warp(
+                    frames,
+                    fields,
+                    fill=self._how.fill,
+                    interpolation=self._how.interpolation,
+                    dtype="same",
+                    out=wanted if direct else None,
+                    threads=self._how.threads,
+                )
+                if not direct:
+                    wanted[...] = corrected if part is None else corrected[(slice(None), *part)]
 
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         """Where the frames lie, uncorrected."""

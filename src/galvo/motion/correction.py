@@ -1,57 +1,39 @@
-"""Correcting a recording: reference -> calibrate -> (estimate, measure, keep) for each block -> movie as it is read.
-
-Motion is kept first, in a file of its own, and the movie is written from it like any conversion. So both outputs appear
-whole or not at all, both can be resumed, and the same motion can be applied to another channel or recording.
-"""
+"""The motion of a recording, and what can be done with it."""
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from galvo.conversion import ConvertResult, convert
-from galvo.core.atomic import journal_path
-from galvo.core.blocks import block_selections
-from galvo.core.metadata import Metadata
+from galvo.conversion import ConvertResult
 from galvo.core.recording import Recording
-from galvo.core.sink import WritePlan
-from galvo.core.write import write_recording
 from galvo.errors import OptionError
 from galvo.formats.opening import open_recording
 from galvo.motion.apply import Correcting
-from galvo.motion.averaging import build_reference
-from galvo.motion.estimation import calibrated
-from galvo.motion.estimator import Fields, Plan
-from galvo.motion.executors import ExecutorName, executor_of
+from galvo.motion.estimator import Fields
 from galvo.motion.flags import Flag
-from galvo.motion.kept import HeldRests, Motion, MotionFacts
-from galvo.motion.movie import MOST_BLOCK_BYTES, movie_of, reference_of
+from galvo.motion.kept import Motion
 from galvo.motion.params import MotionParams
 from galvo.motion.quality import QUALITY
-from galvo.motion.records import MotionReader
-from galvo.motion.reference import Reference
-from galvo.motion.stored import MotionSink, open_motion
+from galvo.motion.stored import open_motion
 from galvo.motion.warping import Interpolation
-from galvo.progress import ProgressOption, reporting
 
-__all__ = ["Correction", "correct", "open_correction"]
-
-ReferenceOption = ArrayLike | Reference | slice | Sequence[int] | None
+__all__ = ["Correction", "open_correction"]
 
 
 @dataclass(frozen=True)
 class Correction:
-    """The motion of a recording, and what can be done with it.
+    """The motion of a recording, and what can be done with it; a context manager that closes the recording.
 
     Attributes
     ----------
     motion : Motion
     recording : Recording or None
-        What it was estimated on, where that is still open.
+        What `apply` corrects by default.
     path : str or None
         The file that holds the motion.
     movie : ConvertResult or None
@@ -82,6 +64,22 @@ class Correction:
     def reference(self) -> NDArray[np.float32]:
         """What frames were registered to, (Z, Y, X, C)."""
         return self.motion.facts.reference
+
+    @property
+    def mean_before(self) -> NDArray[np.float32]:
+        """Mean of up to 256 frames spread over the recording as they were, (Z, Y, X, C)."""
+        return self._means[0]
+
+    @property
+    def mean_after(self) -> NDArray[np.float32]:
+        """Mean of the same frames, corrected, (Z, Y, X, C)."""
+        return self._means[1]
+
+    @property
+    def _means(self) -> NDArray[np.float32]:
+        if self.motion.means is None:
+            raise OptionError("this motion has no mean images")
+        return self.motion.means
 
     @property
     def params(self) -> MotionParams:
@@ -115,7 +113,8 @@ class Correction:
         for first in range(0, len(positions), 16):
             fields = self.displacements(positions[first : first + 16].tolist(), z)
             at_x, at_y = x + fields[..., 0], y + fields[..., 1]
-            inside = (at_x >= -0.5) & (at_x <= width - 0.5) & (at_y >= -0.5) & (at_y <= height - 0.5)
+            # as `warp` has it: up to half a pixel beyond the edge
+            inside = (at_x >= -0.5) & (at_x < width - 0.5) & (at_y >= -0.5) & (at_y < height - 0.5)
             valid &= inside.all(axis=0)
         return valid
 
@@ -124,7 +123,8 @@ class Correction:
         recording: Recording | None = None,
         *,
         interpolation: Interpolation = "cubic",
-        fill: Any = "edge",
+        fill: Literal["edge"] | float = "edge",
+        threads: int | None = None,
     ) -> Recording:
         """A recording with every frame corrected as it is read.
 
@@ -136,6 +136,8 @@ class Correction:
         interpolation : "cubic", "linear" or "nearest"
         fill : "edge" or number
             What a pixel becomes whose source lies outside the frame.
+        threads : int, optional
+            None: one per usable core. Pixels do not depend on it.
 
         Raises
         ------
@@ -150,11 +152,24 @@ class Correction:
             raise OptionError(
                 "the recording does not fit the motion", found=f"T Z Y X {(t, z, y, x)}", expected=self.motion.shape
             )
-        how = Correcting(self.motion, interpolation, fill)
+        how = Correcting(self.motion, interpolation, fill, threads)
         return shown.through(how, motion_corrected=dict(self.motion.facts.params))
 
+    def close(self) -> None:
+        """Close the recording."""
+        if self.recording is not None:
+            self.recording.close()
 
-def open_correction(path: str | os.PathLike[str], recording: Any = None) -> Correction:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_correction(path: str | os.PathLike[str], recording: Any = None, **options: Any) -> Correction:
     """The motion that `correct` wrote.
 
     Parameters
@@ -162,6 +177,8 @@ def open_correction(path: str | os.PathLike[str], recording: Any = None) -> Corr
     path : path
     recording : anything that `galvo.open` takes, optional
         What `Correction.apply` is to correct by default.
+    **options
+        Passed to `galvo.open`.
 
     Raises
     ------
@@ -169,204 +186,5 @@ def open_correction(path: str | os.PathLike[str], recording: Any = None) -> Corr
         It is no file of a motion.
     """
     name = os.fspath(path)
-    opened = None if recording is None else open_recording(recording)
-    return Correction(open_motion(name), opened, name)
-
-
-def motion_path(destination: str) -> str:
-    """Where the motion of a movie is kept: ``movie.h5`` has ``movie_motion.h5`` beside it."""
-    return f"{os.path.splitext(destination)[0]}_motion.h5"
-
-
-def correct(
-    source: Any,
-    destination: str | os.PathLike[str] | None = None,
-    params: MotionParams | Mapping[str, Any] | None = None,
-    *,
-    motion: str | os.PathLike[str] | None = None,
-    channels: Any = None,
-    apply_to: Recording | None = None,
-    reference: ReferenceOption = None,
-    executor: ExecutorName = "threads",
-    workers: int | None = None,
-    interpolation: Interpolation = "cubic",
-    fill: Any = "edge",
-    overwrite: bool = False,
-    resume: bool = False,
-    progress: ProgressOption = False,
-    open_options: dict[str, Any] | None = None,
-    **options: Any,
-) -> Correction:
-    """Estimate the motion of a recording, keep it, and write the corrected movie.
-
-    Parameters
-    ----------
-    source : anything that `galvo.open` takes
-    destination : path, optional
-        The corrected movie, in any format that `galvo.convert` writes; None: no pixel is written, and the result's
-        `apply` corrects frames as they are read.
-    params : MotionParams or mapping, optional
-    motion : path, optional
-        Where the motion is kept; by default ``<destination>_motion.h5``, and in memory where there is no destination.
-    channels : int, name, or list of them, optional
-        Channels that motion is estimated on; all of them by default. All channels are corrected.
-    apply_to : Recording, optional
-        What is corrected instead of `source`: the raw recording where motion is estimated on a denoised one, say.
-    reference : optional
-        An image (Y, X), (Y, X, C) or (Z, Y, X, C); T positions whose mean it is to be, a slice or a list; None: the
-        mean of frames that resemble each other most (`galvo.motion.build_reference`), plane by plane.
-    executor : "threads", "sequential" or "processes"
-        Where frames are worked on; the result is the same bit for bit.
-    workers : int, optional
-        Threads or processes; None: one per usable core.
-    interpolation : "cubic", "linear" or "nearest"
-    fill : "edge" or number
-        What a pixel becomes whose source lies outside the frame.
-    overwrite : bool
-        Replace existing outputs, once the new ones are complete.
-    resume : bool
-        Go on behind the last block that an interrupted attempt brought to the disk.
-    progress : bool or callable
-        True: a bar in the terminal; a callable gets (frames done, frames in all) of the estimation, then bytes of
-        the movie as in `convert`.
-    open_options : dict, optional
-        Passed to `galvo.open`.
-    **options
-        Of `galvo.convert`, for the movie: `verify`, `dtype`, those of the format, ...
-
-    Returns
-    -------
-    Correction
-
-    Raises
-    ------
-    OptionError
-        An option does not fit, or the recording has nothing to register.
-    WriteError
-        An output exists, or cannot be written; nothing was published.
-    """
-    chosen = params if isinstance(params, MotionParams) else MotionParams.model_validate(dict(params or {}))
-    kept_at = None if motion is None else os.fspath(motion)
-    if kept_at is None and destination is not None:
-        kept_at = motion_path(os.fspath(destination))
-    recording = open_recording(source, **(open_options or {}))
-    try:
-        shown = recording.isel(c=channels)
-        references = _references(shown, reference, workers)
-        plans = [calibrated(movie_of(shown.isel(z=z)), references[z], chosen, workers) for z in range(shown.shape[2])]
-        facts = _facts(shown, plans, references, chosen)
-        with ExitStack() as stack:
-            executors = [stack.enter_context(executor_of(executor, plan, workers)) for plan in plans]
-            records = _records(MotionReader(shown, plans, executors, facts, workers), shown)
-            if kept_at is None:
-                found = _held(records, facts, progress)
-            else:
-                found = _kept(records, facts, kept_at, progress, overwrite, resume)
-        correction = Correction(found, recording if apply_to is None else apply_to, kept_at)
-        if destination is None:
-            return correction
-        movie = convert(
-            correction.apply(interpolation=interpolation, fill=fill),
-            destination,
-            overwrite=overwrite,
-            resume=resume,
-            progress=progress,
-            **options,
-        )
-        return replace(correction, movie=movie)
-    except BaseException:
-        if recording is not source:
-            recording.close()
-        raise
-
-
-def _references(shown: Recording, reference: ReferenceOption, workers: int | None) -> list[Reference]:
-    """One for each plane."""
-    planes = shown.shape[2]
-    if isinstance(reference, Reference):
-        return [reference] * planes
-    if reference is None or isinstance(reference, slice | list | tuple | range):
-        chosen = reference if reference is None or isinstance(reference, slice) else [int(t) for t in reference]
-        return [build_reference(shown.isel(z=z), chosen=chosen, threads=workers).reference for z in range(planes)]
-    image = np.asarray(reference)
-    images = image if image.ndim == 4 else image[np.newaxis]
-    if len(images) not in (1, planes):
-        raise OptionError("there is another number of references than planes", found=len(images), expected=planes)
-    return [reference_of(images[z % len(images)], movie_of(shown.isel(z=z))) for z in range(planes)]
-
-
-def _facts(
-    shown: Recording, plans: Sequence[Plan], references: Sequence[Reference], params: MotionParams
-) -> MotionFacts:
-    from galvo import __version__
-
-    return MotionFacts(
-        expansion=plans[0].expansion,
-        reference=np.stack([np.asarray(reference.image, np.float32) for reference in references]),
-        params=params.model_dump(mode="json"),
-        provenance={
-            "galvo_version": __version__,
-            "source_format": shown.metadata.format,
-            "source_files": [path.name for path in shown.files],
-            "channels": list(shown.channel_names),
-        },
-        learned=tuple(plan.learned() for plan in plans),
-        calibrations=tuple(plan.to_bytes() for plan in plans),
-    )
-
-
-def _records(reader: MotionReader, shown: Recording) -> Recording:
-    """The motion of `shown` as a recording of records."""
-    return Recording(
-        reader,
-        Metadata(format="motion"),
-        files=[str(path) for path in shown.files],
-        lineage=shown.selection_checksum(),
-    )
-
-
-def _block_bytes(records: Recording, facts: MotionFacts) -> int:
-    """Bytes of the records of as many frames as are worked on together."""
-    frame_bytes = int(np.prod(facts.reference.shape[1:])) * 2
-    return max(16, MOST_BLOCK_BYTES // frame_bytes) * records.dtype.itemsize * records.shape[2]
-
-
-def _held(records: Recording, facts: MotionFacts, progress: ProgressOption) -> Motion:
-    """The motion in memory."""
-    found = np.empty((records.shape[0], records.shape[2]), records.dtype)
-    with reporting(progress, "estimating", unit="frames") as report:
-        report(0, len(records))
-        for index, block in records.blocks(_block_bytes(records, facts)):
-            found[index[0], index[2]] = block[:, 0, :, 0, 0]
-            report(index[0].stop, len(records))
-    return Motion(found["frame"].copy(), HeldRests(found["rest"].copy()), facts)
-
-
-def _kept(
-    records: Recording, facts: MotionFacts, path: str, progress: ProgressOption, overwrite: bool, resume: bool
-) -> Motion:
-    """The motion in a file."""
-    final = os.path.expanduser(path)
-    sink = MotionSink(facts)
-    target = sink.target(final, records)
-    begun = os.path.exists(journal_path(final))
-    if resume and not begun and os.path.exists(final) and sink.is_of(final, records):
-        return open_motion(final)
-    target.guard([str(file) for file in records.files], overwrite or (resume and begun))
-    blocks = tuple(
-        block_selections(
-            records.shape,
-            records.dtype.itemsize,
-            _block_bytes(records, facts),
-            sink.t_multiple(records),
-            sink.block_order,
-        )
-    )
-    plan = WritePlan(recording=records, blocks=blocks, provenance={"facts": facts.checksum})
-    sink.prepare(plan)
-    with reporting(progress, "estimating", unit="frames") as report:
-        nbytes = records.nbytes // len(records)
-        write_recording(
-            plan, sink, target, lambda done, total: report(done // nbytes, total // nbytes), resume, overwrite
-        )
-    return open_motion(final)
+    motion = open_motion(name)
+    return Correction(motion, None if recording is None else open_recording(recording, **options), name)

@@ -2,6 +2,7 @@
 
 import os
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,9 @@ from galvo.motion.estimator import Estimator, Plan
 from galvo.motion.movie import Movie, movie_of, reference_of
 from galvo.motion.params import MotionParams
 from galvo.motion.reference import Reference
+
+if TYPE_CHECKING:
+    from galvo.motion.custom import FlowFunction
 
 CALIBRATION_RUNS = 8
 CALIBRATION_RUN_LENGTH = 8
@@ -103,24 +107,31 @@ def calibrate(
     return calibrated(movie, reference_of(reference, movie), params or MotionParams(), threads)
 
 
-def calibrated(movie: Movie, reference: Reference, params: MotionParams, threads: int | None) -> Plan:
-    """A plan for a movie, from frames spread over it."""
+def calibrated(
+    movie: Movie,
+    reference: Reference,
+    params: MotionParams,
+    threads: int | None,
+    flow: "FlowFunction | None" = None,
+) -> Plan:
+    """A plan for a movie, from frames spread over it; `flow` is the function of a custom estimator."""
     length = CALIBRATION_RUN_LENGTH
     if len(movie) <= CALIBRATION_RUNS * length:
         sample, run_length = movie.read(0, len(movie)), None
     else:
         starts = np.linspace(0, len(movie) - length, CALIBRATION_RUNS).round().astype(int)
         sample, run_length = np.concatenate([movie.read(start, start + length) for start in starts]), length
-    return estimator_of(params, movie.shape[3]).calibrate(sample, reference, run_length=run_length, threads=threads)
+    estimator = estimator_of(params, movie.shape[3], flow)
+    return estimator.calibrate(sample, reference, run_length=run_length, threads=threads)
 
 
-def estimator_of(params: MotionParams, channel_count: int) -> Estimator:
+def estimator_of(params: MotionParams, channel_count: int, flow: "FlowFunction | None" = None) -> Estimator:
     """The estimator that the parameters name.
 
     Raises
     ------
     OptionError
-        Another number of channel weights than channels.
+        Another number of channel weights than channels, or a custom estimator without its function.
     """
     weights = params.channel_weights
     if weights is not None and len(weights) != channel_count:
@@ -129,6 +140,12 @@ def estimator_of(params: MotionParams, channel_count: int) -> Estimator:
             found=f"{len(weights)} channel_weights",
             expected=f"{channel_count} channels",
         )
+    if params.estimator == "custom":
+        from galvo.motion.custom import FunctionEstimator
+
+        if flow is None:
+            raise OptionError("a custom estimator is a function", hint="Give it to galvo.correct as flow=...")
+        return FunctionEstimator(flow)
     module, name = _ESTIMATORS[params.estimator]
     made: Estimator = getattr(import_module(module), name)(params)
     return made

@@ -1,14 +1,19 @@
 """Where frames are worked on: one thread, several, or several processes. The fields are the same bit for bit."""
 
+import os
+import pickle
+import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
 import numpy as np
 
-from galvo.errors import OptionError
+from galvo.errors import Interrupted, OptionError
 from galvo.motion.estimator import Fields, Flags, Frames, Plan
 from galvo.motion.threads import thread_count
 
@@ -73,6 +78,17 @@ _plan_here: Plan | None = None
 def _take_plan(plan: Plan) -> None:
     global _plan_here
     _plan_here = plan
+    # Ctrl-C goes to all processes of a terminal: the first one ends the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed process cannot tell its workers to end."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _solve_here(frames: Frames, first: int, count: int) -> tuple[Fields, Flags]:
@@ -90,6 +106,13 @@ class _Processes:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
+        try:
+            pickle.dumps(self._plan)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise OptionError(
+                f"the estimator cannot be sent to other processes: {error}",
+                hint='A function must be one that a module defines by name; or use executor="threads"',
+            ) from error
         # a forked child would inherit threads that hold locks
         pool = ProcessPoolExecutor(
             self._count, mp_context=get_context("spawn"), initializer=_take_plan, initargs=(self._plan,)
@@ -108,5 +131,8 @@ class _Processes:
         for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             before, after = max(0, start - self._plan.halo), min(len(frames), stop + self._plan.halo)
             waiting.append(self._pool.submit(_solve_here, frames[before:after], start - before, stop - start))
-        parts = [future.result() for future in waiting]
+        try:
+            parts = [future.result() for future in waiting]
+        except BrokenProcessPool as error:
+            raise Interrupted("a process that works on frames was ended from outside, or ran out of memory") from error
         return np.concatenate([fields for fields, _ in parts]), np.concatenate([flags for _, flags in parts])

@@ -33,7 +33,9 @@ def kept_dtype(solver_shape: tuple[int, int]) -> np.dtype[Any]:
 def rounded(fields: Fields, constant: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
     """The shift (T, 2) and the rest (T, h, w, 2) of solver fields: the uniform part, and what it leaves."""
     weight = constant / np.square(constant, dtype=np.float64).sum()
-    shift = np.einsum("thwk,hw->tk", fields, weight).astype(np.float32)
+    # frame by frame: how NumPy adds may depend on how many there are
+    sums = [(field * weight[..., np.newaxis]).reshape(-1, 2).sum(axis=0) for field in fields]
+    shift = np.array(sums, np.float64).reshape(-1, 2).astype(np.float32)
     rest = fields - shift[:, None, None] * constant[..., None]
     return shift, rest.astype(np.float16)
 
@@ -71,7 +73,7 @@ class MotionFacts:
     learned : tuple of mapping, one per plane
         What the estimator reports of itself.
     calibrations : tuple of bytes, one per plane
-        From which the estimator can go on (`galvo.motion.load_calibration`); empty where it learns nothing.
+        What `galvo.motion.load_calibration` takes; empty where the estimator learns nothing.
     """
 
     expansion: Expansion
@@ -100,11 +102,14 @@ class Motion:
     frames : ndarray of `frame_dtype`, (T, Z)
     rests : Rests
     facts : MotionFacts
+    means : ndarray, float32 (2, Z, Y, X, C), optional
+        Mean image before and after the correction (`means.mean_images`).
     """
 
     frames: NDArray[Any]
     rests: Rests
     facts: MotionFacts
+    means: NDArray[np.float32] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -121,5 +126,7 @@ class Motion:
 
     @property
     def checksum(self) -> int:
-        """CRC-32C of what is known of frames and of all that their fields depend on."""
+        """CRC-32C of what is known of frames and of all that their fields depend on; what is left of it in rests and
+        means follows from these.
+        """
         return native.crc32c(np.ascontiguousarray(self.frames).view(np.uint8).reshape(-1), self.facts.checksum)

@@ -5,12 +5,15 @@
 | /motion/frames | (T, Z) compound: shift (x, y) float32 in pixels, the numbers of `QUALITY` float32, flags uint32 |
 | /motion/rest | (T, Z, h, w, 2) float16: what the shift leaves of the solver field, x before y |
 | /motion/reference | (Z, Y, X, C) float32 |
+| /motion/means | (2, Z, Y, X, C) float32: mean of up to 256 frames before and after |
 | /motion/facts | UTF-8 JSON: schema_version, expansion, params, provenance, learned |
 | /motion/calibration/0 ... | bytes of the calibration of each plane |
 | /motion/block_bounds, block_crc32c | T and Z where each block starts and stops, and the CRC-32C of its records |
 """
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -31,7 +34,7 @@ from galvo.limits import DEFAULT_LIMITS, Limits
 from galvo.motion.expansion import expansion_from_json, expansion_to_json
 from galvo.motion.kept import Motion, MotionFacts, frame_dtype, kept_dtype
 
-__all__ = ["MotionSink", "open_motion", "verify_motion"]
+__all__ = ["MotionSink", "holds_motion", "open_motion", "verify_motion"]
 
 GROUP = "motion"
 SCHEMA_VERSION = 1
@@ -44,14 +47,17 @@ class MotionSink:
     Parameters
     ----------
     facts : MotionFacts
+    means : callable
+        Mean images float32 (2, Z, Y, X, C) of a motion.
     """
 
     compresses = False
     notes: tuple[str, ...] = ()
     block_order = "T(CZ)"
 
-    def __init__(self, facts: MotionFacts) -> None:
+    def __init__(self, facts: MotionFacts, means: Callable[[Motion], NDArray[np.float32]]) -> None:
         self._facts = facts
+        self._means = means
 
     def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
         """The block itself."""
@@ -69,7 +75,8 @@ class MotionSink:
         """Records, facts, and room for what surrounds them."""
         facts = self._facts
         together = self.t_multiple(plan.recording) * plan.recording.shape[2] * plan.recording.dtype.itemsize
-        return plan.recording.nbytes + together + facts.reference.nbytes + sum(map(len, facts.calibrations)) + (1 << 20)
+        kept = 3 * facts.reference.nbytes + sum(map(len, facts.calibrations))
+        return plan.recording.nbytes + together + kept + (1 << 20)
 
     def prepare(self, plan: WritePlan) -> None:
         """Settle the geometry of the chunks."""
@@ -99,15 +106,6 @@ class MotionSink:
             group.create_dataset("frames", (t, z), frame_dtype(), chunks=(self._multiple, 1), fletcher32=True)
             group.create_dataset("rest", (t, z, *rest), "<f2", chunks=(self._multiple, 1, *rest), fletcher32=True)
 
-    def is_of(self, path: str, recording: Recording) -> bool:
-        """Whether a file holds the whole motion that this sink would write of a recording."""
-        try:
-            found = open_motion(path)
-        except GalvoError:
-            return False
-        lengths = (recording.shape[0], recording.shape[2])
-        return found.frames.shape == lengths and found.facts.checksum == self._facts.checksum
-
     def reopen(self, output: Outlet) -> None:
         """Go on with the records that are there."""
         self._output = output
@@ -124,9 +122,11 @@ class MotionSink:
             file[GROUP]["rest"][t, z] = encoded["rest"]
 
     def finish(self, checksums: NDArray[np.uint32]) -> None:
-        """Write the checksums."""
+        """Write the mean images and the checksums."""
         bounds = [[index[axis].start, index[axis].stop] for index in self._plan.blocks for axis in (0, 2)]
         with written(self._output, "r+") as file:
+            frames, rest = file[GROUP]["frames"][...], file[GROUP]["rest"]
+            file[GROUP]["means"] = self._means(Motion(frames, _OpenRests(rest), self._facts))
             file[GROUP]["block_bounds"] = np.array(bounds, np.int64).reshape(-1, 4)
             file[GROUP]["block_crc32c"] = checksums
 
@@ -140,21 +140,42 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-class _StoredRests:
-    """Rests in a file, opened for each read so that no library state crosses a fork."""
+@dataclass(frozen=True)
+class _OpenRests:
+    """Rests in a file that is open."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    dataset: Any
 
     def read(self, t: Indices, z: int) -> NDArray[np.float16]:
         """(T, h, w, 2) of the frames at times `t` of plane `z`."""
         positions = np.asarray(t, np.int64)
-        if not positions.size:
-            positions = np.zeros(0, np.int64)
-        first, stop = (int(positions.min()), int(positions.max()) + 1) if positions.size else (0, 0)
-        with opened(self._path) as file:
-            found = np.asarray(file[GROUP]["rest"][first:stop, z])
-        return np.asarray(found[positions - first])
+        found = np.empty((positions.size, *self.dataset.shape[2:]), np.float16)
+        # in runs: what lies between frames far from each other is never held
+        for run in np.split(np.arange(positions.size), np.flatnonzero(np.diff(positions) != 1) + 1):
+            if run.size:
+                found[run] = self.dataset[int(positions[run[0]]) : int(positions[run[-1]]) + 1, z]
+        return found
+
+
+@dataclass(frozen=True)
+class _StoredRests:
+    """Rests in a file, opened for each read so that no library state crosses a fork."""
+
+    path: str
+
+    def read(self, t: Indices, z: int) -> NDArray[np.float16]:
+        """(T, h, w, 2) of the frames at times `t` of plane `z`."""
+        with opened(self.path) as file:
+            return _OpenRests(file[GROUP]["rest"]).read(t, z)
+
+
+def holds_motion(path: str) -> bool:
+    """Whether a file is HDF5 with a motion in it, whole or not."""
+    try:
+        with opened(path) as file:
+            return isinstance(contained(file, GROUP), h5py.Group) and "facts" in file[GROUP]
+    except GalvoError:
+        return False
 
 
 def open_motion(path: str, *, limits: Limits = DEFAULT_LIMITS) -> Motion:
@@ -188,7 +209,10 @@ def open_motion(path: str, *, limits: Limits = DEFAULT_LIMITS) -> Motion:
             learned=tuple(told.get("learned") or ()),
             calibrations=_calibrations(group, path, limits),
         )
-        return Motion(np.asarray(frames[...]), _StoredRests(path), facts)
+        means = np.asarray(_dataset(group, "means", 5, path, limits), np.float32)
+        if means.shape != (2, *reference.shape):
+            raise Malformed("/motion/means does not fit /motion/reference", path=path, found=means.shape)
+        return Motion(np.asarray(frames[...]), _StoredRests(path), facts, means)
 
 
 def verify_motion(path: str) -> int:
