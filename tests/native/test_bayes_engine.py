@@ -193,7 +193,7 @@ def test_against_dense_numpy(shape: tuple[int, int], channels: int, levels: int,
     np.testing.assert_allclose(got["coefficients"][0], coefficients, atol=0.015)
     assert not np.delete(got["coefficients"][0].ravel(), given.active).any()
     assert np.abs(got["information"][0] - oracle.equations[:3]).sum() < 0.03 * np.abs(oracle.equations[:3]).sum()
-    np.testing.assert_allclose(got["right"][0], oracle.right, atol=0.01 * np.abs(oracle.right).max())
+    np.testing.assert_allclose(got["right"][0], oracle.right, atol=0.03 * np.abs(oracle.right).max())
     np.testing.assert_allclose(got["brightness"][0], oracle.used[0], rtol=2e-3, atol=0.1)
     np.testing.assert_allclose(got["quantile"], oracle.quantile, rtol=5e-3)
     u, v = given.truth(*np.mgrid[: shape[0], : shape[1]][::-1].astype(float))
