@@ -8,11 +8,17 @@ namespace galvo {
 
 namespace {
 
-constexpr float kCoarseTolerance = 0.01f, kFineTolerance = 0.001f;  // pixels, root mean square over the image
-constexpr int kSolverSteps = 12;
+constexpr float kCoarser = 10.0f;  // tolerance of the equations above the finest level, whose solutions are starts
+constexpr int kSolverSteps = 30;
 constexpr double kGainPrecision = 400.0;  // of alpha ~ N(1, 0.05^2)
 constexpr double kSmallestGain = 0.5, kLargestGain = 2.0;
 constexpr int kFineBox = 7, kCoarseBox = 3;
+
+float length(const std::vector<float> &change) noexcept {
+    double sum = 0;
+    for (const float value : change) sum += static_cast<double>(value) * value;
+    return static_cast<float>(std::sqrt(sum));
+}
 
 // The regression of f_w on r.
 Brightness brightness_of(const RegressionSums &sums, double dispersion, Brightness now) noexcept {
@@ -42,6 +48,16 @@ class EngineWorkspace {
 
 namespace {
 
+// Modes of which only the first ky, kx are in use.
+Modes trimmed(const Modes &modes, std::int64_t ky, std::int64_t kx) {
+    std::vector<float> rows, columns;
+    for (std::int64_t y = 0; y < modes.row_count(); ++y)
+        rows.insert(rows.end(), modes.row(y), modes.row(y) + ky);
+    for (std::int64_t x = 0; x < modes.column_count(); ++x)
+        columns.insert(columns.end(), modes.column(x), modes.column(x) + kx);
+    return Modes(rows.data(), modes.row_count(), ky, columns.data(), modes.column_count(), kx);
+}
+
 std::size_t place_of(std::int64_t factor) noexcept { return factor == 1 ? 0 : factor == 2 ? 1 : 2; }
 
 }  // namespace
@@ -49,10 +65,22 @@ std::size_t place_of(std::int64_t factor) noexcept { return factor == 1 ? 0 : fa
 Engine::Engine(std::int64_t height, std::int64_t width, std::vector<EngineLevel> levels,
                const std::vector<BorderedPlane> &reference, std::int64_t start_factor,
                const std::vector<float> &weights, Modes blocks, Modes nodes, std::vector<std::int64_t> active,
-               std::vector<float> precision, int rigid_steps, bool cubic_end)
+               std::vector<float> precision, EngineSettings how)
     : height_(height), width_(width), levels_(std::move(levels)), start_(reference, start_factor, weights),
-      blocks_(std::move(blocks)), nodes_(std::move(nodes)), active_(std::move(active)),
-      precision_(std::move(precision)), rigid_steps_(rigid_steps), cubic_end_(cubic_end) {}
+      blocks_(std::move(blocks)), nodes_(std::move(nodes)), precision_(std::move(precision)), how_(how),
+      full_ky_(blocks_.ky()), full_kx_(blocks_.kx()), full_active_(std::move(active)) {
+    std::int64_t ky = 1, kx = 1;
+    for (const std::int64_t index : full_active_) {
+        ky = std::max(ky, index / full_kx_ % full_ky_ + 1);
+        kx = std::max(kx, index % full_kx_ + 1);
+    }
+    blocks_ = trimmed(blocks_, ky, kx);
+    nodes_ = trimmed(nodes_, ky, kx);
+    for (const std::int64_t index : full_active_) {
+        const std::int64_t component = index / (full_ky_ * full_kx_), row = index / full_kx_ % full_ky_;
+        active_.push_back((component * ky + row) * kx + index % full_kx_);
+    }
+}
 
 std::shared_ptr<EngineWorkspace> Engine::workspace() const {
     auto workspace = std::make_shared<EngineWorkspace>();
@@ -151,7 +179,9 @@ void Engine::rigid_step(Shift &shift, EngineWorkspace &workspace) const noexcept
     shift.y += static_cast<float>(std::clamp(y, -reach, reach));
 }
 
-int Engine::elastic_step(std::size_t level, float tolerance, EngineWorkspace &workspace) const noexcept {
+int Engine::elastic_step(std::size_t level, bool cubic, EngineWorkspace &workspace) const noexcept {
+    fill_nodes(workspace);
+    linearise_level(level, cubic, workspace);
     const std::int64_t size = blocks_.ky() * blocks_.kx();
     const std::int64_t points = blocks_.row_count() * blocks_.column_count();
     float *const grid = workspace.solve.grid.data();
@@ -163,7 +193,7 @@ int Engine::elastic_step(std::size_t level, float tolerance, EngineWorkspace &wo
     }
     const int steps = solve_modes(blocks_, {active_.data(), unknown_count()}, workspace.equations.data(),
                                   precision_.data(), levels_[level].preconditioner.data(), workspace.gradient.data(),
-                                  tolerance, kSolverSteps, workspace.change.data(), workspace.solve);
+                                  how_.tolerance * (level + 1 == levels_.size() ? 1.0f : kCoarser), kSolverSteps, workspace.change.data(), workspace.solve);
     for (std::size_t i = 0; i < active_.size(); ++i)
         workspace.coefficients[static_cast<std::size_t>(active_[i])] = workspace.old[i] + workspace.change[i];
     return steps;
@@ -216,7 +246,7 @@ void Engine::run(const FrameStack &frames, std::int64_t frame, EngineWorkspace &
     Shift shift = start_.find(workspace.planes[place_of(start_.factor())], workspace.start);
     output.start[0] = shift.x;
     output.start[1] = shift.y;
-    for (int i = 0; i < rigid_steps_; ++i) rigid_step(shift, workspace);
+    for (int i = 0; i < how_.rigid_steps; ++i) rigid_step(shift, workspace);
     output.rigid[0] = shift.x;
     output.rigid[1] = shift.y;
     std::copy(workspace.brightness.begin(), workspace.brightness.end(), workspace.rigid_brightness.begin());
@@ -227,15 +257,19 @@ void Engine::run(const FrameStack &frames, std::int64_t frame, EngineWorkspace &
     int solver_steps = 0;
     for (std::size_t level = 0; level < levels_.size(); ++level) {
         const bool last = level + 1 == levels_.size();
-        for (int i = 0; i < levels_[level].step_count; ++i) {
-            fill_nodes(workspace);
-            linearise_level(level, cubic_end_ && last && i + 1 == levels_[level].step_count, workspace);
-            solver_steps += elastic_step(level, last ? kFineTolerance : kCoarseTolerance, workspace);
-        }
+        for (int i = 0; i < levels_[level].step_count; ++i)
+            solver_steps += elastic_step(level, how_.cubic && last, workspace);
         // Interpolation costs contrast, and less of it on coarse levels: brightness is compared where it was fitted.
         if (level == 0)
             std::copy(workspace.brightness.begin(), workspace.brightness.end(), workspace.coarse_brightness.begin());
     }
+    int fine_steps = levels_.back().step_count;
+    for (; fine_steps < how_.most_fine_steps && how_.settled > 0; ++fine_steps) {
+        if (!(length(workspace.change) > how_.settled)) break;
+        solver_steps += elastic_step(levels_.size() - 1, how_.cubic, workspace);
+    }
+    *output.fine_steps = fine_steps;
+    *output.step = length(workspace.change);
     std::copy_n(workspace.equations.data(), workspace.equations.size() / 5 * 3, output.information);
     finish(workspace, output.right);
     for (std::size_t c = 0; c < workspace.used.size(); ++c) {
@@ -243,7 +277,9 @@ void Engine::run(const FrameStack &frames, std::int64_t frame, EngineWorkspace &
         output.brightness[2 * c + 1] = workspace.used[c].beta;
         output.quantile[c] = workspace.quantile[c];
     }
-    std::copy(workspace.coefficients.begin(), workspace.coefficients.end(), output.coefficients);
+    std::fill_n(output.coefficients, 2 * full_ky_ * full_kx_, 0.0f);
+    for (std::size_t i = 0; i < active_.size(); ++i)
+        output.coefficients[full_active_[i]] = workspace.coefficients[static_cast<std::size_t>(active_[i])];
     measure(shift, workspace, output.objective);
     *output.solver_steps = solver_steps;
 }

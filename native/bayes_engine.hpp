@@ -18,8 +18,18 @@ struct EngineLevel {
     std::vector<ReferenceLevel> reference;  // of each channel; g is gamma times the gradient, iv 1 / variance
     std::vector<float> scale;               // of each channel's sums: weight / phi
     std::vector<float> dispersion;          // phi of each channel
-    std::vector<float> preconditioner;      // (n, n), inverse of nominal information + precision
+    std::vector<float> preconditioner;      // padded inverse of nominal information + precision
     int step_count = 1;
+};
+
+struct EngineSettings {
+    int rigid_steps = 3;
+    // The finest level goes on, up to so many steps in all, while the last one is longer than `settled` (pixels, root
+    // mean square over the image; 0: it never goes on).
+    int most_fine_steps = 3;
+    bool cubic = false;  // bicubic interpolation on the finest level
+    float settled = 0.0f;
+    float tolerance = 0.003f;  // of a solution at the finest level, in the same unit
 };
 
 struct EngineOutput {
@@ -29,7 +39,9 @@ struct EngineOutput {
     float *brightness;    // (C, 2), alpha and beta it used
     float *quantile;      // (C,)
     float *start, *rigid; // (2,), x before y
+    float *step;          // length of the last step, root mean square over the image
     double *objective;    // (2,), of the rigid and of the elastic displacement
+    std::int64_t *fine_steps;
     std::int64_t *solver_steps;  // conjugate gradient steps in all
 };
 
@@ -41,14 +53,17 @@ class Engine {
     // and at nodes; the first of either component's modes is its shift.
     Engine(std::int64_t height, std::int64_t width, std::vector<EngineLevel> levels,
            const std::vector<BorderedPlane> &reference, std::int64_t start_factor, const std::vector<float> &weights,
-           Modes blocks, Modes nodes, std::vector<std::int64_t> active, std::vector<float> precision, int rigid_steps,
-           bool cubic_end);
+           Modes blocks, Modes nodes, std::vector<std::int64_t> active, std::vector<float> precision,
+           EngineSettings how);
 
     std::int64_t height() const noexcept { return height_; }
     std::int64_t width() const noexcept { return width_; }
     std::int64_t channel_count() const noexcept { return static_cast<std::int64_t>(levels_.front().scale.size()); }
     std::int64_t unknown_count() const noexcept { return static_cast<std::int64_t>(active_.size()); }
-    const Modes &blocks() const noexcept { return blocks_; }
+    std::int64_t ky() const noexcept { return full_ky_; }
+    std::int64_t kx() const noexcept { return full_kx_; }
+    std::int64_t block_rows() const noexcept { return blocks_.row_count(); }
+    std::int64_t block_columns() const noexcept { return blocks_.column_count(); }
 
     std::shared_ptr<EngineWorkspace> workspace() const;
     void run(const FrameStack &frames, std::int64_t frame, EngineWorkspace &workspace,
@@ -58,7 +73,7 @@ class Engine {
     void load(const FrameStack &frames, std::int64_t frame, EngineWorkspace &workspace) const noexcept;
     void linearise_level(std::size_t level, bool cubic, EngineWorkspace &workspace) const noexcept;
     void rigid_step(Shift &shift, EngineWorkspace &workspace) const noexcept;
-    int elastic_step(std::size_t level, float tolerance, EngineWorkspace &workspace) const noexcept;
+    int elastic_step(std::size_t level, bool cubic, EngineWorkspace &workspace) const noexcept;
     void fill_nodes(EngineWorkspace &workspace) const noexcept;
     void fill_nodes(Shift shift, EngineWorkspace &workspace) const noexcept;
     void measure(Shift rigid, EngineWorkspace &workspace, double *objective) const noexcept;
@@ -72,8 +87,9 @@ class Engine {
     Modes blocks_, nodes_;
     std::vector<std::int64_t> active_;
     std::vector<float> precision_;
-    int rigid_steps_;
-    bool cubic_end_;
+    EngineSettings how_;
+    std::int64_t full_ky_, full_kx_;          // of the coefficients that come out
+    std::vector<std::int64_t> full_active_;   // places of the unknowns in these
 };
 
 }  // namespace galvo

@@ -1,23 +1,12 @@
-// Eight floats side by side: one AVX register in functions compiled for it, two SSE or NEON registers in others.
-#pragma once
-
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-
-#include "inline.hpp"
-
-namespace galvo {
-
-constexpr std::int64_t kLanes = 8;
+// Eight floats side by side: one AVX register in code that is compiled for it, two SSE or NEON registers elsewhere.
+// For headers of kernels, which are included in a namespace of each instruction set (isa.hpp): what is compiled without
+// AVX is in halves before it is inlined anywhere. They include <cstring>, bayes_layout.hpp and inline.hpp before.
 
 #if defined(__GNUC__) || defined(__clang__)
 
 typedef float Lanes __attribute__((vector_size(32)));
 
-GALVO_INLINE Lanes all_lanes(float value) noexcept {
-    return Lanes{value, value, value, value, value, value, value, value};
-}
+GALVO_INLINE Lanes all_lanes(float value) noexcept { return value - Lanes{}; }
 GALVO_INLINE Lanes smaller(Lanes a, Lanes b) noexcept { return a < b ? a : b; }
 GALVO_INLINE Lanes larger(Lanes a, Lanes b) noexcept { return a > b ? a : b; }
 // `value` where `bound` <= of, else `other`; a NaN gives `other`.
@@ -75,9 +64,3 @@ GALVO_INLINE void store(float *to, Lanes lanes) noexcept { std::memcpy(to, &lane
 GALVO_INLINE float sum_of(Lanes v) noexcept {
     return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
 }
-
-constexpr std::int64_t rounded_up(std::int64_t value, std::int64_t multiple) noexcept {
-    return (value + multiple - 1) / multiple * multiple;
-}
-
-}  // namespace galvo

@@ -4,79 +4,23 @@
 #include <cmath>
 #include <cstring>
 
-#include "bayes_lanes.hpp"
+#include "bayes_layout.hpp"
 #include "inline.hpp"
 #include "isa.hpp"
 
 namespace galvo {
 namespace {
 
-constexpr std::int64_t kRows = 4;       // of c at a time
-constexpr std::int64_t kPanel = 64;     // columns of b that stay in the first cache
-
-template <int kRowCount>
-GALVO_INLINE void multiply_tile(const float *a, std::int64_t a_row, std::int64_t a_column, const float *b,
-                                std::int64_t b_row, float *c, std::int64_t c_row, std::int64_t n,
-                                std::int64_t k) noexcept {
-    std::int64_t x = 0;
-    for (; x + 2 * kLanes <= n; x += 2 * kLanes) {
-        Lanes sum[kRowCount][2];
-        for (int i = 0; i < kRowCount; ++i) sum[i][0] = sum[i][1] = all_lanes(0.0f);
-        for (std::int64_t j = 0; j < k; ++j) {
-            const Lanes first = load(b + j * b_row + x), second = load(b + j * b_row + x + kLanes);
-            for (int i = 0; i < kRowCount; ++i) {
-                const Lanes factor = all_lanes(a[i * a_row + j * a_column]);
-                sum[i][0] += factor * first;
-                sum[i][1] += factor * second;
-            }
-        }
-        for (int i = 0; i < kRowCount; ++i) {
-            store(c + i * c_row + x, sum[i][0]);
-            store(c + i * c_row + x + kLanes, sum[i][1]);
-        }
-    }
-    for (; x < n; x += kLanes) {
-        const std::int64_t count = std::min(kLanes, n - x);
-        Lanes sum[kRowCount];
-        for (int i = 0; i < kRowCount; ++i) sum[i] = all_lanes(0.0f);
-        for (std::int64_t j = 0; j < k; ++j) {
-            float part[kLanes] = {};
-            std::memcpy(part, b + j * b_row + x, static_cast<std::size_t>(count) * sizeof(float));
-            const Lanes some = load(part);
-            for (int i = 0; i < kRowCount; ++i) sum[i] += all_lanes(a[i * a_row + j * a_column]) * some;
-        }
-        for (int i = 0; i < kRowCount; ++i) {
-            float part[kLanes];
-            store(part, sum[i]);
-            std::memcpy(c + i * c_row + x, part, static_cast<std::size_t>(count) * sizeof(float));
-        }
-    }
-}
-
-GALVO_INLINE void multiply_all(const float *a, std::int64_t a_row, std::int64_t a_column, const float *b,
-                               std::int64_t b_row, float *c, std::int64_t c_row, std::int64_t m, std::int64_t n,
-                               std::int64_t k) noexcept {
-    for (std::int64_t x = 0; x < n; x += kPanel) {
-        const std::int64_t width = std::min(kPanel, n - x);
-        std::int64_t y = 0;
-        for (; y + kRows <= m; y += kRows)
-            multiply_tile<kRows>(a + y * a_row, a_row, a_column, b + x, b_row, c + y * c_row + x, c_row, width, k);
-        for (; y < m; ++y)
-            multiply_tile<1>(a + y * a_row, a_row, a_column, b + x, b_row, c + y * c_row + x, c_row, width, k);
-    }
-}
-
-void multiply_baseline(const float *a, std::int64_t a_row, std::int64_t a_column, const float *b, std::int64_t b_row,
-                       float *c, std::int64_t c_row, std::int64_t m, std::int64_t n, std::int64_t k) noexcept {
-    multiply_all(a, a_row, a_column, b, b_row, c, c_row, m, n, k);
+namespace baseline {
+#include "bayes_modes_kernels.hpp"
 }
 
 #if defined(GALVO_X86_64)
-GALVO_TARGET("avx2") void multiply_avx2(const float *a, std::int64_t a_row, std::int64_t a_column, const float *b,
-                                        std::int64_t b_row, float *c, std::int64_t c_row, std::int64_t m,
-                                        std::int64_t n, std::int64_t k) noexcept {
-    multiply_all(a, a_row, a_column, b, b_row, c, c_row, m, n, k);
+GALVO_AVX2_BEGIN
+namespace avx2 {
+#include "bayes_modes_kernels.hpp"
 }
+GALVO_AVX2_END
 #endif
 
 // Eight sums side by side, so that no instruction set has an order of its own.
@@ -86,7 +30,7 @@ float dot(const float *a, const float *b, std::int64_t count) noexcept {
     for (; i + kLanes <= count; i += kLanes)
         for (std::int64_t k = 0; k < kLanes; ++k) sums[k] += a[i + k] * b[i + k];
     for (std::int64_t k = 0; i < count; ++i, ++k) sums[k] += a[i] * b[i];
-    return sum_of(load(sums));
+    return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
 }  // namespace
@@ -94,44 +38,57 @@ float dot(const float *a, const float *b, std::int64_t count) noexcept {
 void multiply(const float *a, std::int64_t a_row, std::int64_t a_column, const float *b, std::int64_t b_row, float *c,
               std::int64_t c_row, std::int64_t m, std::int64_t n, std::int64_t k) noexcept {
 #if defined(GALVO_X86_64)
-    if (active_isa() == Isa::avx2) return multiply_avx2(a, a_row, a_column, b, b_row, c, c_row, m, n, k);
+    if (active_isa() == Isa::avx2) return avx2::multiply(a, a_row, a_column, b, b_row, c, c_row, m, n, k);
 #endif
-    multiply_baseline(a, a_row, a_column, b, b_row, c, c_row, m, n, k);
+    baseline::multiply(a, a_row, a_column, b, b_row, c, c_row, m, n, k);
 }
 
 Modes::Modes(const float *rows, std::int64_t row_count, std::int64_t ky, const float *columns,
              std::int64_t column_count, std::int64_t kx)
-    : row_count_(row_count), ky_(ky), column_count_(column_count), kx_(kx),
-      rows_(rows, rows + row_count * ky), columns_(columns, columns + column_count * kx),
-      columns_transposed_(columns_.size()) {
+    : row_count_(row_count), ky_(ky), column_count_(column_count), kx_(kx), column_stride_(rounded_up(column_count, kLanes)),
+      kx_stride_(rounded_up(kx, kLanes)), rows_(rows, rows + row_count * ky),
+      columns_(static_cast<std::size_t>(column_count * kx_stride_)),
+      columns_transposed_(static_cast<std::size_t>(kx * column_stride_)) {
     for (std::int64_t x = 0; x < column_count; ++x)
-        for (std::int64_t k = 0; k < kx; ++k) columns_transposed_[k * column_count + x] = columns[x * kx + k];
+        for (std::int64_t k = 0; k < kx; ++k)
+            columns_[static_cast<std::size_t>(x * kx_stride_ + k)] =
+                columns_transposed_[static_cast<std::size_t>(k * column_stride_ + x)] = columns[x * kx + k];
 }
 
 std::int64_t Modes::scratch_size() const noexcept {
-    return std::max(3 * ky_ * column_count_ + column_count_, row_count_ * kx_);
+    return std::max(3 * ky_ * column_stride_, row_count_ * kx_stride_);
 }
 
 void Modes::synthesize(const float *coefficients, float *out, float *scratch) const noexcept {
-    float *const both = scratch, *const one = scratch + 2 * ky_ * column_count_;
+    float *const both = scratch, *const one = scratch + 2 * ky_ * column_stride_;
     for (int component = 0; component < 2; ++component) {
-        multiply(coefficients + component * ky_ * kx_, kx_, 1, columns_transposed_.data(), column_count_, one,
-                 column_count_, ky_, column_count_, kx_);
-        for (std::int64_t i = 0; i < ky_ * column_count_; ++i) both[2 * i + component] = one[i];
+        multiply(coefficients + component * ky_ * kx_, kx_, 1, columns_transposed_.data(), column_stride_, one,
+                 column_stride_, ky_, column_stride_, kx_);
+        for (std::int64_t i = 0; i < ky_ * column_stride_; ++i) both[2 * i + component] = one[i];
     }
-    multiply(rows_.data(), ky_, 1, both, 2 * column_count_, out, 2 * column_count_, row_count_, 2 * column_count_,
+    multiply(rows_.data(), ky_, 1, both, 2 * column_stride_, out, 2 * column_count_, row_count_, 2 * column_count_,
              ky_);
 }
 
 void Modes::synthesize_one(const float *coefficients, float *out, float *scratch) const noexcept {
-    multiply(coefficients, kx_, 1, columns_transposed_.data(), column_count_, scratch, column_count_, ky_,
-             column_count_, kx_);
-    multiply(rows_.data(), ky_, 1, scratch, column_count_, out, column_count_, row_count_, column_count_, ky_);
+    multiply(coefficients, kx_, 1, columns_transposed_.data(), column_stride_, scratch, column_stride_, ky_,
+             column_stride_, kx_);
+    multiply(rows_.data(), ky_, 1, scratch, column_stride_, out, column_count_, row_count_, column_count_, ky_);
 }
 
 void Modes::analyze(const float *field, float *out, float *scratch) const noexcept {
-    multiply(field, column_count_, 1, columns_.data(), kx_, scratch, kx_, row_count_, kx_, column_count_);
-    multiply(rows_.data(), 1, ky_, scratch, kx_, out, kx_, ky_, kx_, row_count_);
+    multiply(field, column_count_, 1, columns_.data(), kx_stride_, scratch, kx_stride_, row_count_, kx_stride_,
+             column_count_);
+    multiply(rows_.data(), 1, ky_, scratch, kx_stride_, out, kx_, ky_, kx_, row_count_);
+}
+
+std::int64_t preconditioner_stride(std::int64_t count) noexcept { return rounded_up(count, kLanes); }
+
+std::vector<float> padded_preconditioner(const float *matrix, std::int64_t count) {
+    const std::int64_t stride = preconditioner_stride(count);
+    std::vector<float> padded(static_cast<std::size_t>(count * stride));
+    for (std::int64_t i = 0; i < count; ++i) std::copy_n(matrix + i * count, count, padded.data() + i * stride);
+    return padded;
 }
 
 void SolveWorkspace::shape(const Modes &modes, std::int64_t count) {
@@ -168,8 +125,9 @@ int solve_modes(const Modes &modes, ActiveModes active, const float *information
     float *const r = workspace.r.data(), *const z = workspace.z.data(), *const p = workspace.p.data(),
                 *const ap = workspace.ap.data();
     // Symmetric, so that its rows may be its columns: one contiguous row times a vector.
+    const std::int64_t stride = preconditioner_stride(n);
     const auto precondition = [&](const float *in, float *out) noexcept {
-        multiply(in, 0, 1, preconditioner, n, out, n, 1, n, n);
+        multiply(in, 0, 1, preconditioner, stride, out, n, 1, n, n);
     };
     std::fill_n(d, n, 0.0f);
     std::copy_n(gradient, n, r);

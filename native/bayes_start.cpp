@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
-#include "bayes_lanes.hpp"
+#include "bayes_layout.hpp"
 #include "inline.hpp"
 #include "isa.hpp"
 
@@ -44,32 +45,16 @@ std::int64_t mirrored(std::int64_t i, std::int64_t size) noexcept {
 
 std::int64_t batch_of(std::int64_t count) noexcept { return rounded_up(count, kLanes); }
 
-// Sums of `tap_count` rows or of shifted copies of one row.
-GALVO_INLINE void weighted_sum(const float *const *inputs, const float *taps, std::int64_t tap_count,
-                               std::int64_t count, float *out) noexcept {
-    std::int64_t x = 0;
-    for (; x + kLanes <= count; x += kLanes) {
-        Lanes sum = all_lanes(0.0f);
-        for (std::int64_t k = 0; k < tap_count; ++k) sum += all_lanes(taps[k]) * load(inputs[k] + x);
-        store(out + x, sum);
-    }
-    for (; x < count; ++x) {
-        float sum = 0.0f;
-        for (std::int64_t k = 0; k < tap_count; ++k) sum += taps[k] * inputs[k][x];
-        out[x] = sum;
-    }
-}
-
-void weighted_sum_baseline(const float *const *inputs, const float *taps, std::int64_t tap_count, std::int64_t count,
-                           float *out) noexcept {
-    weighted_sum(inputs, taps, tap_count, count, out);
+namespace baseline {
+#include "bayes_start_kernels.hpp"
 }
 
 #if defined(GALVO_X86_64)
-GALVO_TARGET("avx2") void weighted_sum_avx2(const float *const *inputs, const float *taps, std::int64_t tap_count,
-                                            std::int64_t count, float *out) noexcept {
-    weighted_sum(inputs, taps, tap_count, count, out);
+GALVO_AVX2_BEGIN
+namespace avx2 {
+#include "bayes_start_kernels.hpp"
 }
+GALVO_AVX2_END
 #endif
 
 constexpr std::size_t kLargestTaps = 72;
@@ -78,9 +63,9 @@ constexpr std::size_t kLargestTaps = 72;
 void smooth(const float *in, std::int64_t height, std::int64_t width, const std::vector<float> &taps, float *line,
             float *out) noexcept {
 #if defined(GALVO_X86_64)
-    const auto sum_rows = active_isa() == Isa::avx2 ? weighted_sum_avx2 : weighted_sum_baseline;
+    const auto sum_rows = active_isa() == Isa::avx2 ? avx2::weighted_sum : baseline::weighted_sum;
 #else
-    const auto sum_rows = weighted_sum_baseline;
+    const auto sum_rows = baseline::weighted_sum;
 #endif
     const std::int64_t count = static_cast<std::int64_t>(taps.size()), reach = count / 2;
     const float *inputs[kLargestTaps];

@@ -259,6 +259,7 @@ nb::tuple py_solve(const Floats<4> &information, const Floats<2> &gradient, cons
     Result<std::int64_t> steps({as_size(count)});
     {
         const nb::gil_scoped_release released;
+        const std::vector<float> padded = padded_preconditioner(preconditioner.data(), n);
         for_frames(
             count, threads, points * 256,
             [&] {
@@ -269,7 +270,7 @@ nb::tuple py_solve(const Floats<4> &information, const Floats<2> &gradient, cons
             [&](std::int64_t frame, SolveWorkspace &workspace) {
                 steps.data()[frame] =
                     solve_modes(modes, unknowns, information.data() + frame * 3 * points,
-                                precision.data() + (priors == 1 ? 0 : frame * n), preconditioner.data(),
+                                precision.data() + (priors == 1 ? 0 : frame * n), padded.data(),
                                 gradient.data() + frame * n, tolerance, step_limit, out.data() + frame * n, workspace);
             });
     }
@@ -283,7 +284,8 @@ void init_engine(Engine *self, const Floats<3> &reference, const Floats<1> &weig
                  const std::vector<Floats<4>> &planes, const Floats<2> &scale, const Floats<2> &dispersion,
                  const Floats<3> &preconditioners, const Floats<2> &block_rows, const Floats<2> &block_columns,
                  const Floats<2> &node_rows, const Floats<2> &node_columns, const Indices &active,
-                 const Floats<1> &precision, const std::vector<int> &steps, int rigid_steps, bool cubic_end) {
+                 const Floats<1> &precision, const std::vector<int> &steps, int rigid_steps, bool cubic,
+                 float settled, int most_fine_steps, float tolerance) {
     const std::int64_t channels = static_cast<std::int64_t>(reference.shape(0));
     const std::int64_t height = static_cast<std::int64_t>(reference.shape(1));
     const std::int64_t width = static_cast<std::int64_t>(reference.shape(2));
@@ -311,6 +313,7 @@ void init_engine(Engine *self, const Floats<3> &reference, const Floats<1> &weig
         shift_y = shift_y || index == size;
     }
     require(shift_x && shift_y && unknowns.front() == 0, "both shifts must be active, that along x first");
+    require(settled >= 0 && tolerance >= 0, "settled and tolerance must not be negative");
 
     std::vector<EngineLevel> levels;
     for (std::int64_t i = 0; i < level_count; ++i) {
@@ -326,7 +329,7 @@ void init_engine(Engine *self, const Floats<3> &reference, const Floats<1> &weig
             level.scale.push_back(scale.data()[i * channels + channel]);
             level.dispersion.push_back(dispersion.data()[i * channels + channel]);
         }
-        level.preconditioner.assign(preconditioners.data() + i * n * n, preconditioners.data() + (i + 1) * n * n);
+        level.preconditioner = padded_preconditioner(preconditioners.data() + i * n * n, n);
         levels.push_back(std::move(level));
     }
     require(steps.back() > 0, "the finest level needs a step");
@@ -348,35 +351,39 @@ void init_engine(Engine *self, const Floats<3> &reference, const Floats<1> &weig
     new (self) Engine(height, width, std::move(levels), binned, start_factor,
                       std::vector<float>(weights.data(), weights.data() + channels), std::move(blocks),
                       std::move(nodes), std::move(unknowns),
-                      std::vector<float>(precision.data(), precision.data() + n), rigid_steps, cubic_end);
+                      std::vector<float>(precision.data(), precision.data() + n),
+                      EngineSettings{rigid_steps, most_fine_steps, cubic, settled, tolerance});
 }
 
 nb::dict py_run(const Engine &self, const Frames &frames, int threads) {
     const FrameStack stack = stack_of(frames);
     const std::int64_t count = stack.frame_count, channels = self.channel_count(), n = self.unknown_count();
     require_shape(frames, {count, self.height(), self.width(), channels}, "frames");
-    const Modes &blocks = self.blocks();
+    const std::int64_t size = 2 * self.ky() * self.kx(), points = self.block_rows() * self.block_columns();
     const std::size_t frame_count = as_size(count), channel_count = as_size(channels);
-    Result<float> coefficients({frame_count, 2, as_size(blocks.ky()), as_size(blocks.kx())});
-    Result<float> information({frame_count, 3, as_size(blocks.row_count()), as_size(blocks.column_count())});
+    Result<float> coefficients({frame_count, 2, as_size(self.ky()), as_size(self.kx())});
+    Result<float> information({frame_count, 3, as_size(self.block_rows()), as_size(self.block_columns())});
     Result<float> right({frame_count, as_size(n)}), brightness({frame_count, channel_count, 2});
     Result<float> quantile({frame_count, channel_count}), start({frame_count, 2}), rigid({frame_count, 2});
+    Result<float> step({frame_count});
     Result<double> objective({frame_count, 2});
-    Result<std::int64_t> solver_steps({frame_count});
+    Result<std::int64_t> fine_steps({frame_count}), solver_steps({frame_count});
     {
         const nb::gil_scoped_release released;
         for_frames(
             count, threads, self.height() * self.width() * channels * 64, [&] { return self.workspace(); },
             [&](std::int64_t frame, EngineWorkspace &workspace) {
                 EngineOutput output{};
-                output.coefficients = coefficients.data() + frame * 2 * blocks.ky() * blocks.kx();
-                output.information = information.data() + frame * 3 * blocks.row_count() * blocks.column_count();
+                output.coefficients = coefficients.data() + frame * size;
+                output.information = information.data() + frame * 3 * points;
                 output.right = right.data() + frame * n;
                 output.brightness = brightness.data() + frame * channels * 2;
                 output.quantile = quantile.data() + frame * channels;
                 output.start = start.data() + frame * 2;
                 output.rigid = rigid.data() + frame * 2;
                 output.objective = objective.data() + frame * 2;
+                output.step = step.data() + frame;
+                output.fine_steps = fine_steps.data() + frame;
                 output.solver_steps = solver_steps.data() + frame;
                 self.run(stack, frame, workspace, output);
             });
@@ -390,6 +397,8 @@ nb::dict py_run(const Engine &self, const Frames &frames, int threads) {
     results["start"] = start.array();
     results["rigid"] = rigid.array();
     results["objective"] = objective.array();
+    results["step"] = step.array();
+    results["fine_steps"] = fine_steps.array();
     results["solver_steps"] = solver_steps.array();
     return results;
 }
@@ -414,7 +423,8 @@ void define_bayes(nb::module_ &m) {
              "scale"_a.noconvert(), "dispersion"_a.noconvert(), "preconditioners"_a.noconvert(),
              "block_rows"_a.noconvert(), "block_columns"_a.noconvert(), "node_rows"_a.noconvert(),
              "node_columns"_a.noconvert(), "active"_a.noconvert(), "precision"_a.noconvert(), "steps"_a,
-             "rigid_steps"_a = 3, "cubic_end"_a = false)
+             "rigid_steps"_a = 3, "cubic"_a = false, "settled"_a = 0.0f, "most_fine_steps"_a = 3,
+             "tolerance"_a = 0.003f)
         .def("run", &py_run, "frames"_a.noconvert(), "threads"_a = 1, "Results of all frames by name.");
 }
 

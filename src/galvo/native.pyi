@@ -529,8 +529,13 @@ class BayesEngine:
         Elastic steps on each level.
     rigid_steps
         Rigid steps on the coarsest level.
-    cubic_end
-        Whether the last step interpolates bicubically.
+    cubic
+        Whether steps on the finest level interpolate bicubically.
+    settled
+        Steps on the finest level go on, up to `most_fine_steps` in all, while the last one is longer than this: pixels,
+        root mean square over the image. 0: they never go on.
+    tolerance
+        Of a solution of the equations on the finest level, in the same unit; ten times as much on others.
     """
 
     def __init__(
@@ -549,7 +554,10 @@ class BayesEngine:
         precision: Floats,
         steps: list[int],
         rigid_steps: int = 3,
-        cubic_end: bool = False,
+        cubic: bool = False,
+        settled: float = 0.0,
+        most_fine_steps: int = 3,
+        tolerance: float = 0.003,
     ) -> None: ...
     def run(self, frames: Frames, threads: int = 1) -> dict[str, NDArray[Any]]:
         """Estimates of all frames (T, Y, X, C), bit-equal for any number of threads.
@@ -561,7 +569,8 @@ class BayesEngine:
             (T, 3, By, Bx), ``right`` (T, n), which is ``Phi^T (b + J w0)`` with its displacement w0, ``brightness``
             (T, C, 2) and ``quantile`` (T, C); ``start`` and ``rigid`` (T, 2), the shift before and after the rigid
             steps; ``objective`` float64 (T, 2), penalised robust cost on the coarsest level of the rigid and of the
-            final displacement; ``solver_steps`` int64 (T,). A frame without information has zeros.
+            final displacement; ``step`` (T,), length of the last step; ``fine_steps``, steps on the finest level, and
+            ``solver_steps``, int64 (T,). A frame without information has zeros.
         """
 
 def warp(

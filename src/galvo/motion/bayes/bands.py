@@ -52,7 +52,8 @@ class Bands:
     @property
     def rigid(self) -> NDArray[np.bool_]:
         """The coefficients of the rigid shift, (2, Ky, Kx)."""
-        return self.shell == RIGID
+        rigid: NDArray[np.bool_] = self.shell == RIGID
+        return rigid
 
     @property
     def index(self) -> NDArray[np.intp]:

@@ -1,7 +1,7 @@
 """What a recording's frames teach: scale of the noise, prior of the motion, and how it goes on in time.
 
-Order matters. With a noise scale taken at face value and a loose prior, a dark movie is over-fitted, and a prior that is
-learned from that confirms it. So the scale is first measured with rigid motion only, a first prior comes from the
+Order matters. With a noise scale taken at face value and a loose prior, a dark movie is over-fitted, and a prior that
+is learned from that confirms it. So the scale is first measured with rigid motion only, a first prior comes from the
 coarsest grid, and only then do elastic estimates and the prior refine each other.
 """
 
@@ -66,9 +66,7 @@ def _first_prior(
     """Noise scale of each level after rigid motion only, and a wide prior from what the coarsest one shows."""
     bands = Bands.of(basis)
     own = np.stack([np.einsum("cibx,c->ibx", own_information(level), weights) for level in levels])
-    still = Learned(
-        np.ones((len(levels), len(weights))), np.where(bands.rigid, RIGID_VARIANCE, 0.0), bands.rigid, own
-    )
+    still = Learned(np.ones((len(levels), len(weights))), np.where(bands.rigid, RIGID_VARIANCE, 0.0), bands.rigid, own)
     solver = Solver(levels, weights, still, threads)
     some = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), _RIGID_FRAMES)).round().astype(int))
     frames = np.ascontiguousarray(frames[some])
@@ -80,9 +78,7 @@ def _first_prior(
         coefficients, brightness = evidence.coefficients, evidence.next_brightness
         found.append(evidence)
     phi = np.clip([dispersion(evidence.blocks) for evidence in found], *_FIRST_PHI)
-    information = np.stack(
-        [np.einsum("tcibx,c->ibx", e.blocks[:, :, :3], weights / p) / len(e.blocks) for e, p in zip(found, phi)]
-    )
+    information = np.stack([_typical(evidence, weights / scale) for evidence, scale in zip(found, phi, strict=True)])
     order = np.stack([np.maximum(basis.order, 0.5)] * 2)
     generic = np.where(bands.rigid, RIGID_VARIANCE, _GENERIC * order**_GENERIC_SLOPE)
     # finer shells are beyond the coarsest level, and many
@@ -105,13 +101,18 @@ def _update(solver: Solver, evidence: Evidence, *, selective: bool) -> Learned:
     phi = old.phi.copy()
     phi[-1] = np.maximum(dispersion(evidence.blocks), _LEAST_PHI)
     information = old.information.copy()
-    scale = solver.weights / phi[-1]
-    information[-1] = np.einsum("tcibx,c->ibx", evidence.blocks[:, :, :3], scale) / len(evidence.blocks)
+    information[-1] = _typical(evidence, solver.weights / phi[-1])
     rescaled = Solver(levels, solver.weights, Learned(phi, old.variance, old.active, information), solver.threads)
     estimates = rescaled.resolve(evidence)[:, old.active]
     matrix = rescaled.space.matrix(information[-1])
     variance = learn_prior(estimates, matrix, old.variance, Bands.of(basis), old.active, selective=selective)
     return Learned(phi, variance, _informed(basis, levels[-1], information[-1], variance), information)
+
+
+def _typical(evidence: Evidence, scale: Float64) -> Float64:
+    """Mean J over frames, all channels together, (3, By, Bx)."""
+    total: Float64 = np.einsum("tcibx,c->ibx", evidence.blocks[:, :, :3], scale)
+    return total / len(evidence.blocks)
 
 
 def _informed(basis: CosineBasis, level: Level, information: Float64, variance: Float64) -> NDArray[np.bool_]:

@@ -35,15 +35,22 @@ def dispersion(blocks: Float64) -> Float64:
     expected = j11 + j22
     expected = expected + j11 * j11 * i11 + 2 * j11 * j12 * i12 + j12 * j12 * i22
     expected = expected + j12 * j12 * i11 + 2 * j12 * j22 * i12 + j22 * j22 * i22
-    inner = (..., *(slice(margin, size - margin) for size in j11.shape[-2:] for margin in [_margin(size)]))
-    excess = np.where(known, rx * rx + ry * ry, 0)[inner].sum(axis=(0, -2, -1))
-    expected = np.where(known, expected, 0)[inner].sum(axis=(0, -2, -1))
-    return np.divide(excess, expected, out=np.ones_like(excess), where=expected > 0)
+    known[..., ~_inner(j11.shape[-2:])] = False
+    excess = np.where(known, rx * rx + ry * ry, 0).sum(axis=(0, -2, -1))
+    expected = np.where(known, expected, 0).sum(axis=(0, -2, -1))
+    phi: Float64 = np.divide(excess, expected, out=np.ones_like(excess), where=expected > 0)
+    return phi
 
 
-def _margin(size: int) -> int:
-    """Blocks at the border that are left out: they look beyond the frame."""
-    return 2 if size >= 8 else 1 if size >= 4 else 0
+def _inner(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Blocks away from the border, where they look beyond the frame, as far as there are enough."""
+    rows, columns = (
+        (np.arange(size) >= margin) & (np.arange(size) < size - margin)
+        for size in shape
+        for margin in [2 if size >= 8 else 1 if size >= 4 else 0]
+    )
+    inner: NDArray[np.bool_] = rows[:, None] & columns
+    return inner
 
 
 def _neighbours(values: Float64) -> Float64:

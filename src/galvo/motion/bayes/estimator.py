@@ -9,19 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.errors import OptionError
-from galvo.motion.bayes.bands import CLASSES, EDGES, RIGID, Bands
+from galvo.motion.bayes.bands import Bands
 from galvo.motion.bayes.basis import CosineBasis
 from galvo.motion.bayes.calibration import calibrate
 from galvo.motion.bayes.frames import Units, checked_frames, reference_images
-from galvo.motion.bayes.gradient import Gradient
 from galvo.motion.bayes.knowledge import Knowledge
 from galvo.motion.bayes.levels import build_levels, choose_gradient
 from galvo.motion.bayes.noise_line import NoiseLine, measure_noise
 from galvo.motion.bayes.plan import BayesPlan
-from galvo.motion.bayes.report import BandReport, BayesReport
-from galvo.motion.bayes.safeguard import elastic_limit_px, is_worth_it
+from galvo.motion.bayes.report import report_of
+from galvo.motion.bayes.safeguard import is_worth_it
 from galvo.motion.bayes.solver import Solver
-from galvo.motion.bayes.temporal import LEAST_FRAMES, TemporalPrior, learn_temporal
+from galvo.motion.bayes.temporal import LEAST_FRAMES, TemporalPrior
 from galvo.motion.bayes.track import Schedule
 from galvo.motion.params import MotionParams, Preset
 from galvo.motion.reference import Reference
@@ -98,16 +97,22 @@ class BayesEstimator:
         basis = CosineBasis(*images.shape[1:])
         levels = build_levels(basis, images, valid, noise, gradients)
         solver = calibrate(basis, levels, pixels, weights, threads)
-        notes = _channel_notes(levels[-1].planes, weights, noise)
-        solver, elastic = _unless_worthless(solver, threads, notes)
+        remarks = _channel_remarks(levels[-1].planes, weights, noise)
+        solver, elastic = _unless_worthless(solver, threads, remarks)
         schedule = Schedule.of(len(levels), *_FINE[self._params.preset])
         knowledge = Knowledge(
-            levels, weights, units, solver.learned, None, schedule, _report(solver, None, len(pixels), noise, gradients, ())
+            levels,
+            weights,
+            units,
+            solver.learned,
+            None,
+            schedule,
+            report_of(solver, None, len(pixels), noise, gradients, ()),
         )
         temporal = None
         if elastic:
-            temporal = _continuity(BayesPlan(knowledge), pixels, run, threads, notes)
-        report = _report(solver, temporal, len(pixels), noise, gradients, tuple(notes))
+            temporal = _continuity(BayesPlan(knowledge), pixels, run, threads, remarks)
+        report = report_of(solver, temporal, len(pixels), noise, gradients, tuple(remarks))
         return BayesPlan(replace(knowledge, temporal=temporal, report=report))
 
     def _weights(self, channels: int) -> Float64:
@@ -133,26 +138,26 @@ def _starts(first: int, run_length: int, count: int, length: int) -> range:
     return range(first, min(first + run_length, count) - length + 1, length)
 
 
-def _channel_notes(planes: NDArray[np.float32], weights: Float64, noise: tuple[NoiseLine, ...]) -> list[str]:
-    notes = []
+def _channel_remarks(planes: NDArray[np.float32], weights: Float64, noise: tuple[NoiseLine, ...]) -> list[str]:
+    remarks = []
     for c, (plane, weight, line) in enumerate(zip(planes, weights, noise, strict=True)):
         if weight == 0:
-            notes.append(f"channel {c} is not used: its weight is 0")
+            remarks.append(f"channel {c} is not used: its weight is 0")
         elif (plane[3] * (plane[1] ** 2 + plane[2] ** 2)).sum(dtype=np.float64) < 1e-3:
-            notes.append(f"channel {c} is not used: its reference has no contrast")
+            remarks.append(f"channel {c} is not used: its reference has no contrast")
         elif line.source == "none":
-            notes.append(f"channel {c}: no noise was found, the model's error stands for it")
-    return notes
+            remarks.append(f"channel {c}: no noise was found, the model's error stands for it")
+    return remarks
 
 
-def _unless_worthless(solver: Solver, threads: int, notes: list[str]) -> tuple[Solver, bool]:
+def _unless_worthless(solver: Solver, threads: int, remarks: list[str]) -> tuple[Solver, bool]:
     """The solver, made rigid where elastic motion cannot be measured; and whether it is elastic."""
     rigid = Bands.of(solver.levels[-1].basis).rigid
     elastic = ~rigid[solver.learned.active]
     if not elastic.any():
-        notes.append("elastic motion is off: the frames show none, or cannot tell it from noise")
+        remarks.append("elastic motion is off: the frames show none, or cannot tell it from noise")
     elif not is_worth_it(solver.variance, elastic, solver.nominal):
-        notes.append("elastic motion is off: an estimate would err more than the tissue moves")
+        remarks.append("elastic motion is off: an estimate would err more than the tissue moves")
     else:
         return solver, True
     learned = replace(solver.learned, active=rigid)
@@ -160,69 +165,15 @@ def _unless_worthless(solver: Solver, threads: int, notes: list[str]) -> tuple[S
 
 
 def _continuity(
-    plan: BayesPlan, pixels: NDArray[Any], run_length: int, threads: int, notes: list[str]
+    plan: BayesPlan, pixels: NDArray[Any], run_length: int, threads: int, remarks: list[str]
 ) -> TemporalPrior | None:
     """What neighbouring frames say, learned from the estimates that it will be used on."""
     if min(run_length, len(pixels)) < 5 or len(pixels) < LEAST_FRAMES:
-        notes.append(f"neighbouring frames are not used: that is learned from {LEAST_FRAMES} frames or more")
+        remarks.append(f"neighbouring frames are not used: that is learned from {LEAST_FRAMES} frames or more")
         return None
     found = plan.per_frame(pixels, threads)
     temporal = plan.continuity(found, run_length)
     if not temporal.used.any():
-        notes.append("neighbouring frames are not used: they do not predict each other")
+        remarks.append("neighbouring frames are not used: they do not predict each other")
         return None
     return temporal
-
-
-def _report(
-    solver: Solver,
-    temporal: TemporalPrior | None,
-    frame_count: int,
-    noise: tuple[NoiseLine, ...],
-    gradients: tuple[Gradient, ...],
-    notes: tuple[str, ...],
-) -> BayesReport:
-    basis, learned = solver.levels[-1].basis, solver.learned
-    bands = Bands.of(basis)
-    elastic = ~bands.rigid[learned.active]
-    determined = np.zeros(learned.active.shape)
-    determined[learned.active] = solver.nominal.determined
-    left = np.diag(solver.nominal.covariance)[elastic].sum()
-    rows = []
-    for number in np.unique(bands.index):
-        places = (bands.index == number) & np.stack([basis.kept] * 2)
-        kind, shell = divmod(int(number), len(EDGES) + 1)
-        if shell == RIGID or not places.any():
-            continue
-        active = places & learned.active
-        variance = float(learned.variance[places].mean())
-        row = None if temporal is None else np.flatnonzero(temporal.bands == number)
-        known = temporal is not None and row is not None and row.size > 0
-        rows.append(
-            BandReport(
-                kind=CLASSES[kind],
-                order=(EDGES[shell - 1], EDGES[shell] if shell < len(EDGES) else float(basis.order.max())),
-                mode_count=int(places.sum()),
-                active_count=int(active.sum()),
-                variance_px2=variance,
-                rms_px=float(np.sqrt(learned.variance[active].sum())),
-                determined=float(determined[active].sum()),
-                temporal_fraction=float(temporal.fraction[row[0], 0]) if known else 1.0,
-                temporal_used=bool(temporal.used[row[0]].any()) if known else False,
-            )
-        )
-    return BayesReport(
-        frame_count=frame_count,
-        noise=noise,
-        gradients=gradients,
-        scales=tuple(level.scale for level in solver.levels),
-        phi=tuple(tuple(float(value) for value in level) for level in learned.phi),
-        bands=tuple(rows),
-        active_count=int(learned.active.sum()),
-        coefficient_count=int(2 * basis.kept.sum()),
-        determined=float(determined.sum()),
-        elastic_rms_px=float(np.sqrt(solver.variance[elastic].sum())),
-        posterior_rms_px=float(np.sqrt(left)),
-        elastic_limit_px=elastic_limit_px(solver.variance, elastic) if elastic.any() else 0.0,
-        notes=notes,
-    )

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo import native
 from galvo.errors import OptionError
 from galvo.motion.bayes.basis import cosines
+from galvo.motion.threads import thread_count
 
 __all__ = ["CosineExpansion"]
 
@@ -52,7 +54,9 @@ class CosineExpansion:
             raise OptionError("not the fields of this plan", found=fields.shape, expected=("T", *self.solver_shape, 2))
         rows = cosines(np.arange(self.height), self.modes_y, self.height + 2 * self.margin, self.margin)
         columns = cosines(np.arange(self.width), self.modes_x, self.width + 2 * self.margin, self.margin)
-        dense = np.empty((len(fields), self.height, self.width, 2), np.float32)
-        for t, field in enumerate(fields.astype(np.float64)):
-            dense[t] = np.moveaxis(rows @ np.moveaxis(field, -1, 0) @ columns.T, 0, -1)
-        return dense
+        return native.bayes_synthesize(
+            np.ascontiguousarray(np.moveaxis(fields, -1, 1), np.float32),
+            rows.astype(np.float32),
+            columns.astype(np.float32),
+            thread_count(threads),
+        )

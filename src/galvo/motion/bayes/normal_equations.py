@@ -21,7 +21,6 @@ __all__ = ["Sums", "linearise", "own_information"]
 _FINE_BOX, _COARSE_BOX = 7, 3
 
 Float64 = NDArray[np.float64]
-Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,16 +29,16 @@ class Sums:
 
     Attributes
     ----------
-    blocks : ndarray of float32, (T, C, 5, By, Bx)
+    blocks : ndarray, (T, C, 5, By, Bx)
         Sums of ``w gx gx``, ``w gx gy``, ``w gy gy``, ``-w gx e``, ``-w gy e`` over 8 x 8 pixels.
-    energy : ndarray of float32, (T, C)
+    energy : ndarray, (T, C)
         70th percentile of the local energy of the residual.
-    regression : ndarray of float64, (T, C, 5)
+    regression : ndarray, (T, C, 5)
         Sums of ``w``, ``w r``, ``w r r``, ``w f``, ``w r f``: brightness of frame over reference.
     """
 
-    blocks: Float32
-    energy: Float32
+    blocks: Float64
+    energy: Float64
     regression: Float64
 
 
@@ -61,7 +60,8 @@ def linearise(
         cubic=cubic,
         threads=threads,
     )
-    return Sums(*sums)
+    blocks, energy, regression = sums
+    return Sums(blocks.astype(np.float64), energy.astype(np.float64), regression)
 
 
 def own_information(level: Level) -> Float64:

@@ -87,15 +87,15 @@ class BayesPlan:
         return to_bytes(self.knowledge)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> BayesPlan:
-        """The plan that `to_bytes` was called of.
+    def from_bytes(cls, data: bytes, path: str | None = None) -> BayesPlan:
+        """The plan that `to_bytes` was called of; `path` is where its bytes are from, for errors.
 
         Raises
         ------
         Malformed
             Not such bytes, or of a later version.
         """
-        return cls(from_bytes(data))
+        return cls(from_bytes(data, path))
 
     def __reduce__(self) -> tuple[Callable[[bytes], BayesPlan], tuple[bytes]]:
         return BayesPlan.from_bytes, (self.to_bytes(),)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.motion.bayes.bands import CLASSES, RIGID, Bands, non_increasing
+from galvo.motion.bayes.bands import RIGID, Bands, non_increasing
 
 __all__ = ["RIGID_VARIANCE", "Posterior", "inflate", "learn_prior", "outliers", "posterior"]
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from galvo.motion.bayes.bands import CLASSES, EDGES, RIGID, Bands
 from galvo.motion.bayes.gradient import Gradient
 from galvo.motion.bayes.noise_line import NoiseLine
+from galvo.motion.bayes.safeguard import elastic_limit_px
+from galvo.motion.bayes.solver import Solver
+from galvo.motion.bayes.temporal import TemporalPrior
 
-__all__ = ["BandReport", "BayesReport"]
+__all__ = ["BandReport", "BayesReport", "report_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +76,7 @@ class BayesReport:
         Error that is left of it, if the model is right.
     elastic_limit_px : float
         Greatest elastic displacement that is believed.
-    notes : tuple of str
+    remarks : tuple of str
         What was switched off, and why.
     """
 
@@ -86,4 +92,66 @@ class BayesReport:
     elastic_rms_px: float
     posterior_rms_px: float
     elastic_limit_px: float
-    notes: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def report_of(
+    solver: Solver,
+    temporal: TemporalPrior | None,
+    frame_count: int,
+    noise: tuple[NoiseLine, ...],
+    gradients: tuple[Gradient, ...],
+    remarks: tuple[str, ...],
+) -> BayesReport:
+    """What a solver knows."""
+    basis, learned = solver.levels[-1].basis, solver.learned
+    bands = Bands.of(basis)
+    elastic = ~bands.rigid[learned.active]
+    determined = np.zeros(learned.active.shape)
+    determined[learned.active] = solver.nominal.determined
+    left = np.diag(solver.nominal.covariance)[elastic].sum()
+    rows = []
+    for number in np.unique(bands.index):
+        places = (bands.index == number) & np.stack([basis.kept] * 2)
+        kind, shell = divmod(int(number), len(EDGES) + 1)
+        if shell == RIGID or not places.any():
+            continue
+        active = places & learned.active
+        variance = float(learned.variance[places].mean())
+        fraction, used = _temporal(temporal, int(number))
+        rows.append(
+            BandReport(
+                kind=CLASSES[kind],
+                order=(EDGES[shell - 1], EDGES[shell] if shell < len(EDGES) else float(basis.order.max())),
+                mode_count=int(places.sum()),
+                active_count=int(active.sum()),
+                variance_px2=variance,
+                rms_px=float(np.sqrt(learned.variance[active].sum())),
+                determined=float(determined[active].sum()),
+                temporal_fraction=fraction,
+                temporal_used=used,
+            )
+        )
+    return BayesReport(
+        frame_count=frame_count,
+        noise=noise,
+        gradients=gradients,
+        scales=tuple(level.scale for level in solver.levels),
+        phi=tuple(tuple(float(value) for value in level) for level in learned.phi),
+        bands=tuple(rows),
+        active_count=int(learned.active.sum()),
+        coefficient_count=int(2 * basis.kept.sum()),
+        determined=float(determined.sum()),
+        elastic_rms_px=float(np.sqrt(solver.variance[elastic].sum())),
+        posterior_rms_px=float(np.sqrt(left)),
+        elastic_limit_px=elastic_limit_px(solver.variance, elastic) if elastic.any() else 0.0,
+        remarks=remarks,
+    )
+
+
+def _temporal(temporal: TemporalPrior | None, band: int) -> tuple[float, bool]:
+    """Error of prediction over energy, and whether it is used."""
+    if temporal is not None:
+        for row in np.flatnonzero(temporal.bands == band).tolist():
+            return float(temporal.fraction[row, 0]), bool(temporal.used[row].any())
+    return 1.0, False

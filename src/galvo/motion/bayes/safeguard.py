@@ -34,7 +34,7 @@ def elastic_limit_px(variance: Float64, elastic: Mask) -> float:
     return float(_DEVIATIONS * np.sqrt(variance[elastic].sum()) + _ALLOWANCE_PX)
 
 
-def clip_elastic(coefficients: Float64, rows: Float64, columns: Float64, limit_px: Float64) -> tuple[Float64, Mask]:
+def clip_elastic(coefficients: Float64, rows: Float64, columns: Float64, limit_px: float) -> tuple[Float64, Mask]:
     """Coefficients (T, 2, Ky, Kx) whose elastic part is scaled to its limit (T,) where it exceeds it, and where."""
     elastic = coefficients.copy()
     elastic[:, :, 0, 0] = 0.0
@@ -58,9 +58,7 @@ def gain_over_rigid(solver: Solver, pixels: NDArray[Any], found: Track) -> Float
     way = solver.space.rows @ (found.coefficients - rigid) @ solver.space.columns.T
     gain = np.zeros(len(pixels))
     for coefficients in (rigid, found.coefficients):
-        sums = linearise(
-            solver.levels[0], pixels, coefficients, found.brightness, cubic=False, threads=solver.threads
-        )
+        sums = linearise(solver.levels[0], pixels, coefficients, found.brightness, cubic=False, threads=solver.threads)
         _, score = solver.combine(sums.blocks, 0)
         gain += (score * way).sum(axis=(1, 2, 3)) / 2
     return gain

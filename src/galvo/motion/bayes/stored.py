@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from dataclasses import asdict
 from io import BytesIO
 from typing import Any
@@ -31,6 +32,20 @@ __all__ = ["from_bytes", "to_bytes"]
 
 _KIND, _VERSION = "galvo bayes calibration", 1
 _MOST_BYTES = 1 << 31
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OSError,
+    EOFError,
+    RecursionError,
+    NotImplementedError,
+    MemoryError,
+)
 _TEMPORAL = ("bands", "weights", "fraction", "noise", "energy")
 
 
@@ -60,8 +75,8 @@ def to_bytes(knowledge: Knowledge) -> bytes:
     return stream.getvalue()
 
 
-def from_bytes(data: bytes) -> Knowledge:
-    """The calibration of such bytes.
+def from_bytes(data: bytes, path: str | None = None) -> Knowledge:
+    """The calibration of such bytes; `path` is where they are from, for errors.
 
     Raises
     ------
@@ -69,24 +84,25 @@ def from_bytes(data: bytes) -> Knowledge:
         Not a calibration, of a later version, or damaged.
     """
     try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
-                raise Malformed("a calibration cannot be that large", expected=f"{_MOST_BYTES} bytes")
-        with np.load(BytesIO(data), allow_pickle=False) as stored:  # noqa: TID251
-            arrays = {name: stored[name] for name in stored.files}
-        about = json.loads(arrays.pop("about").tobytes())
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, RecursionError, NotImplementedError) as error:
-        raise Malformed(f"not a saved calibration: {error}") from None
-    if not isinstance(about, dict) or about.get("kind") != _KIND:
-        raise Malformed("not a saved calibration of this estimator", expected=_KIND)
-    if about.get("version") != _VERSION:
-        raise Malformed("a calibration of another version", found=about.get("version"), expected=_VERSION)
-    try:
+        about, arrays = _unpacked(data)
+        if not isinstance(about, dict) or about.get("kind") != _KIND:
+            raise Malformed("not a saved calibration of this estimator", expected=_KIND)
+        if about.get("version") != _VERSION:
+            raise Malformed("a calibration of another version", found=about.get("version"), expected=_VERSION)
         return _knowledge(about, arrays)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, Malformed):
-            raise
-        raise Malformed(f"a saved calibration is damaged: {error!r}") from None
+    except Malformed as error:
+        raise Malformed(error.message, path=path, found=error.found, expected=error.expected) from None
+    except _BROKEN as error:
+        raise Malformed(f"not a saved calibration, or a damaged one: {error!r}", path=path) from None
+
+
+def _unpacked(data: bytes) -> tuple[Any, dict[str, NDArray[Any]]]:
+    with zipfile.ZipFile(BytesIO(data)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
+            raise Malformed("a calibration cannot be that large", expected=f"{_MOST_BYTES} bytes")
+    with np.load(BytesIO(data), allow_pickle=False) as stored:  # noqa: TID251
+        arrays = {name: stored[name] for name in stored.files}
+    return json.loads(arrays.pop("about").tobytes()), arrays
 
 
 def _knowledge(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Knowledge:
@@ -147,7 +163,7 @@ def _report(values: dict[str, Any]) -> BayesReport:
             "scales": tuple(values["scales"]),
             "phi": tuple(tuple(level) for level in values["phi"]),
             "bands": tuple(BandReport(**band | {"order": tuple(band["order"])}) for band in values["bands"]),
-            "notes": tuple(values["notes"]),
+            "remarks": tuple(values["remarks"]),
         }
     )
 

@@ -1,8 +1,9 @@
 """What the frames before and after say about a frame's elastic motion.
 
 Each band's coefficients, in units of their prior deviation, are regressed on those of their neighbours in time. The
-per-frame estimates that it is learned from have independent noise, so the regression is the Wiener predictor. Its error,
-measured with the frame left out, becomes the prior variance around the prediction. The rigid shift stays per frame.
+per-frame estimates that it is learned from have independent noise, so the regression is the Wiener predictor. Its
+error, measured with the frame left out, becomes the prior variance around the prediction. The rigid shift stays per
+frame.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class TemporalPrior:
         places = [np.flatnonzero(index == band) for band in self.bands]
         for way, reverse, times in _assignments(trusted):
             terms = _terms(scaled, times, way, reverse)
-            for row in np.flatnonzero(self.used[:, way]):
+            for row in np.flatnonzero(self.used[:, way]).tolist():
                 spot = np.ix_(times, places[row])
                 weight = determined[places[row]]
                 guess = sum(term[:, places[row]] * self.weights[row, way, i] for i, term in enumerate(terms))
@@ -105,7 +106,8 @@ class TemporalPrior:
         """Part of the prior variance that is left around predictions with these errors, (T,)."""
         ratio = miss / max(float(self.fraction[row, way] * self.energy[row, way]), 1e-12)
         surprising = ratio > 1 + 2 * np.sqrt(2 / freedom)
-        return np.where(surprising, ratio, 1.0) * self.variance_part[row, way]
+        part: Float64 = np.where(surprising, ratio, 1.0) * self.variance_part[row, way]
+        return part
 
 
 def learn_temporal(
@@ -122,7 +124,9 @@ def learn_temporal(
     shape = (len(bands), len(_WAYS))
     weights, fraction = np.zeros((*shape, _TERMS)), np.ones(shape)
     noise, energy = np.ones(shape), np.ones(shape)
-    inner = np.array([t for t in range(len(scaled)) if HALO <= t % run_length < _run(t, run_length, len(scaled)) - HALO])
+    inner = np.array(
+        [t for t in range(len(scaled)) if HALO <= t % run_length < _run(t, run_length, len(scaled)) - HALO]
+    )
     if len(inner) >= LEAST_FRAMES - 2 * HALO:
         for row, band in enumerate(bands):
             places = np.flatnonzero(index == band)

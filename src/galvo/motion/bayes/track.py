@@ -93,5 +93,4 @@ class Tracker:
 
     def is_far(self, start: Float64) -> NDArray[np.bool_]:
         """Whether shifts (T, 2) are at the end of the range that is searched, a quarter of the frame."""
-        far: NDArray[np.bool_] = (np.abs(start) >= self._reach_px).any(axis=1)
-        return far
+        return np.asarray((np.abs(start) >= self._reach_px).any(axis=1), np.bool_)
