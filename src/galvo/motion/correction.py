@@ -68,12 +68,12 @@ class Correction:
     @property
     def mean_before(self) -> NDArray[np.float32]:
         """Mean of up to 256 frames spread over the recording as they were, (Z, Y, X, C)."""
-        return self._means[0]
+        return np.asarray(self._means[0])
 
     @property
     def mean_after(self) -> NDArray[np.float32]:
         """Mean of the same frames, corrected, (Z, Y, X, C)."""
-        return self._means[1]
+        return np.asarray(self._means[1])
 
     @property
     def _means(self) -> NDArray[np.float32]:

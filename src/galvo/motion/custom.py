@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from galvo.errors import OptionError
-from galvo.motion.estimator import Expansion, Fields, Flags, Frames
+from galvo.motion.estimator import Fields, Flags, Frames
 from galvo.motion.reference import Reference
 from galvo.motion.threads import thread_count
+from galvo.motion.variational.expansion import GridExpansion
 
 __all__ = ["FlowFunction", "FunctionEstimator", "FunctionPlan", "name_of"]
 
@@ -56,10 +57,8 @@ class FunctionPlan:
         return 0
 
     @property
-    def expansion(self) -> Expansion:
+    def expansion(self) -> GridExpansion:
         """Fields have a value for each pixel."""
-        from galvo.motion.variational.expansion import GridExpansion
-
         height, width = self.reference.image.shape[:2]
         return GridExpansion(height, width, height, width)
 

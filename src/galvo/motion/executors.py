@@ -1,86 +1,104 @@
 """Where frames are worked on: one thread, several, or several processes. The fields are the same bit for bit."""
 
+import atexit
 import os
 import pickle
 import signal
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
-from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal
 
 import numpy as np
 
 from galvo.errors import Interrupted, OptionError
 from galvo.motion.estimator import Fields, Flags, Frames, Plan
-from galvo.motion.threads import thread_count
 
-__all__ = ["Executor", "ExecutorName", "executor_of"]
+__all__ = ["ExecutorName", "Solve", "solving"]
 
 ExecutorName = Literal["threads", "sequential", "processes"]
 
-
-class Executor(Protocol):
-    """Solves frames by a plan; a context manager that gives its workers back."""
-
-    def solve(self, frames: Frames, first: int, count: int) -> tuple[Fields, Flags]:
-        """Solver fields (T, h, w, 2) and flags uint32 (T,) of `frames[first : first + count]`."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+Solve = Callable[[int, Frames, int, int], tuple[Fields, Flags]]
+"""``solve(plane, frames, first, count)``: fields (T, h, w, 2) and flags (T,) of `frames[first : first + count]`."""
 
 
-def executor_of(name: ExecutorName, plan: Plan, workers: int | None) -> Executor:
-    """The executor that a user named.
+@contextmanager
+def solving(name: ExecutorName, plans: Sequence[Plan], workers: int) -> Iterator[Solve]:
+    """What solves frames of any plane by its plan, as the executor does that a user named.
+
+    Parameters
+    ----------
+    name : "threads", "sequential" or "processes"
+    plans : sequence of Plan
+        One per plane.
+    workers : int
+        Threads or processes.
 
     Raises
     ------
     OptionError
-        There is none of that name.
+        There is no such executor, or a plan cannot be sent to other processes.
     """
-    count = thread_count(workers)
-    if name == "threads":
-        return _Threads(plan, count)
-    if name == "sequential":
-        return _Threads(plan, 1)
     if name == "processes":
-        return _Processes(plan, count)
-    raise OptionError("no such executor", found=repr(name), expected="threads, sequential or processes")
+        pickled = _pickled(tuple(plans))
+        # a forked child would inherit threads that hold locks
+        context = get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(pickled,)) as pool:
+            yield lambda plane, *what: _solve_apart(pool, workers, plans[plane], plane, *what)
+    elif name in ("threads", "sequential"):
+        threads = 1 if name == "sequential" else workers
+        yield lambda plane, frames, first, count: plans[plane].solve(frames, first=first, count=count, threads=threads)
+    else:
+        raise OptionError("no such executor", found=repr(name), expected="threads, sequential or processes")
 
 
-class _Threads:
-    """Frames are shared out among threads by the kernels."""
-
-    def __init__(self, plan: Plan, count: int) -> None:
-        self._plan = plan
-        self._count = count
-
-    def solve(self, frames: Frames, first: int, count: int) -> tuple[Fields, Flags]:
-        return self._plan.solve(frames, first=first, count=count, threads=self._count)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return
+def _pickled(plans: tuple[Plan, ...]) -> bytes:
+    try:
+        return pickle.dumps(plans)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise OptionError(
+            f"the estimator cannot be sent to other processes: {error}",
+            hint='A function must be one that a module defines by name; or use executor="threads"',
+        ) from error
 
 
-_plan_here: Plan | None = None
+def _solve_apart(
+    pool: Executor, workers: int, plan: Plan, plane: int, frames: Frames, first: int, count: int
+) -> tuple[Fields, Flags]:
+    """A run of frames, with its context, for each process."""
+    bounds = np.linspace(first, first + count, min(workers, count) + 1).round().astype(int).tolist()
+    waiting = []
+    try:
+        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+            before, after = max(0, start - plan.halo), min(len(frames), stop + plan.halo)
+            waiting.append(pool.submit(_solve_here, plane, frames[before:after], start - before, stop - start))
+        parts = [future.result() for future in waiting]
+    except BrokenProcessPool as error:
+        raise Interrupted("a process that works on frames was ended from outside, or could not begin") from error
+    return np.concatenate([fields for fields, _ in parts]), np.concatenate([flags for _, flags in parts])
 
 
-def _take_plan(plan: Plan) -> None:
-    global _plan_here
-    _plan_here = plan
+# ---- in the other processes -----------------------------------------------------------------------------------------
+
+_plans: tuple[Plan, ...] = ()
+
+
+def _begin(pickled: bytes) -> None:
+    global _plans
     # Ctrl-C goes to all processes of a terminal: the first one ends the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _plans = pickle.loads(pickled)  # noqa: TID251  bytes of this very run
+    atexit.register(_end)
+
+
+def _end() -> None:
+    """Native objects that live when Python ends are reported as leaks."""
+    global _plans
+    _plans = ()
 
 
 def _end_with_parent() -> None:
@@ -91,48 +109,5 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _solve_here(frames: Frames, first: int, count: int) -> tuple[Fields, Flags]:
-    if _plan_here is None:
-        raise RuntimeError("the process was not given a plan")
-    return _plan_here.solve(frames, first=first, count=count, threads=1)
-
-
-class _Processes:
-    """Each process works on a run of frames; the plan goes there once."""
-
-    def __init__(self, plan: Plan, count: int) -> None:
-        self._plan = plan
-        self._count = count
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        try:
-            pickle.dumps(self._plan)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise OptionError(
-                f"the estimator cannot be sent to other processes: {error}",
-                hint='A function must be one that a module defines by name; or use executor="threads"',
-            ) from error
-        # a forked child would inherit threads that hold locks
-        pool = ProcessPoolExecutor(
-            self._count, mp_context=get_context("spawn"), initializer=_take_plan, initargs=(self._plan,)
-        )
-        self._pool = self._stack.enter_context(pool)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
-
-    def solve(self, frames: Frames, first: int, count: int) -> tuple[Fields, Flags]:
-        bounds = np.linspace(first, first + count, min(self._count, count) + 1).round().astype(int)
-        waiting = []
-        for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-            before, after = max(0, start - self._plan.halo), min(len(frames), stop + self._plan.halo)
-            waiting.append(self._pool.submit(_solve_here, frames[before:after], start - before, stop - start))
-        try:
-            parts = [future.result() for future in waiting]
-        except BrokenProcessPool as error:
-            raise Interrupted("a process that works on frames was ended from outside, or ran out of memory") from error
-        return np.concatenate([fields for fields, _ in parts]), np.concatenate([flags for _, flags in parts])
+def _solve_here(plane: int, frames: Frames, first: int, count: int) -> tuple[Fields, Flags]:
+    return _plans[plane].solve(frames, first=first, count=count, threads=1)

@@ -126,7 +126,5 @@ class Motion:
 
     @property
     def checksum(self) -> int:
-        """CRC-32C of what is known of frames and of all that their fields depend on; what is left of it in rests and
-        means follows from these.
-        """
+        """CRC-32C of what is known of frames and of all that their fields depend on."""
         return native.crc32c(np.ascontiguousarray(self.frames).view(np.uint8).reshape(-1), self.facts.checksum)

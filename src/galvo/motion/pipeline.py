@@ -30,7 +30,7 @@ from galvo.motion.correction import Correction
 from galvo.motion.custom import FlowFunction, name_of
 from galvo.motion.estimation import calibrated
 from galvo.motion.estimator import Plan
-from galvo.motion.executors import ExecutorName, executor_of
+from galvo.motion.executors import ExecutorName, solving
 from galvo.motion.kept import HeldRests, Motion, MotionFacts
 from galvo.motion.means import mean_images
 from galvo.motion.movie import MOST_BLOCK_BYTES, movie_of, reference_of
@@ -177,8 +177,8 @@ def correct_fields(
     ----------
     source : anything that `galvo.open` takes
     destination : path
-        Of ``out.h5`` become ``out_field1.h5``, ``out_field2.h5``, ..., in the order of `Recording.fields`, each with its
-        motion beside it.
+        Of ``out.h5`` become ``out_field1.h5``, ``out_field2.h5``, ..., in the order of `Recording.fields`, each with
+        its motion beside it.
     params : MotionParams or mapping, optional
     resume : bool
         Leave fields whose movies exist, and go on with the one that an earlier attempt began.
@@ -310,8 +310,8 @@ class _Job:
         wanted = self.reference
         if isinstance(wanted, Reference):
             return [reference_of(wanted, movie_of(plane)) for plane in planes]
-        if wanted is None or _are_positions(wanted):
-            chosen: Any = wanted if wanted is None or isinstance(wanted, slice) else [int(t) for t in wanted]  # type: ignore[union-attr]
+        chosen = _positions(wanted)
+        if wanted is None or chosen is not None:
             return [build_reference(plane, chosen=chosen, threads=self.workers).reference for plane in planes]
         image = np.asarray(wanted)
         images = image if image.ndim == 4 else image[np.newaxis]
@@ -323,8 +323,8 @@ class _Job:
 
     def records(self, plans: Sequence[Plan], facts: MotionFacts, stack: ExitStack) -> Recording:
         """The motion as a recording of records, worked out when it is read."""
-        executors = [stack.enter_context(executor_of(self.executor, plan, self.workers)) for plan in plans]
-        reader = MotionReader(self.shown, plans, executors, facts, self.workers)
+        solve = stack.enter_context(solving(self.executor, plans, self.workers))
+        reader = MotionReader(self.shown, plans, solve, facts, self.workers)
         files = [str(path) for path in self.shown.files]
         return Recording(reader, Metadata(format="motion"), files=files, lineage=facts.checksum)
 
@@ -339,20 +339,24 @@ class _Job:
         return mean_images(self.shown, motion, threads=self.workers)
 
 
-def _are_positions(reference: ReferenceOption) -> bool:
-    return isinstance(reference, slice | range) or (
-        isinstance(reference, list | tuple) and all(isinstance(t, int | np.integer) for t in reference)
-    )
+def _positions(reference: ReferenceOption) -> slice | list[int] | None:
+    """T positions that a reference is given by, if it is."""
+    if isinstance(reference, slice):
+        return reference
+    if isinstance(reference, range | list | tuple) and all(isinstance(t, int | np.integer) for t in reference):
+        return [int(t) for t in reference]  # type: ignore[arg-type]
+    return None
 
 
 def _told_reference(reference: ReferenceOption) -> Any:
     """A reference as JSON; images by their CRC-32C."""
     if reference is None:
         return None
-    if isinstance(reference, slice):
-        return [reference.start, reference.stop, reference.step]
-    if _are_positions(reference):
-        return {"frames": [int(t) for t in reference]}  # type: ignore[union-attr]
+    chosen = _positions(reference)
+    if isinstance(chosen, slice):
+        return {"frames": [chosen.start, chosen.stop, chosen.step], "slice": True}
+    if chosen is not None:
+        return {"frames": chosen}
     images = [reference.image, *(reference.halves or ())] if isinstance(reference, Reference) else [reference]
     arrays = [np.ascontiguousarray(image) for image in images]
     told = {"shape": list(arrays[0].shape), "crc32c": [native.crc32c(array.tobytes()) for array in arrays]}

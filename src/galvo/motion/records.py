@@ -11,7 +11,7 @@ from galvo.core.index import Int64
 from galvo.core.recording import Recording
 from galvo.core.selection import Selection
 from galvo.motion.estimator import Plan
-from galvo.motion.executors import Executor
+from galvo.motion.executors import Solve
 from galvo.motion.kept import HeldRests, Motion, MotionFacts, kept_dtype, rounded
 from galvo.motion.movie import movie_of
 from galvo.motion.quality import frame_quality
@@ -27,9 +27,12 @@ class MotionReader:
     ----------
     recording : Recording
         With the channels that motion is estimated on.
-    plans, executors : one per plane
+    plans : sequence of Plan
+        One per plane.
+    solve : callable
+        What solves frames by them (`executors.solving`).
     facts : MotionFacts
-    workers : int, optional
+    workers : int
         Threads that measure quality.
     """
 
@@ -37,13 +40,13 @@ class MotionReader:
         self,
         recording: Recording,
         plans: Sequence[Plan],
-        executors: Sequence[Executor],
+        solve: Solve,
         facts: MotionFacts,
-        workers: int | None,
+        workers: int,
     ) -> None:
         self._recording = recording
         self._plans = plans
-        self._executors = executors
+        self._solve = solve
         self._facts = facts
         self._workers = workers
         self.shape: Shape = (recording.shape[0], 1, recording.shape[2], 1, 1)
@@ -64,7 +67,7 @@ class MotionReader:
         movie = movie_of(self._recording.isel(z=plane))
         first = max(0, start - plan.halo)
         block = movie.read(first, min(start + count + plan.halo, len(movie)))
-        fields, flags = self._executors[plane].solve(block, start - first, count)
+        fields, flags = self._solve(plane, block, start - first, count)
         records = np.zeros(count, self.dtype)
         frames = records["frame"]
         frames["shift"], records["rest"] = rounded(fields, self._facts.expansion.constant)
@@ -72,7 +75,7 @@ class MotionReader:
         applied = Motion(frames[:, np.newaxis], HeldRests(records["rest"][:, np.newaxis]), self._facts)
         displacements = applied.displacements(range(count), 0, threads=self._workers)
         own = block[start - first : start - first + count]
-        corrected = warp(own, displacements, threads=self._workers)
+        corrected = np.asarray(warp(own, displacements, threads=self._workers), np.float32)
         measured = frame_quality(corrected, displacements, self._facts.reference[plane], threads=self._workers)
         for name, values in measured.items():
             frames[name] = values
