@@ -307,7 +307,8 @@ void FlowEngine::refine(std::size_t i, bool warped, Workspace &space) const noex
         space.padded.fill(moving.row(0), moving.stride(), 1);
         for (int y = 0; y < level.rows; ++y) {
             const float *u = field.u.row(y), *v = field.v.row(y);
-            find_positions(u, v, scale_x, scale_y, y, level.rows, level.columns, space.padded.stride(), space.positions);
+            find_positions(u, v, scale_x, scale_y, y, level.rows, level.columns, space.padded.stride(), space.positions,
+                           settings_.thirty_seconds);
             float *row = space.warped.row(y);
             sample(space.padded.origin(), space.padded.stride(), space.positions, static_cast<std::size_t>(level.columns),
                    Sampling::cubic, static_cast<float>(kCubicA), row);

@@ -39,6 +39,7 @@ struct FlowSettings {
     DataTerm term = DataTerm::gradient;
     SolverSettings solver;
     bool early_taps = false;      // resampling as the original does it
+    bool thirty_seconds = false;  // warps to 1/32 pixel, as the original does
     bool cascade = false;         // each level from the next finer one, not from the full resolution
     bool warp_coarsest = true;    // else the first level ignores the field it starts from
     std::vector<float> stages;    // graduated non-convexity; empty: none

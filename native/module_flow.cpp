@@ -218,7 +218,7 @@ void py_solve_level(const In<float, 4> &tensors, const In<float, 3> &weights, co
 void init_engine(FlowEngine *self, const In<float, 3> &fixed, const In<float, 3> &weights, const std::vector<double> &offset,
                  const std::vector<double> &scale, double sigma_y, double sigma_x, const In<double, 2> &levels,
                  const std::string &term, int iterations, int update_lag, double relaxation, const std::vector<float> &a_data,
-                 double a_smooth, bool early_taps, bool cascade, bool warp_coarsest, const std::vector<float> &stages,
+                 double a_smooth, bool early_taps, bool thirty_seconds, bool cascade, bool warp_coarsest, const std::vector<float> &stages,
                  int warping_steps) {
     for (std::size_t axis = 0; axis < 3; ++axis)
         require(weights.shape(axis) == fixed.shape(axis), "weights must have the shape of fixed, (C, Y, X)");
@@ -240,6 +240,7 @@ void init_engine(FlowEngine *self, const In<float, 3> &fixed, const In<float, 3>
     settings.solver.a_data = a_data;
     settings.solver.a_smooth = static_cast<float>(a_smooth);
     settings.early_taps = early_taps;
+    settings.thirty_seconds = thirty_seconds;
     settings.cascade = cascade;
     settings.warp_coarsest = warp_coarsest;
     settings.stages = stages;
@@ -285,7 +286,7 @@ void define_flow(nb::module_ &m) {
     nb::class_<FlowEngine>(m, "FlowEngine", "The pyramid of a reference, and fields of frames against it.")
         .def("__init__", &init_engine, "fixed"_a.noconvert(), "weights"_a.noconvert(), "offset"_a, "scale"_a, "sigma_y"_a,
              "sigma_x"_a, "levels"_a.noconvert(), "term"_a, "iterations"_a, "update_lag"_a, "relaxation"_a, "a_data"_a,
-             "a_smooth"_a, "early_taps"_a, "cascade"_a, "warp_coarsest"_a, "stages"_a, "warping_steps"_a)
+             "a_smooth"_a, "early_taps"_a, "thirty_seconds"_a, "cascade"_a, "warp_coarsest"_a, "stages"_a, "warping_steps"_a)
         .def("solve", &engine_solve, "frames"_a, "start"_a.noconvert().none(), "out"_a.noconvert(), "threads"_a = 1,
              "Fill `out` with the fields of frames at the finest level.");
 }
