@@ -67,6 +67,35 @@ struct Sweep {
     float weight_x, weight_y, kept;
 };
 
+// `before` is the diagonal of the left and upper neighbours, `after` that of the right and lower ones.
+template <bool robust>
+GALVO_INLINE void sweep_row(const float *GALVO_RESTRICT coefficients, const float *GALVO_RESTRICT couplings,
+                            const float *GALVO_RESTRICT before, const float *GALVO_RESTRICT after, std::ptrdiff_t pitch,
+                            std::ptrdiff_t count, float weight_x, float weight_y, float kept, float *GALVO_RESTRICT u,
+                            float *GALVO_RESTRICT v) noexcept {
+    const std::ptrdiff_t up = -kCouplings * pitch + pitch - 1, left = -kCouplings * pitch;
+    GALVO_INDEPENDENT
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+        float around_u, around_v;
+        if (robust) {
+            const float to_left = couplings[i + left], to_right = couplings[i];
+            const float to_up = couplings[i + up], to_down = couplings[i + pitch];
+            around_u = (to_left * before[i] + to_right * after[i]) + (to_up * before[i - 1] + to_down * after[i + 1]);
+            around_v = (to_left * before[i + pitch] + to_right * after[i + pitch]) +
+                       (to_up * before[i + pitch - 1] + to_down * after[i + pitch + 1]);
+        } else {
+            around_u = weight_x * (before[i] + after[i]) + weight_y * (before[i - 1] + after[i + 1]);
+            around_v = weight_x * (before[i + pitch] + after[i + pitch]) +
+                       weight_y * (before[i + pitch - 1] + after[i + pitch + 1]);
+        }
+        const float inverse_u = coefficients[i], inverse_v = coefficients[i + pitch], mixed = coefficients[i + 4 * pitch];
+        const float constant_u = coefficients[i + 2 * pitch], constant_v = coefficients[i + 3 * pitch];
+        const float new_u = kept * u[i] + inverse_u * ((around_u + constant_u) - mixed * v[i]);
+        u[i] = new_u;
+        v[i] = kept * v[i] + inverse_v * ((around_v + constant_v) - mixed * new_u);
+    }
+}
+
 template <bool robust>
 GALVO_INLINE void sweep_diagonal(const Sweep &sweep, std::ptrdiff_t d) noexcept {
     const std::ptrdiff_t pitch = sweep.pitch;
@@ -82,31 +111,9 @@ GALVO_INLINE void sweep_diagonal(const Sweep &sweep, std::ptrdiff_t d) noexcept 
     // Whole vectors run over the pixel below the grid, which robust smoothness looks at.
     const float below_u = here[sweep.rows + 1], below_v = here[pitch + sweep.rows + 1];
     const std::ptrdiff_t y = range.first;
-    const float *coefficients = sweep.coefficients + d * kCoefficients * pitch + y;
-    const float *GALVO_RESTRICT inverse_u = coefficients, *GALVO_RESTRICT inverse_v = coefficients + pitch,
-                *GALVO_RESTRICT constant_u = coefficients + 2 * pitch, *GALVO_RESTRICT constant_v = coefficients + 3 * pitch,
-                *GALVO_RESTRICT mixed = coefficients + 4 * pitch;
-    float *GALVO_RESTRICT u = here + y, *GALVO_RESTRICT v = here + pitch + y;
-    const float *GALVO_RESTRICT u_left = before + y, *GALVO_RESTRICT v_left = before + pitch + y;
-    const float *GALVO_RESTRICT u_right = after + y, *GALVO_RESTRICT v_right = after + pitch + y;
-    const float weight_x = sweep.weight_x, weight_y = sweep.weight_y, kept = sweep.kept;
-    const float *couplings = robust ? sweep.couplings + d * kCouplings * pitch + y : nullptr;
-    const float *right = couplings, *down = robust ? couplings + pitch : nullptr;
-    const float *left = robust ? couplings - kCouplings * pitch : nullptr;
-    const float *up = robust ? couplings - pitch - 1 : nullptr;
-    for (std::ptrdiff_t i = 0; i < range.count; ++i) {
-        float around_u, around_v;
-        if (robust) {
-            around_u = (left[i] * u_left[i] + right[i] * u_right[i]) + (up[i] * u_left[i - 1] + down[i] * u_right[i + 1]);
-            around_v = (left[i] * v_left[i] + right[i] * v_right[i]) + (up[i] * v_left[i - 1] + down[i] * v_right[i + 1]);
-        } else {
-            around_u = weight_x * (u_left[i] + u_right[i]) + weight_y * (u_left[i - 1] + u_right[i + 1]);
-            around_v = weight_x * (v_left[i] + v_right[i]) + weight_y * (v_left[i - 1] + v_right[i + 1]);
-        }
-        const float new_u = kept * u[i] + inverse_u[i] * ((around_u + constant_u[i]) - mixed[i] * v[i]);
-        u[i] = new_u;
-        v[i] = kept * v[i] + inverse_v[i] * ((around_v + constant_v[i]) - mixed[i] * new_u);
-    }
+    sweep_row<robust>(sweep.coefficients + d * kCoefficients * pitch + y,
+                      robust ? sweep.couplings + d * kCouplings * pitch + y : nullptr, before + y, after + y, pitch,
+                      range.count, sweep.weight_x, sweep.weight_y, sweep.kept, here + y, here + pitch + y);
     if (!robust) return;
     here[sweep.rows + 1] = below_u;
     here[pitch + sweep.rows + 1] = below_v;
@@ -145,6 +152,7 @@ GALVO_INLINE void add_channel(const float *GALVO_RESTRICT j, std::ptrdiff_t pitc
                 *GALVO_RESTRICT j12 = j + 3 * pitch, *GALVO_RESTRICT j13 = j + 4 * pitch, *GALVO_RESTRICT j23 = j + 5 * pitch;
     float *GALVO_RESTRICT s11 = sums, *GALVO_RESTRICT s22 = sums + pitch, *GALVO_RESTRICT s12 = sums + 2 * pitch,
           *GALVO_RESTRICT s13 = sums + 3 * pitch, *GALVO_RESTRICT s23 = sums + 4 * pitch;
+    GALVO_INDEPENDENT
     for (std::ptrdiff_t i = 0; i < count; ++i) {
         float w = weight[i];
         if (robust) {
@@ -159,6 +167,22 @@ GALVO_INLINE void add_channel(const float *GALVO_RESTRICT j, std::ptrdiff_t pitc
         s12[i] = (first ? 0.0f : s12[i]) + w * j12[i];
         s13[i] = (first ? 0.0f : s13[i]) + w * j13[i];
         s23[i] = (first ? 0.0f : s23[i]) + w * j23[i];
+    }
+}
+
+template <bool robust>
+GALVO_INLINE void coefficient_row(const float *GALVO_RESTRICT sums, const float *GALVO_RESTRICT linear,
+                                  const float *GALVO_RESTRICT couplings, std::ptrdiff_t pitch, std::ptrdiff_t count,
+                                  float all, float relaxation, float *GALVO_RESTRICT out) noexcept {
+    const std::ptrdiff_t up = -kCouplings * pitch + pitch - 1, left = -kCouplings * pitch;
+    GALVO_INDEPENDENT
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+        const float sum = robust ? (couplings[i + left] + couplings[i]) + (couplings[i + up] + couplings[i + pitch]) : all;
+        out[i] = relaxation / (sum + sums[i]);
+        out[i + pitch] = relaxation / (sum + sums[i + pitch]);
+        out[i + 2 * pitch] = linear[i] - sums[i + 3 * pitch];
+        out[i + 3 * pitch] = linear[i + pitch] - sums[i + 4 * pitch];
+        out[i + 4 * pitch] = sums[i + 2 * pitch];
     }
 }
 
@@ -183,34 +207,14 @@ GALVO_INLINE void update_all(const Update &update) noexcept {
             else
                 add_channel<false, false>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
         }
-        const float *GALVO_RESTRICT s11 = sums, *GALVO_RESTRICT s22 = sums + pitch, *GALVO_RESTRICT s12 = sums + 2 * pitch,
-                    *GALVO_RESTRICT s13 = sums + 3 * pitch, *GALVO_RESTRICT s23 = sums + 4 * pitch;
+        const float all = 2.0f * (update.weight_x + update.weight_y);
         const float *linear = update.linear + d * kState * pitch + y;
-        const float *GALVO_RESTRICT linear_u = linear, *GALVO_RESTRICT linear_v = linear + pitch;
         float *out = update.coefficients + d * kCoefficients * pitch + y;
-        float *GALVO_RESTRICT inverse_u = out, *GALVO_RESTRICT inverse_v = out + pitch, *GALVO_RESTRICT constant_u = out + 2 * pitch,
-              *GALVO_RESTRICT constant_v = out + 3 * pitch, *GALVO_RESTRICT mixed = out + 4 * pitch;
-        const float *right = update.couplings == nullptr ? nullptr : update.couplings + d * kCouplings * pitch + y;
-        const float all = 2.0f * (update.weight_x + update.weight_y), relaxation = update.relaxation;
-        if (right == nullptr) {
-            for (std::ptrdiff_t i = 0; i < count; ++i) {
-                inverse_u[i] = relaxation / (all + s11[i]);
-                inverse_v[i] = relaxation / (all + s22[i]);
-                constant_u[i] = linear_u[i] - s13[i];
-                constant_v[i] = linear_v[i] - s23[i];
-                mixed[i] = s12[i];
-            }
-        } else {
-            const float *down = right + pitch, *left = right - kCouplings * pitch, *up = right - pitch - 1;
-            for (std::ptrdiff_t i = 0; i < count; ++i) {
-                const float sum = (left[i] + right[i]) + (up[i] + down[i]);
-                inverse_u[i] = relaxation / (sum + s11[i]);
-                inverse_v[i] = relaxation / (sum + s22[i]);
-                constant_u[i] = linear_u[i] - s13[i];
-                constant_v[i] = linear_v[i] - s23[i];
-                mixed[i] = s12[i];
-            }
-        }
+        if (update.couplings == nullptr)
+            coefficient_row<false>(sums, linear, nullptr, pitch, count, all, update.relaxation, out);
+        else
+            coefficient_row<true>(sums, linear, update.couplings + d * kCouplings * pitch + y, pitch, count, all,
+                                  update.relaxation, out);
     }
 }
 GALVO_EACH_ISA(update, (const Update &update), (update))
@@ -219,6 +223,7 @@ GALVO_EACH_ISA(update, (const Update &update), (update))
 GALVO_INLINE void laplacian_row_all(const float *GALVO_RESTRICT up, const float *GALVO_RESTRICT here,
                                     const float *GALVO_RESTRICT down, int columns, float weight_x, float weight_y,
                                     float *GALVO_RESTRICT out) noexcept {
+    GALVO_INDEPENDENT
     for (int x = 1; x <= columns; ++x)
         out[x] = weight_x * ((here[x - 1] - here[x]) + (here[x + 1] - here[x])) +
                  weight_y * ((up[x] - here[x]) + (down[x] - here[x]));

@@ -42,13 +42,12 @@ struct TensorRow {
 // Constancy of the gradient, each component divided by the gradient of what it compares: Zimmer, Bruhn and Weickert,
 // Optic flow in harmony, IJCV 93, 2011.
 GALVO_INLINE void gradient_row_all(const TensorRow &row, int columns, float inverse_y, float inverse_x) noexcept {
-    const float *GALVO_RESTRICT up = row.up, *GALVO_RESTRICT here = row.here, *GALVO_RESTRICT down = row.down;
-    const float *GALVO_RESTRICT change_up = row.change_up, *GALVO_RESTRICT change_here = row.change_here,
-                *GALVO_RESTRICT change_down = row.change_down;
-    float *GALVO_RESTRICT j11 = row.j11, *GALVO_RESTRICT j22 = row.j22, *GALVO_RESTRICT j33 = row.j33,
-          *GALVO_RESTRICT j12 = row.j12, *GALVO_RESTRICT j13 = row.j13, *GALVO_RESTRICT j23 = row.j23;
+    const float *up = row.up, *here = row.here, *down = row.down;
+    const float *change_up = row.change_up, *change_here = row.change_here, *change_down = row.change_down;
+    float *j11 = row.j11, *j22 = row.j22, *j33 = row.j33, *j12 = row.j12, *j13 = row.j13, *j23 = row.j23;
     const float half_x = 0.5f * inverse_x, half_y = 0.5f * inverse_y, both = half_x * half_y;
     const float square_x = inverse_x * inverse_x, square_y = inverse_y * inverse_y;
+    GALVO_INDEPENDENT
     for (int x = 1; x <= columns; ++x) {
         const float twice = here[x] + here[x];
         const float xx = (here[x + 1] + here[x - 1] - twice) * square_x;
@@ -73,16 +72,18 @@ GALVO_EACH_ISA(gradient_row, (const TensorRow &row, int columns, float inverse_y
 
 GALVO_INLINE void brightness_row_all(const TensorRow &row, int columns, float inverse_y, float inverse_x, float factor,
                                      bool add) noexcept {
+    const float *up = row.up, *here = row.here, *down = row.down, *change = row.change_here;
+    float *j11 = row.j11, *j22 = row.j22, *j33 = row.j33, *j12 = row.j12, *j13 = row.j13, *j23 = row.j23;
     const float half_x = 0.5f * inverse_x, half_y = 0.5f * inverse_y, kept = add ? 1.0f : 0.0f;
+    GALVO_INDEPENDENT
     for (int x = 1; x <= columns; ++x) {
-        const float dx = (row.here[x + 1] - row.here[x - 1]) * half_x, dy = (row.down[x] - row.up[x]) * half_y;
-        const float dt = row.change_here[x];
-        row.j11[x] = kept * row.j11[x] + factor * dx * dx;
-        row.j22[x] = kept * row.j22[x] + factor * dy * dy;
-        row.j33[x] = kept * row.j33[x] + factor * dt * dt;
-        row.j12[x] = kept * row.j12[x] + factor * dx * dy;
-        row.j13[x] = kept * row.j13[x] + factor * dx * dt;
-        row.j23[x] = kept * row.j23[x] + factor * dy * dt;
+        const float dx = (here[x + 1] - here[x - 1]) * half_x, dy = (down[x] - up[x]) * half_y, dt = change[x];
+        j11[x] = kept * j11[x] + factor * dx * dx;
+        j22[x] = kept * j22[x] + factor * dy * dy;
+        j33[x] = kept * j33[x] + factor * dt * dt;
+        j12[x] = kept * j12[x] + factor * dx * dy;
+        j13[x] = kept * j13[x] + factor * dx * dt;
+        j23[x] = kept * j23[x] + factor * dy * dt;
     }
 }
 GALVO_EACH_ISA(brightness_row,
