@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 #include <stdexcept>
 
 #include "each_isa.hpp"
@@ -179,6 +180,11 @@ struct FlowEngine::Workspace {
     std::vector<float> stage_field;
 };
 
+struct FlowEngine::Idle {
+    std::mutex mutex;
+    std::vector<std::unique_ptr<Workspace>> spaces;
+};
+
 FlowEngine::Workspace::Workspace(const FlowEngine &engine)
     : smoothing(engine.rows(), engine.columns(), engine.smooth_y_, engine.smooth_x_), settings(engine.settings_.solver),
       positions(static_cast<std::size_t>(engine.finest().columns)) {
@@ -214,8 +220,30 @@ FlowEngine::Workspace::Workspace(const FlowEngine &engine)
         stage_field.resize(static_cast<std::size_t>(engine.rows()) * static_cast<std::size_t>(engine.columns()) * 2);
 }
 
+// A workspace for one thread, given back for the next call.
+struct FlowEngine::Borrowed {
+    explicit Borrowed(const FlowEngine &engine) : idle(engine.idle_) {
+        {
+            const std::lock_guard<std::mutex> lock(idle->mutex);
+            if (!idle->spaces.empty()) {
+                space = std::move(idle->spaces.back());
+                idle->spaces.pop_back();
+            }
+        }
+        if (!space) space = std::make_unique<Workspace>(engine);
+    }
+    Borrowed(Borrowed &&) = default;
+    ~Borrowed() {
+        if (!space) return;
+        const std::lock_guard<std::mutex> lock(idle->mutex);
+        idle->spaces.push_back(std::move(space));
+    }
+    std::shared_ptr<Idle> idle;
+    std::unique_ptr<Workspace> space;
+};
+
 FlowEngine::FlowEngine(const FlowSettings &settings, const Preparation &preparation, const float *fixed, const float *weights)
-    : settings_(settings), preparation_(preparation) {
+    : settings_(settings), preparation_(preparation), idle_(std::make_shared<Idle>()) {
     const int rows = settings.rows, columns = settings.columns;
     if (settings.levels.empty() || settings.channels < 1 || rows < 1 || columns < 1)
         throw std::invalid_argument("a pyramid needs levels, rows, columns and channels");
@@ -296,13 +324,16 @@ void FlowEngine::refine(std::size_t i, bool warped, Workspace &space) const noex
     space.maker.resize(level.rows, level.columns, settings_.term);
     const float scale_x = 1.0f / level.spacing_x, scale_y = 1.0f / level.spacing_y;
     for (std::size_t c = 0; c < level.fixed.size(); ++c) {
-        for (Plane &part : space.tensors[c]) part.resize(level.rows + 2, level.columns + 2);
+        for (Plane &part : space.tensors[c]) {
+            part.reshape(level.rows + 2, level.columns + 2);
+            part.clear_ring();
+        }
         const Plane &moving = space.moving[i][c];
         if (!warped) {
             space.maker.make(level.fixed[c], moving, level.spacing_y, level.spacing_x, space.tensors[c]);
             continue;
         }
-        space.warped.resize(level.rows, level.columns);
+        space.warped.reshape(level.rows, level.columns);
         space.padded.resize(level.rows, level.columns);
         space.padded.fill(moving.row(0), moving.stride(), 1);
         for (int y = 0; y < level.rows; ++y) {
@@ -385,8 +416,8 @@ void FlowEngine::solve_frame(const RawFrames &frames, std::int64_t t, const floa
 void FlowEngine::solve(const RawFrames &frames, const float *start, float *out, int threads) const {
     const std::int64_t size = std::int64_t(2) * finest().rows * finest().columns;
     run_jobs(frames.frame_count, threads, [](std::int64_t) { return kFrameCost; }, [&] {
-        return [&, space = std::make_unique<Workspace>(*this)](std::int64_t t) {
-            solve_frame(frames, t, start, out + t * size, *space);
+        return [&, borrowed = Borrowed(*this)](std::int64_t t) {
+            solve_frame(frames, t, start, out + t * size, *borrowed.space);
             return Outcome{};
         };
     });

@@ -62,6 +62,8 @@ class FlowEngine {
   private:
     struct Level;
     struct Workspace;
+    struct Idle;
+    struct Borrowed;
     void solve_frame(const RawFrames &frames, std::int64_t t, const float *start, float *out, Workspace &space) const;
     void downsample(Workspace &space) const noexcept;
     void refine(std::size_t level, bool warped, Workspace &space) const noexcept;
@@ -71,6 +73,7 @@ class FlowEngine {
     std::vector<std::vector<float>> fixed_;  // (Y, X) of each channel
     std::shared_ptr<const std::vector<Level>> levels_;
     Band smooth_y_, smooth_x_;
+    std::shared_ptr<Idle> idle_;  // workspaces between calls
 };
 
 // Prepared frames (T, C, Y, X).

@@ -1,6 +1,7 @@
 // Images of floats in which vectors may run over the end of a row.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -15,12 +16,22 @@ class Plane {
   public:
     Plane() = default;
     Plane(int rows, int columns) { resize(rows, columns); }
+    // Zeros everywhere.
     void resize(int rows, int columns) {
-        rows_ = rows;
-        columns_ = columns;
-        // Odd numbers of vectors, so that rows do not meet in the cache.
-        stride_ = (whole_vectors(columns) / 8 + 4) / 2 * 16 + 8;
-        values_.assign(static_cast<std::size_t>(stride_ * whole_vectors(rows) + 2 * kMargin), 0.0f);
+        layout(rows, columns);
+        values_.assign(size(), 0.0f);
+    }
+    // As resize(), but what is in it is left over from other uses.
+    void reshape(int rows, int columns) {
+        layout(rows, columns);
+        if (values_.size() < size()) values_.resize(size(), 0.0f);
+    }
+    // Zeros on the outermost ring and beyond it.
+    void clear_ring() noexcept {
+        float *begin = values_.data();
+        std::fill(begin, row(1) + 1, 0.0f);
+        for (int y = 1; y < rows_ - 1; ++y) std::fill(row(y) + columns_ - 1, row(y + 1) + 1, 0.0f);
+        std::fill(row(rows_ - 1), begin + size(), 0.0f);
     }
     int rows() const noexcept { return rows_; }
     int columns() const noexcept { return columns_; }
@@ -31,6 +42,14 @@ class Plane {
     static constexpr std::ptrdiff_t kMargin = 32;
 
   private:
+    std::size_t size() const noexcept { return static_cast<std::size_t>(stride_ * whole_vectors(rows_) + 2 * kMargin); }
+    void layout(int rows, int columns) noexcept {
+        rows_ = rows;
+        columns_ = columns;
+        // Odd numbers of vectors, so that rows do not meet in the cache.
+        stride_ = (whole_vectors(columns) / 8 + 4) / 2 * 16 + 8;
+    }
+
     int rows_ = 0, columns_ = 0;
     std::ptrdiff_t stride_ = 0;
     std::vector<float> values_;

@@ -102,12 +102,14 @@ GALVO_INLINE void sweep_diagonal(const Sweep &sweep, std::ptrdiff_t d) noexcept 
     const Diagonal range = diagonal_of(d, sweep.rows, sweep.columns);
     float *here = sweep.state + d * kState * pitch, *before = here - kState * pitch, *after = here + kState * pitch;
     // A neighbour outside the grid has the value that the pixel had before this sweep.
-    for (std::ptrdiff_t field = 0; field < kState * pitch; field += pitch) {
-        if (d <= sweep.columns + 1) before[field] = here[field + 1];
-        if (d <= sweep.rows + 1) before[field + d - 1] = here[field + d - 1];
-        if (d > sweep.rows) after[field + sweep.rows + 1] = here[field + sweep.rows];
-        if (d > sweep.columns) after[field + d - sweep.columns] = here[field + d - sweep.columns];
-    }
+    const auto copy_out = [pitch](float *to, const float *from) {
+        to[0] = from[0];
+        to[pitch] = from[pitch];
+    };
+    if (d <= sweep.columns + 1) copy_out(before, here + 1);
+    if (d <= sweep.rows + 1) copy_out(before + d - 1, here + d - 1);
+    if (d > sweep.rows) copy_out(after + sweep.rows + 1, here + sweep.rows);
+    if (d > sweep.columns) copy_out(after + d - sweep.columns, here + d - sweep.columns);
     // Whole vectors run over the pixel below the grid, which robust smoothness looks at.
     const float below_u = here[sweep.rows + 1], below_v = here[pitch + sweep.rows + 1];
     const std::ptrdiff_t y = range.first;
@@ -338,7 +340,10 @@ void LevelSolver::solve(const std::vector<Tensor> &tensors, const float *weights
     spacing_y_ = spacing_y;
     a_smooth_ = settings.a_smooth;
     robustness_ = settings.robustness;
-    for (Plane *plane : {&linear_u_, &linear_v_}) plane->resize(rows + 2, columns + 2);
+    for (Plane *plane : {&linear_u_, &linear_v_}) {
+        plane->reshape(rows + 2, columns + 2);
+        plane->clear_ring();
+    }
     if (robust)
         for (Plane *plane : {&whole_u_, &whole_v_, &diffusivity_, &right_, &down_}) plane->resize(rows + 2, columns + 2);
     for (int c = 0; c < channels; ++c)

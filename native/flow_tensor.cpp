@@ -118,11 +118,11 @@ void copy_with_ring(const Plane &image, Plane &out) noexcept {
 
 void TensorMaker::resize(int rows, int columns, DataTerm term) {
     term_ = term;
-    mean_.resize(rows + 2, columns + 2);
-    change_.resize(rows + 2, columns + 2);
+    mean_.reshape(rows + 2, columns + 2);
+    change_.reshape(rows + 2, columns + 2);
     if (term == DataTerm::census) {
-        fixed_.resize(rows + 2, columns + 2);
-        moving_.resize(rows + 2, columns + 2);
+        fixed_.reshape(rows + 2, columns + 2);
+        moving_.reshape(rows + 2, columns + 2);
     }
 }
 
