@@ -19,6 +19,17 @@
 #define GALVO_UNLIKELY(condition) (condition)
 #endif
 
+// Before a loop none of whose passes reads what another one writes.
+#if defined(__clang__)
+#define GALVO_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define GALVO_INDEPENDENT _Pragma("GCC ivdep")
+#elif defined(_MSC_VER)
+#define GALVO_INDEPENDENT __pragma(loop(ivdep))
+#else
+#define GALVO_INDEPENDENT
+#endif
+
 namespace galvo {
 
 // Number of zeros below the lowest 1; `value` is not 0.

@@ -7,8 +7,7 @@
 #include <stdexcept>
 #include <type_traits>
 
-#include "inline.hpp"
-#include "isa.hpp"
+#include "each_isa.hpp"
 #include "jobs.hpp"
 
 #if defined(GALVO_X86_64)
@@ -29,9 +28,13 @@ GALVO_INLINE int floor_of(float value) noexcept {
     return whole - static_cast<int>(static_cast<float>(whole) > value);
 }
 
-GALVO_INLINE void find_all(const float *GALVO_RESTRICT u, const float *GALVO_RESTRICT v, float scale_x, float scale_y,
-                           int y, int rows, int columns, int stride, std::int32_t *GALVO_RESTRICT base,
-                           float *GALVO_RESTRICT fx, float *GALVO_RESTRICT fy) noexcept {
+template <bool rounded>
+GALVO_INLINE void find_positions_in(const float *GALVO_RESTRICT u, const float *GALVO_RESTRICT v, float scale_x,
+                                    float scale_y, int y, int rows, int columns, int stride,
+                                    std::int32_t *GALVO_RESTRICT base, float *GALVO_RESTRICT fx,
+                                    float *GALVO_RESTRICT fy) noexcept {
+    // 1.5 * 2^23 / 32: adding it leaves five bits for a fraction.
+    constexpr float kThirtySeconds = 393216.0f;
     const float up = static_cast<float>(-y), down = static_cast<float>(rows - 1 - y);
     for (int x = 0; x < columns; ++x) {
         const float left = static_cast<float>(-x), right = static_cast<float>(columns - 1 - x);
@@ -40,11 +43,23 @@ GALVO_INLINE void find_all(const float *GALVO_RESTRICT u, const float *GALVO_RES
         du = du < right ? du : right;
         dv = dv > up ? dv : up;
         dv = dv < down ? dv : down;
+        if (rounded) {
+            du = (du + kThirtySeconds) - kThirtySeconds;
+            dv = (dv + kThirtySeconds) - kThirtySeconds;
+        }
         const int iu = floor_of(du), iv = floor_of(dv);
         fx[x] = du - static_cast<float>(iu);
         fy[x] = dv - static_cast<float>(iv);
         base[x] = (y + iv) * stride + x + iu;
     }
+}
+
+GALVO_INLINE void find_all(const float *u, const float *v, float scale_x, float scale_y, int y, int rows, int columns,
+                           int stride, bool thirty_seconds, std::int32_t *base, float *fx, float *fy) noexcept {
+    if (thirty_seconds)
+        find_positions_in<true>(u, v, scale_x, scale_y, y, rows, columns, stride, base, fx, fy);
+    else
+        find_positions_in<false>(u, v, scale_x, scale_y, y, rows, columns, stride, base, fx, fy);
 }
 
 GALVO_INLINE int count_outside(const float *GALVO_RESTRICT u, const float *GALVO_RESTRICT v, float y, int columns,
@@ -65,28 +80,22 @@ GALVO_INLINE void split_all(const float *GALVO_RESTRICT pairs, int count, float 
     }
 }
 
-void find_baseline(const float *u, const float *v, float scale_x, float scale_y, int y, int rows, int columns, int stride,
-                   std::int32_t *base, float *fx, float *fy) noexcept {
-    find_all(u, v, scale_x, scale_y, y, rows, columns, stride, base, fx, fy);
-}
+GALVO_EACH_ISA(find,
+               (const float *u, const float *v, float scale_x, float scale_y, int y, int rows, int columns, int stride,
+                bool thirty_seconds, std::int32_t *base, float *fx, float *fy),
+               (u, v, scale_x, scale_y, y, rows, columns, stride, thirty_seconds, base, fx, fy))
+GALVO_EACH_ISA(split, (const float *pairs, int count, float *u, float *v), (pairs, count, u, v))
+
 int count_baseline(const float *u, const float *v, float y, int columns, float before, float after_x,
                    float after_y) noexcept {
     return count_outside(u, v, y, columns, before, after_x, after_y);
 }
-void split_baseline(const float *pairs, int count, float *u, float *v) noexcept { split_all(pairs, count, u, v); }
 
 #if defined(GALVO_X86_64)
-GALVO_TARGET("avx2")
-void find_avx2(const float *u, const float *v, float scale_x, float scale_y, int y, int rows, int columns, int stride,
-               std::int32_t *base, float *fx, float *fy) noexcept {
-    find_all(u, v, scale_x, scale_y, y, rows, columns, stride, base, fx, fy);
-}
 GALVO_TARGET("avx2")
 int count_avx2(const float *u, const float *v, float y, int columns, float before, float after_x, float after_y) noexcept {
     return count_outside(u, v, y, columns, before, after_x, after_y);
 }
-GALVO_TARGET("avx2")
-void split_avx2(const float *pairs, int count, float *u, float *v) noexcept { split_all(pairs, count, u, v); }
 #endif
 
 // Weight of tap k = ((cubic[k] f + square[k]) f + linear[k]) f + constant[k].
@@ -374,22 +383,12 @@ template class PaddedPlane<float>;
 template class PaddedPlane<double>;
 template void PaddedPlane<float>::fill(const float *, std::ptrdiff_t, std::ptrdiff_t);
 
-void split_pairs(const float *pairs, int count, float *u, float *v) noexcept {
-#if defined(GALVO_X86_64)
-    if (active_isa() == Isa::avx2) return split_avx2(pairs, count, u, v);
-#endif
-    split_baseline(pairs, count, u, v);
-}
+void split_pairs(const float *pairs, int count, float *u, float *v) noexcept { split(pairs, count, u, v); }
 
 void find_positions(const float *u, const float *v, float scale_x, float scale_y, int y, int rows, int columns,
-                    int stride, Positions &positions) noexcept {
-    std::int32_t *base = positions.base.data();
-    float *fx = positions.fx.data(), *fy = positions.fy.data();
-#if defined(GALVO_X86_64)
-    if (active_isa() == Isa::avx2)
-        return find_avx2(u, v, scale_x, scale_y, y, rows, columns, stride, base, fx, fy);
-#endif
-    find_baseline(u, v, scale_x, scale_y, y, rows, columns, stride, base, fx, fy);
+                    int stride, Positions &positions, bool thirty_seconds) noexcept {
+    find(u, v, scale_x, scale_y, y, rows, columns, stride, thirty_seconds, positions.base.data(), positions.fx.data(),
+         positions.fy.data());
 }
 
 void sample(const float *origin, int stride, const Positions &positions, std::size_t count, Sampling sampling,

@@ -42,8 +42,9 @@ class PaddedPlane {
 void split_pairs(const float *pairs, int count, float *u, float *v) noexcept;
 
 // Positions of row `y` of an image of rows x columns, stored with `stride`; u and v are multiplied by the scales first.
+// `thirty_seconds` rounds them to 1/32 pixel, halves to even, as OpenCV 4 does.
 void find_positions(const float *u, const float *v, float scale_x, float scale_y, int y, int rows, int columns,
-                    int stride, Positions &positions) noexcept;
+                    int stride, Positions &positions, bool thirty_seconds = false) noexcept;
 
 // `count` values of the image; `cubic_a` is Keys' parameter.
 void sample(const float *origin, int stride, const Positions &positions, std::size_t count, Sampling sampling,

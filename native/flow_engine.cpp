@@ -1,0 +1,480 @@
+#include "flow_engine.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <stdexcept>
+
+#include "each_isa.hpp"
+#include "jobs.hpp"
+
+namespace galvo {
+namespace {
+
+constexpr std::int64_t kFrameCost = std::int64_t(1) << 22;  // hands out one frame at a time
+constexpr double kCubicA = -0.75;
+
+template <class Pixel>
+GALVO_INLINE void normalize_row(const Pixel *GALVO_RESTRICT in, std::ptrdiff_t step, int count, float offset, float scale,
+                                float *GALVO_RESTRICT out) noexcept {
+    if (step == 1)
+        for (int x = 0; x < count; ++x) out[x] = (static_cast<float>(in[x]) - offset) * scale;
+    else
+        for (int x = 0; x < count; ++x) out[x] = (static_cast<float>(in[x * step]) - offset) * scale;
+}
+
+// Through doubles, for pixels of which floats lose digits.
+template <class Pixel>
+GALVO_INLINE void normalize_wide_row(const Pixel *in, std::ptrdiff_t step, int count, double offset, double scale,
+                                     float *GALVO_RESTRICT out) noexcept {
+    for (int x = 0; x < count; ++x) out[x] = static_cast<float>((static_cast<double>(in[x * step]) - offset) * scale);
+}
+
+template <class Pixel>
+void normalize(const RawFrames &frames, std::int64_t t, int channel, double offset, double scale, Plane &out) noexcept {
+    const Pixel *pixels = static_cast<const Pixel *>(frames.pixels) + t * frames.steps.t + channel * frames.steps.c;
+    for (int y = 0; y < out.rows(); ++y) {
+        const Pixel *row = pixels + y * frames.steps.y;
+        if (sizeof(Pixel) <= 2)
+            normalize_row(row, frames.steps.x, out.columns(), static_cast<float>(offset), static_cast<float>(scale), out.row(y));
+        else
+            normalize_wide_row(row, frames.steps.x, out.columns(), offset, scale, out.row(y));
+    }
+}
+
+void normalize_any(const RawFrames &frames, std::int64_t t, int channel, double offset, double scale, Plane &out) noexcept {
+    switch (frames.type) {
+        case PixelType::int8: return normalize<std::int8_t>(frames, t, channel, offset, scale, out);
+        case PixelType::uint8: return normalize<std::uint8_t>(frames, t, channel, offset, scale, out);
+        case PixelType::int16: return normalize<std::int16_t>(frames, t, channel, offset, scale, out);
+        case PixelType::uint16: return normalize<std::uint16_t>(frames, t, channel, offset, scale, out);
+        case PixelType::int32: return normalize<std::int32_t>(frames, t, channel, offset, scale, out);
+        case PixelType::uint32: return normalize<std::uint32_t>(frames, t, channel, offset, scale, out);
+        case PixelType::int64: return normalize<std::int64_t>(frames, t, channel, offset, scale, out);
+        case PixelType::uint64: return normalize<std::uint64_t>(frames, t, channel, offset, scale, out);
+        case PixelType::float32: return normalize<float>(frames, t, channel, offset, scale, out);
+        case PixelType::float64: return normalize<double>(frames, t, channel, offset, scale, out);
+    }
+}
+
+// A pixel that is not finite says nothing: it becomes what the reference has there.
+void replace_unknown(PixelType type, const float *fixed, Plane &plane) noexcept {
+    if (type != PixelType::float32 && type != PixelType::float64) return;
+    for (int y = 0; y < plane.rows(); ++y)
+        for (int x = 0; x < plane.columns(); ++x)
+            if (!std::isfinite(plane.row(y)[x])) plane.row(y)[x] = fixed == nullptr ? 0.0f : fixed[y * plane.columns() + x];
+}
+
+struct Smoothing {
+    Smoothing(int rows, int columns, const Band &along_y, const Band &along_x)
+        : y(along_y), x(along_x), raw(rows, columns), half(rows, columns), scratch(x.scratch_size()) {}
+    const Band &y, &x;
+    Plane raw, half;
+    std::vector<float> scratch;
+};
+
+// One channel of one frame, prepared.
+void prepare(const RawFrames &frames, std::int64_t t, int channel, const Preparation &preparation, const float *fixed,
+             bool smooth, Smoothing &smoothing, Plane &out) noexcept {
+    const std::size_t c = static_cast<std::size_t>(channel);
+    Plane &raw = smooth ? smoothing.raw : out;
+    normalize_any(frames, t, channel, preparation.offset[c], preparation.scale[c], raw);
+    replace_unknown(frames.type, fixed, raw);
+    if (!smooth) return;
+    smoothing.y.along_y(raw, smoothing.half);
+    smoothing.x.along_x(smoothing.half, out, smoothing.scratch.data());
+}
+
+bool smooths(const Preparation &preparation) noexcept { return preparation.sigma_y > 0 || preparation.sigma_x > 0; }
+
+void copy_plane(const float *from, Plane &out) noexcept {
+    for (int y = 0; y < out.rows(); ++y)
+        std::copy(from + static_cast<std::ptrdiff_t>(y) * out.columns(),
+                  from + static_cast<std::ptrdiff_t>(y + 1) * out.columns(), out.row(y));
+}
+
+// `image` inside a ring of its own edge.
+void with_ring(const Plane &image, Plane &out) noexcept {
+    const int rows = image.rows(), columns = image.columns();
+    for (int y = 0; y < rows; ++y) {
+        float *row = out.row(y + 1);
+        std::copy(image.row(y), image.row(y) + columns, row + 1);
+        row[0] = row[1];
+        row[columns + 1] = row[columns];
+    }
+    std::copy(out.row(1), out.row(1) + columns + 2, out.row(0));
+    std::copy(out.row(rows), out.row(rows) + columns + 2, out.row(rows + 1));
+}
+
+void add(const Plane &change, Plane &sum) noexcept {
+    for (int y = 0; y < sum.rows(); ++y) {
+        const float *from = change.row(y);
+        float *to = sum.row(y);
+        for (int x = 0; x < sum.columns(); ++x) to[x] += from[x];
+    }
+}
+
+GALVO_INLINE void interleave_all(const float *GALVO_RESTRICT u, const float *GALVO_RESTRICT v, int count,
+                                 float *GALVO_RESTRICT out) noexcept {
+    for (int x = 0; x < count; ++x) {
+        out[2 * x] = u[x];
+        out[2 * x + 1] = v[x];
+    }
+}
+GALVO_EACH_ISA(interleave, (const float *u, const float *v, int count, float *out), (u, v, count, out))
+
+struct Field {
+    Plane u, v;
+    void resize(int rows, int columns) {
+        u.resize(rows, columns);
+        v.resize(rows, columns);
+    }
+};
+
+// Two bands that change the size of planes.
+struct Resampling {
+    Band y, x;
+    void operator()(const Plane &in, Plane &half, Plane &out, float *scratch) const noexcept {
+        y.along_y(in, half);
+        x.along_x(half, out, scratch);
+    }
+    std::size_t scratch_size() const noexcept { return x.scratch_size(); }
+};
+
+Resampling resampling(int from_rows, int from_columns, int rows, int columns, bool early) {
+    const double smoothing = std::min(static_cast<double>(rows) / from_rows, static_cast<double>(columns) / from_columns);
+    return {Band::resampled(from_rows, rows, smoothing, early), Band::resampled(from_columns, columns, smoothing, early)};
+}
+
+}  // namespace
+
+struct FlowEngine::Level {
+    int rows = 0, columns = 0;
+    float alpha_x = 1, alpha_y = 1, spacing_x = 1, spacing_y = 1;
+    std::vector<Plane> fixed;
+    Skew skew;
+    std::vector<float> weights;  // skewed
+    Resampling down;             // from the full resolution, or from the next finer level
+    Resampling up;               // of the field, from the next coarser level
+    Resampling start;            // of a field at full resolution; coarsest level only
+};
+
+struct FlowEngine::Workspace {
+    Workspace(const FlowEngine &engine);
+    Smoothing smoothing;
+    std::vector<Plane> full;                 // prepared frame, by channel
+    std::vector<std::vector<Plane>> moving;  // by level, channel
+    std::vector<Plane> half_down, half_up;   // by level: between the two directions of a resampling
+    Plane half_start, start_u, start_v;
+    std::vector<Field> field, increment, filtered;  // by level
+    std::vector<Field> ringed;                      // by level
+    Plane warped;
+    std::vector<Tensor> tensors;
+    TensorMaker maker;
+    LevelSolver solver;
+    SolverSettings settings;
+    Median median;
+    PaddedPlane<float> padded;
+    Positions positions;
+    std::vector<float> scratch, scaled;
+    std::vector<float> stage_field;
+};
+
+struct FlowEngine::Idle {
+    std::mutex mutex;
+    std::vector<std::unique_ptr<Workspace>> spaces;
+};
+
+FlowEngine::Workspace::Workspace(const FlowEngine &engine)
+    : smoothing(engine.rows(), engine.columns(), engine.smooth_y_, engine.smooth_x_), settings(engine.settings_.solver),
+      positions(static_cast<std::size_t>(engine.finest().columns)) {
+    const std::vector<Level> &levels = *engine.levels_;
+    const std::size_t channels = static_cast<std::size_t>(engine.channels());
+    const Level &finest = levels.back();
+    full.assign(channels, Plane(engine.rows(), engine.columns()));
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < levels.size(); ++i) {
+        const Level &level = levels[i];
+        moving.emplace_back(channels, Plane(level.rows, level.columns));
+        half_down.emplace_back(level.rows, level.down.x.from());
+        half_up.emplace_back(level.rows, i == 0 ? 1 : levels[i - 1].columns);
+        Field one;
+        one.resize(level.rows, level.columns);
+        field.push_back(one);
+        increment.push_back(one);
+        filtered.push_back(one);
+        one.resize(level.rows + 2, level.columns + 2);
+        ringed.push_back(one);
+        size = std::max({size, level.down.scratch_size(), i == 0 ? level.start.scratch_size() : level.up.scratch_size()});
+    }
+    half_start.resize(levels.front().rows, engine.columns());
+    start_u.resize(engine.rows(), engine.columns());
+    start_v.resize(engine.rows(), engine.columns());
+    warped.resize(finest.rows, finest.columns);
+    tensors.resize(channels);
+    scratch.assign(size, 0.0f);
+    scaled.assign(static_cast<std::size_t>(2 * (whole_vectors(finest.columns))), 0.0f);
+    solver.reserve(finest.rows, finest.columns, engine.channels(), settings.a_smooth < 1);
+    median.resize(finest.columns);
+    if (engine.settings_.stages.size() > 1)
+        stage_field.resize(static_cast<std::size_t>(engine.rows()) * static_cast<std::size_t>(engine.columns()) * 2);
+}
+
+// A workspace for one thread, given back for the next call.
+struct FlowEngine::Borrowed {
+    explicit Borrowed(const FlowEngine &engine) : idle(engine.idle_) {
+        {
+            const std::lock_guard<std::mutex> lock(idle->mutex);
+            if (!idle->spaces.empty()) {
+                space = std::move(idle->spaces.back());
+                idle->spaces.pop_back();
+            }
+        }
+        if (!space) space = std::make_unique<Workspace>(engine);
+    }
+    Borrowed(Borrowed &&) = default;
+    ~Borrowed() {
+        if (!space) return;
+        const std::lock_guard<std::mutex> lock(idle->mutex);
+        idle->spaces.push_back(std::move(space));
+    }
+    std::shared_ptr<Idle> idle;
+    std::unique_ptr<Workspace> space;
+};
+
+FlowEngine::FlowEngine(const FlowSettings &settings, const Preparation &preparation, const float *fixed, const float *weights)
+    : settings_(settings), preparation_(preparation), idle_(std::make_shared<Idle>()) {
+    const int rows = settings.rows, columns = settings.columns;
+    if (settings.levels.empty() || settings.channels < 1 || rows < 1 || columns < 1)
+        throw std::invalid_argument("a pyramid needs levels, rows, columns and channels");
+    if (preparation.offset.size() != static_cast<std::size_t>(settings.channels) ||
+        preparation.scale.size() != preparation.offset.size() || settings.solver.a_data.size() != preparation.offset.size())
+        throw std::invalid_argument("every channel needs an offset, a scale and an exponent");
+    for (std::size_t i = 0; i < settings.levels.size(); ++i) {
+        const FlowLevel &level = settings.levels[i];
+        if (level.rows < 1 || level.columns < 1 || level.rows > rows || level.columns > columns ||
+            (i > 0 && (level.rows < settings.levels[i - 1].rows || level.columns < settings.levels[i - 1].columns)))
+            throw std::invalid_argument("levels must grow from the coarsest to the finest, within the frame");
+    }
+    smooth_y_ = Band::gaussian(rows, preparation.sigma_y);
+    smooth_x_ = Band::gaussian(columns, preparation.sigma_x);
+    const std::size_t pixels = static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
+    auto levels = std::make_shared<std::vector<Level>>(settings.levels.size());
+    const std::size_t channels = static_cast<std::size_t>(settings.channels);
+    std::vector<Plane> full_weights;
+    for (std::size_t c = 0; c < channels; ++c) {
+        fixed_.emplace_back(fixed + c * pixels, fixed + (c + 1) * pixels);
+        full_weights.emplace_back(rows, columns);
+        copy_plane(weights + c * pixels, full_weights.back());
+    }
+    for (std::size_t i = levels->size(); i-- > 0;) {
+        Level &level = (*levels)[i];
+        const FlowLevel &wanted = settings.levels[i];
+        level.rows = wanted.rows;
+        level.columns = wanted.columns;
+        level.alpha_x = wanted.alpha_x;
+        level.alpha_y = wanted.alpha_y;
+        level.spacing_y = static_cast<float>(static_cast<double>(rows) / wanted.rows);
+        level.spacing_x = static_cast<float>(static_cast<double>(columns) / wanted.columns);
+        const bool from_finer = settings.cascade && i + 1 < levels->size();
+        const Level *finer = from_finer ? &(*levels)[i + 1] : nullptr;
+        level.down = resampling(from_finer ? finer->rows : rows, from_finer ? finer->columns : columns, level.rows,
+                                level.columns, settings.early_taps);
+        if (i > 0)
+            level.up = resampling(settings.levels[i - 1].rows, settings.levels[i - 1].columns, level.rows, level.columns,
+                                  settings.early_taps);
+        else
+            level.start = resampling(rows, columns, level.rows, level.columns, settings.early_taps);
+        level.skew = Skew(level.rows, level.columns);
+        level.weights.assign(static_cast<std::size_t>(level.skew.size(settings.channels)), 0.0f);
+        const Resampling of_weights = resampling(rows, columns, level.rows, level.columns, settings.early_taps);
+        std::vector<float> scratch(std::max(level.down.scratch_size(), of_weights.scratch_size()));
+        for (std::size_t c = 0; c < channels; ++c) {
+            Plane image(rows, columns), out(level.rows, level.columns), ringed(level.rows + 2, level.columns + 2);
+            if (!from_finer) copy_plane(fixed_[c].data(), image);
+            const Plane &source = from_finer ? finer->fixed[c] : image;
+            Plane half(level.rows, source.columns()), half_weights(level.rows, columns);
+            level.down(source, half, out, scratch.data());
+            level.fixed.push_back(out);
+            of_weights(full_weights[c], half_weights, out, scratch.data());
+            for (int y = 0; y < level.rows; ++y)
+                std::copy(out.row(y), out.row(y) + level.columns, ringed.row(y + 1) + 1);
+            level.skew.skew(ringed, static_cast<int>(c), settings.channels, level.weights.data());
+        }
+    }
+    levels_ = levels;
+}
+
+void FlowEngine::downsample(Workspace &space) const noexcept {
+    for (std::size_t i = levels_->size(); i-- > 0;) {
+        const bool from_finer = settings_.cascade && i + 1 < levels_->size();
+        for (std::size_t c = 0; c < space.full.size(); ++c)
+            (*levels_)[i].down(from_finer ? space.moving[i + 1][c] : space.full[c], space.half_down[i], space.moving[i][c],
+                               space.scratch.data());
+    }
+}
+
+// The field of a level after one more linearisation.
+void FlowEngine::refine(std::size_t i, bool warped, Workspace &space) const noexcept {
+    const Level &level = (*levels_)[i];
+    Field &field = space.field[i], &increment = space.increment[i], &filtered = space.filtered[i], &ringed = space.ringed[i];
+    const bool staged = !settings_.stages.empty();
+    with_ring(field.u, ringed.u);
+    with_ring(field.v, ringed.v);
+    space.maker.resize(level.rows, level.columns, settings_.term);
+    const float scale_x = 1.0f / level.spacing_x, scale_y = 1.0f / level.spacing_y;
+    for (std::size_t c = 0; c < level.fixed.size(); ++c) {
+        for (Plane &part : space.tensors[c]) {
+            part.reshape(level.rows + 2, level.columns + 2);
+            part.clear_ring();
+        }
+        const Plane &moving = space.moving[i][c];
+        if (!warped) {
+            space.maker.make(level.fixed[c], moving, level.spacing_y, level.spacing_x, space.tensors[c]);
+            continue;
+        }
+        space.warped.reshape(level.rows, level.columns);
+        space.padded.resize(level.rows, level.columns);
+        space.padded.fill(moving.row(0), moving.stride(), 1);
+        for (int y = 0; y < level.rows; ++y) {
+            const float *u = field.u.row(y), *v = field.v.row(y);
+            find_positions(u, v, scale_x, scale_y, y, level.rows, level.columns, space.padded.stride(), space.positions,
+                           settings_.thirty_seconds);
+            float *row = space.warped.row(y);
+            sample(space.padded.origin(), space.padded.stride(), space.positions, static_cast<std::size_t>(level.columns),
+                   Sampling::cubic, static_cast<float>(kCubicA), row);
+            const float *fixed = level.fixed[c].row(y);
+            for (int x = 0; x < level.columns; ++x) {
+                const float px = static_cast<float>(x) + u[x] * scale_x, py = static_cast<float>(y) + v[x] * scale_y;
+                const bool inside = (px >= 0) & (px < static_cast<float>(level.columns)) & (py >= 0) &
+                                    (py < static_cast<float>(level.rows));
+                row[x] = inside ? row[x] : fixed[x];
+            }
+        }
+        space.maker.make(level.fixed[c], space.warped, level.spacing_y, level.spacing_x, space.tensors[c]);
+    }
+    space.solver.solve(space.tensors, level.weights.data(), level.skew, ringed.u, ringed.v, level.alpha_x, level.alpha_y,
+                       level.spacing_x, level.spacing_y, space.settings, increment.u, increment.v);
+    const bool filter = std::min(level.rows, level.columns) > 5;
+    if (filter && !staged) {
+        space.median.filter(increment.u, filtered.u);
+        space.median.filter(increment.v, filtered.v);
+        add(filtered.u, field.u);
+        add(filtered.v, field.v);
+        return;
+    }
+    add(increment.u, field.u);
+    add(increment.v, field.v);
+    if (filter) {
+        space.median.filter(field.u, filtered.u);
+        space.median.filter(field.v, filtered.v);
+        std::swap(field, filtered);
+    }
+}
+
+void FlowEngine::solve_frame(const RawFrames &frames, std::int64_t t, const float *start, float *out, Workspace &space) const {
+    const bool smooth = smooths(preparation_), staged = !settings_.stages.empty();
+    for (int c = 0; c < settings_.channels; ++c)
+        prepare(frames, t, c, preparation_, fixed_[static_cast<std::size_t>(c)].data(), smooth, space.smoothing,
+                space.full[static_cast<std::size_t>(c)]);
+    downsample(space);
+    const std::size_t stage_count = std::max<std::size_t>(1, settings_.stages.size());
+    for (std::size_t stage = 0; stage < stage_count; ++stage) {
+        space.settings.robustness = staged ? settings_.stages[stage] : 1.0f;
+        for (std::size_t i = 0; i < levels_->size(); ++i) {
+            const Level &level = (*levels_)[i];
+            Field &field = space.field[i];
+            if (i > 0) {
+                level.up(space.field[i - 1].u, space.half_up[i], field.u, space.scratch.data());
+                level.up(space.field[i - 1].v, space.half_up[i], field.v, space.scratch.data());
+            } else if (start != nullptr) {
+                for (int y = 0; y < settings_.rows; ++y)
+                    split_pairs(start + 2 * static_cast<std::ptrdiff_t>(y) * settings_.columns, settings_.columns,
+                                space.start_u.row(y), space.start_v.row(y));
+                level.start(space.start_u, space.half_start, field.u, space.scratch.data());
+                level.start(space.start_v, space.half_start, field.v, space.scratch.data());
+            } else {
+                field.resize(level.rows, level.columns);
+            }
+            const bool warped = i > 0 || (start != nullptr && (settings_.warp_coarsest || staged));
+            refine(i, warped, space);
+            for (int step = 1; staged && step < settings_.warping_steps; ++step) refine(i, true, space);
+        }
+        const Field &finest = space.field.back();
+        float *target = out;
+        for (int y = 0; y < finest.u.rows(); ++y)
+            interleave(finest.u.row(y), finest.v.row(y), finest.u.columns(),
+                       target + 2 * static_cast<std::ptrdiff_t>(y) * finest.u.columns());
+        if (stage + 1 < stage_count) {
+            expand_fields(out, 1, finest.u.rows(), finest.u.columns(), settings_.rows, settings_.columns,
+                          space.stage_field.data(), 1);
+            start = space.stage_field.data();
+        }
+    }
+}
+
+void FlowEngine::solve(const RawFrames &frames, const float *start, float *out, int threads) const {
+    const std::int64_t size = std::int64_t(2) * finest().rows * finest().columns;
+    run_jobs(frames.frame_count, threads, [](std::int64_t) { return kFrameCost; }, [&] {
+        return [&, borrowed = Borrowed(*this)](std::int64_t t) {
+            solve_frame(frames, t, start, out + t * size, *borrowed.space);
+            return Outcome{};
+        };
+    });
+}
+
+void prepare_frames(const RawFrames &frames, int rows, int columns, int channels, const Preparation &preparation, float *out,
+                    int threads) {
+    const Band along_y = Band::gaussian(rows, preparation.sigma_y), along_x = Band::gaussian(columns, preparation.sigma_x);
+    const bool smooth = smooths(preparation);
+    run_jobs(frames.frame_count, threads, [](std::int64_t) { return kFrameCost; }, [&] {
+        struct Space {
+            Smoothing smoothing;
+            Plane plane;
+        };
+        auto space = std::make_unique<Space>(Space{Smoothing(rows, columns, along_y, along_x), Plane(rows, columns)});
+        return [&, space = std::move(space)](std::int64_t t) {
+            for (int c = 0; c < channels; ++c) {
+                prepare(frames, t, c, preparation, nullptr, smooth, space->smoothing, space->plane);
+                float *to = out + (t * channels + c) * static_cast<std::int64_t>(rows) * columns;
+                for (int y = 0; y < rows; ++y, to += columns)
+                    std::copy(space->plane.row(y), space->plane.row(y) + columns, to);
+            }
+            return Outcome{};
+        };
+    });
+}
+
+void expand_fields(const float *fields, std::int64_t count, int from_rows, int from_columns, int rows, int columns, float *out,
+                   int threads) {
+    const Band along_y = Band::interpolated(from_rows, rows), along_x = Band::interpolated(from_columns, columns);
+    run_jobs(count, threads, [](std::int64_t) { return kFrameCost; }, [&] {
+        struct Space {
+            Field in, wide;
+            std::vector<float> scratch, u, v;
+        };
+        auto space = std::make_unique<Space>();
+        space->in.resize(from_rows, from_columns);
+        space->wide.resize(from_rows, columns);
+        space->scratch.assign(along_x.scratch_size(), 0.0f);
+        space->u.assign(static_cast<std::size_t>(whole_vectors(columns)), 0.0f);
+        space->v = space->u;
+        return [&, space = std::move(space)](std::int64_t t) {
+            const float *in = fields + t * 2 * from_rows * from_columns;
+            for (int y = 0; y < from_rows; ++y)
+                split_pairs(in + 2 * static_cast<std::ptrdiff_t>(y) * from_columns, from_columns, space->in.u.row(y),
+                            space->in.v.row(y));
+            along_x.along_x(space->in.u, space->wide.u, space->scratch.data());
+            along_x.along_x(space->in.v, space->wide.v, space->scratch.data());
+            float *to = out + t * 2 * rows * columns;
+            for (int y = 0; y < rows; ++y, to += 2 * static_cast<std::ptrdiff_t>(columns)) {
+                along_y.row_along_y(space->wide.u, y, columns, space->u.data());
+                along_y.row_along_y(space->wide.v, y, columns, space->v.data());
+                interleave(space->u.data(), space->v.data(), columns, to);
+            }
+            return Outcome{};
+        };
+    });
+}
+
+}  // namespace galvo

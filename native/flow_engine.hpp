@@ -1,0 +1,87 @@
+// The variational estimator: a coarse-to-fine pyramid of linearisations, each solved by over-relaxation.
+// T. Brox, A. Bruhn, N. Papenberg, J. Weickert, High accuracy optical flow estimation based on a theory for warping, 2004.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "flow_band.hpp"
+#include "flow_median.hpp"
+#include "flow_plane.hpp"
+#include "flow_solver.hpp"
+#include "flow_tensor.hpp"
+#include "warp.hpp"
+
+namespace galvo {
+
+// Raw frames (T, Y, X, C) and what makes them comparable: pixel -> (pixel - offset) * scale, then a Gaussian.
+struct RawFrames {
+    const void *pixels = nullptr;
+    PixelType type = PixelType::uint16;
+    Steps steps;
+    std::int64_t frame_count = 0;
+};
+
+struct Preparation {
+    std::vector<double> offset, scale;  // per channel
+    double sigma_y = 0, sigma_x = 0;    // 0: no smoothing
+};
+
+struct FlowLevel {
+    int rows = 0, columns = 0;
+    float alpha_x = 1, alpha_y = 1;
+};
+
+struct FlowSettings {
+    int rows = 0, columns = 0, channels = 0;
+    std::vector<FlowLevel> levels;  // coarsest first
+    DataTerm term = DataTerm::gradient;
+    SolverSettings solver;
+    bool early_taps = false;      // resampling as the original does it
+    bool thirty_seconds = false;  // warps to 1/32 pixel, as the original does
+    bool cascade = false;         // each level from the next finer one, not from the full resolution
+    bool warp_coarsest = true;    // else the first level ignores the field it starts from
+    std::vector<float> stages;    // graduated non-convexity; empty: none
+    int warping_steps = 1;        // per level under graduated non-convexity
+};
+
+class FlowEngine {
+  public:
+    // `fixed` (C, Y, X), prepared; `weights` (C, Y, X).
+    FlowEngine(const FlowSettings &settings, const Preparation &preparation, const float *fixed, const float *weights);
+
+    // Fields (T, h, w, 2) of the finest level; `start` is one field (Y, X, 2) for all frames, or null.
+    void solve(const RawFrames &frames, const float *start, float *out, int threads) const;
+
+    int rows() const noexcept { return settings_.rows; }
+    int columns() const noexcept { return settings_.columns; }
+    int channels() const noexcept { return settings_.channels; }
+    const FlowLevel &finest() const noexcept { return settings_.levels.back(); }
+
+  private:
+    struct Level;
+    struct Workspace;
+    struct Idle;
+    struct Borrowed;
+    void solve_frame(const RawFrames &frames, std::int64_t t, const float *start, float *out, Workspace &space) const;
+    void downsample(Workspace &space) const noexcept;
+    void refine(std::size_t level, bool warped, Workspace &space) const noexcept;
+
+    FlowSettings settings_;
+    Preparation preparation_;
+    std::vector<std::vector<float>> fixed_;  // (Y, X) of each channel
+    std::shared_ptr<const std::vector<Level>> levels_;
+    Band smooth_y_, smooth_x_;
+    std::shared_ptr<Idle> idle_;  // workspaces between calls
+};
+
+// Prepared frames (T, C, Y, X).
+void prepare_frames(const RawFrames &frames, int rows, int columns, int channels, const Preparation &preparation, float *out,
+                    int threads);
+
+// Fields (T, h, w, 2) interpolated to (T, Y, X, 2).
+void expand_fields(const float *fields, std::int64_t count, int from_rows, int from_columns, int rows, int columns, float *out,
+                   int threads);
+
+}  // namespace galvo
