@@ -79,7 +79,7 @@ class Tracker:
             (1 / solver.variance).astype(np.float32),
             list(schedule.steps),
             rigid_steps=_RIGID_STEPS,
-            cubic_end=schedule.cubic,
+            cubic=schedule.cubic,
         )
         size = np.array([levels[-1].basis.width, levels[-1].basis.height])
         # the correlation's own grid is that coarse
