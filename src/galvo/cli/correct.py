@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,7 +13,6 @@ from galvo.cli.screen import has_progress, say, shown_warnings
 from galvo.cli.text import byte_text, count_text, sizes_text
 
 if TYPE_CHECKING:
-    from galvo.core.recording import Recording
     from galvo.motion import Correction, MotionParams
 
 __all__ = ["command"]
@@ -59,6 +59,11 @@ corrected again without estimating. Both appear under their names only when they
     help="Frames whose mean is the reference, or an image; by default the frames most alike.",
 )
 @click.option("--apply-to", metavar="REC", help="Correct this recording instead of the one that is estimated on.")
+@click.option(
+    "--fields",
+    type=click.Choice(["split"]),
+    help="Multi-ROI: each field for itself, to OUT_field1, OUT_field2, ...",
+)
 @click.option("--frames", metavar="a:b[:step]", callback=frame_range, help="Frames or volumes to correct.")
 @click.option(
     "--executor",
@@ -92,6 +97,7 @@ def command(
     channels: tuple[str, ...],
     reference: str | None,
     apply_to: str | None,
+    fields: str | None,
     frames: slice | None,
     executor: Any,
     workers: int | None,
@@ -106,33 +112,39 @@ def command(
     Several REC follow each other in the given order.
     """
     from galvo.formats.opening import open_recording
-    from galvo.motion import correct
+    from galvo.motion import correct, correct_fields
 
-    if output is None and motion is None:
+    if output is None and (motion is None or fields):
         raise click.UsageError("nothing to write: name a movie with -o, or a file for the motion with --motion")
+    if fields and (motion or apply_to):
+        raise click.UsageError("--motion and --apply-to are for one field")
     source = sources[0] if len(sources) == 1 else list(sources)
-    with shown_warnings(), open_recording(source, **open_options(**given)) as recording:
+    opening = open_options(**given)
+    with shown_warnings(), ExitStack() as stack:
+        recording = stack.enter_context(open_recording(source, **opening))
         shown = recording.isel(t=frames)
-        say("source", f"{sources[0]}: {sizes_text(shown.shape, shown.dtype)}")
-        target = None if apply_to is None else open_recording(apply_to, **open_options(**given)).isel(t=frames)
-        correction = correct(
-            shown,
-            output,
-            _params(params_file, preset, estimator),
-            motion=motion,
-            channels=channel_positions(channels, recording.channel_names, recording.shape[1]),
-            reference=_reference(reference),
-            apply_to=target,
-            executor=executor,
-            workers=workers,
-            overwrite=overwrite,
-            resume=resume,
-            verify=verify,
-            format=to_format,
-            progress=has_progress(),
+        name = sources[0] if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1} more"
+        say("source", f"{name}: {sizes_text(shown.shape, shown.dtype)}")
+        params = _params(params_file, preset, estimator)
+        common: dict[str, Any] = {
+            "channels": channel_positions(channels, recording.channel_names, recording.shape[1]),
+            "reference": _reference(reference),
+            "executor": executor,
+            "workers": workers,
+            "overwrite": overwrite,
+            "resume": resume,
+            "verify": verify,
+            "format": to_format,
+            "progress": has_progress(),
             **dict(write_settings),
-        )
-        _tell(correction, shown)
+        }
+        if fields and output is not None:
+            for correction in correct_fields(shown, output, params, **common):
+                _tell(correction)
+            return
+        if apply_to is not None:
+            common["apply_to"] = stack.enter_context(open_recording(apply_to, **opening)).isel(t=frames)
+        _tell(correct(shown, output, params, motion=motion, **common))
 
 
 def _params(path: str | None, preset: str | None, estimator: str | None) -> MotionParams:
@@ -157,28 +169,32 @@ def _reference(text: str | None) -> Any:
     """Frames, or the image of a file."""
     if text is None:
         return None
-    if set(text) <= set("0123456789:-") and ":" in text:
+    if ":" in text and set(text) <= set("0123456789:-"):
         return frame_range(None, None, text)  # type: ignore[arg-type]
     import numpy as np
 
     from galvo.formats.opening import open_recording
 
     with open_recording(text) as image:
+        # (Z, Y, X, C)
         return np.moveaxis(image[:].mean(axis=0), 0, -1)
 
 
-def _tell(correction: Correction, shown: Recording) -> None:
+def _tell(correction: Correction) -> None:
     """What came out, in a few lines."""
     import numpy as np
 
-    lengths = correction.quality["max_px"]
-    say("motion", f"{correction.path}: {count_text(shown.shape[0], 'frame')}, mean of greatest displacements "
-        f"{lengths.mean():.2f} px, greatest {lengths.max():.2f} px")  # fmt: skip
-    correlation = correction.quality["correlation"]
-    say("quality", f"correlation with the reference {np.median(correlation):.3f} (lowest {correlation.min():.3f})")
+    count, planes = correction.flags.shape
+    what = count_text(count, "frame") if planes == 1 else f"{count_text(count, 'volume')} of {planes} planes"
+    lengths, correlation = correction.quality["max_px"], correction.quality["correlation"]
+    say("motion", f"{correction.path}: {what}, median of greatest displacements {np.median(lengths):.2f} px, "
+        f"greatest {lengths.max():.2f} px")  # fmt: skip
+    say("quality", f"correlation with the reference: median {np.median(correlation):.3f}, lowest {correlation.min():.3f}")
     for line in correction.remarks():
         say("note", line)
     movie = correction.movie
     if movie is not None:
         checked = "verified" if movie.verification is not None else "not verified (--verify)"
-        say("wrote", f"{movie.path}: {byte_text(movie.file_bytes or 0)} in {movie.seconds:.2f} s, {checked}")
+        rate = count / max(movie.seconds, 1e-9)
+        say("wrote", f"{movie.path}: {byte_text(movie.file_bytes or 0)} in {movie.seconds:.2f} s "
+            f"({rate:.0f} frames/s), {checked}")  # fmt: skip

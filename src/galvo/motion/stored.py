@@ -8,6 +8,7 @@
 | /motion/means | (2, Z, Y, X, C) float32: mean of up to 256 frames before and after |
 | /motion/facts | UTF-8 JSON: schema_version, expansion, params, provenance, learned |
 | /motion/calibration/0 ... | bytes of the calibration of each plane |
+| /motion/content_crc32c | CRC-32C of facts, reference, means and calibrations, in this order |
 | /motion/block_bounds, block_crc32c | T and Z where each block starts and stops, and the CRC-32C of its records |
 """
 
@@ -20,6 +21,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo import native
 from galvo.core.blocks import BlockIndex
 from galvo.core.checksum import block_checksum
 from galvo.core.output import Outlet, Target
@@ -127,6 +129,7 @@ class MotionSink:
         with written(self._output, "r+") as file:
             frames, rest = file[GROUP]["frames"][...], file[GROUP]["rest"]
             file[GROUP]["means"] = self._means(Motion(frames, _OpenRests(rest), self._facts))
+            file[GROUP]["content_crc32c"] = np.array([_content_checksum(file[GROUP])], np.uint32)
             file[GROUP]["block_bounds"] = np.array(bounds, np.int64).reshape(-1, 4)
             file[GROUP]["block_crc32c"] = checksums
 
@@ -225,17 +228,33 @@ def verify_motion(path: str) -> int:
     """
     motion = open_motion(path)
     with opened(path) as file:
-        bounds = _dataset(file[GROUP], "block_bounds", 2, path, DEFAULT_LIMITS)
-        checksums = _dataset(file[GROUP], "block_crc32c", 1, path, DEFAULT_LIMITS)
+        group = file[GROUP]
+        if _content_checksum(group) != int(_dataset(group, "content_crc32c", 1, path, DEFAULT_LIMITS)[0]):
+            raise DamagedData("facts, reference, means or calibrations are not what was written", path=path)
+        bounds = _dataset(group, "block_bounds", 2, path, DEFAULT_LIMITS)
+        checksums = _dataset(group, "block_crc32c", 1, path, DEFAULT_LIMITS)
         if len(bounds) != len(checksums) or bounds.shape[1:] != (4,):
             raise Malformed("/motion/block_bounds does not fit /motion/block_crc32c", path=path)
+        covered = np.zeros(motion.frames.shape, np.int64)
         for (first, stop, z_first, z_stop), checksum in zip(bounds.tolist(), checksums.tolist(), strict=True):
             t, z = slice(first, stop), slice(z_first, z_stop)
+            covered[t, z] += 1
             records = np.empty(motion.frames[t, z].shape, kept_dtype(motion.facts.expansion.solver_shape))
-            records["frame"], records["rest"] = motion.frames[t, z], file[GROUP]["rest"][t, z]
+            records["frame"], records["rest"] = motion.frames[t, z], group["rest"][t, z]
             if block_checksum(records) != checksum:
                 raise DamagedData(f"frames {first} to {stop - 1} are not what was written", path=path)
+        if not (covered == 1).all():
+            raise DamagedData("the checksums are not of all frames", path=path)
     return len(bounds)
+
+
+def _content_checksum(group: Any) -> int:
+    """CRC-32C of all that is no record."""
+    names = ["facts", "reference", "means", *(f"calibration/{plane}" for plane in range(len(group["calibration"])))]
+    crc = 0
+    for name in names:
+        crc = native.crc32c(group[name][...].tobytes(), crc)
+    return crc
 
 
 def _told(text: NDArray[Any], path: str) -> dict[str, Any]:
