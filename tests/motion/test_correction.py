@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from multiprocessing import resource_tracker
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_known_motion_is_found_and_removed(moving, recording):
     inner = (slice(None), slice(8, -8), slice(8, -8))
     errors = np.linalg.norm(correction.displacements(slice(None)) - moving.displacements, axis=-1)[inner]
     lengths = np.linalg.norm(moving.displacements, axis=-1)[inner]
-    assert errors.mean() < 0.25 < 1 < lengths.mean()
+    assert errors.mean() < 0.25 < 0.8 < lengths.mean()
     still = moving.reference[inner[1:]].ravel()
     before, after = (
         np.corrcoef(image[0][inner[1:]].ravel(), still)[0, 1] for image in (correction.mean_before, correction.mean_after)
@@ -85,6 +86,13 @@ def test_blocks_threads_and_executors_do_not_matter(moving, recording, sway, mon
         same_motion(galvo.correct(recording, workers=2, **how), whole)
 
 
+@pytest.fixture(scope="module")
+def tracked():
+    """What the standard library opens once for all its spawned processes."""
+    resource_tracker.ensure_running()
+
+
+@pytest.mark.usefixtures("tracked")
 def test_processes_find_the_same(moving, recording, tmp_path, monkeypatch):
     (tmp_path / "flow_of_a_test.py").write_text(
         "def flow(frames, reference):\n"
@@ -109,7 +117,7 @@ def test_a_function_that_cannot_be_sent(recording, moving):
 
 
 def test_a_function_of_the_users(recording, moving, sway, tmp_path):
-    correction = galvo.correct(recording, tmp_path / "out.h5", flow=sway, reference=moving.reference, channels=[1])
+    correction = galvo.correct(recording, tmp_path / "out.h5", flow=sway, reference=moving.reference[..., 1:], channels=[1])
     expected = sway(moving.pixels[:, 1:, 0].transpose(0, 2, 3, 1), moving.reference[..., 1:])
     kept = galvo.open_correction(correction.path).displacements(slice(None))
     assert np.abs(kept - expected).max() < 2e-3
@@ -163,8 +171,8 @@ def test_another_recording_is_corrected(recording, moving, sway, tmp_path):
         assert movie.dtype == np.int16
         expected = motion.warp(moving.pixels[:, 1, 0], correction.displacements(slice(None)), dtype="same")
         assert np.array_equal(movie[:, 1, 0], expected)
-    for other in (recording.isel(t=slice(9)), recording.isel(x=slice(9)), recording[0]):
-        with pytest.raises((OptionError, AttributeError)):
+    for other in (recording.isel(t=slice(9)), recording.isel(x=slice(9))):
+        with pytest.raises(OptionError, match="does not fit the motion"):
             correction.apply(other)
     with pytest.raises(OptionError, match="does not fit"):
         galvo.correct(denoised, flow=sway, apply_to=recording.isel(t=slice(5)))
@@ -191,7 +199,7 @@ def test_each_field_is_corrected_for_itself(tmp_path, sway):
         RoiRequest(name=name, scanfields=(ScanfieldRequest(center_deg=(at, 1), size_deg=(4, 4), pixels=(24, 16)),))
         for name, at in (("left", -3), ("right", 5))
     ]
-    path = ScanImageRecording(frames=6, rois=tuple(rois)).write(tmp_path / "raw")[0]
+    path = ScanImageRecording.multi_roi(tuple(rois), zs=(0.0,), volumes=6).write(tmp_path / "raw")[0]
     with galvo.open(path) as recording:
         with pytest.raises(OptionError, match="correct_fields"):
             galvo.correct(recording, tmp_path / "out.h5", flow=sway)
@@ -222,7 +230,7 @@ def test_parts_of_a_corrected_recording(recording, moving, sway):
     whole = corrected[...]
     for key in (
         np.s_[3:30:4, 1, 0, 5:9, ::3],
-        np.s_[[7, 2, 2], :, :, [1, 0], ::-1],
+        np.s_[[7, 2, 2], :, :, 5, ::-1],
         np.s_[-1],
         np.s_[5, 0, 0, 4, 4],
         np.s_[:0],
@@ -235,7 +243,7 @@ def test_parts_of_a_corrected_recording(recording, moving, sway):
     assert corrected.dtype == recording.dtype
 
 
-@pytest.mark.parametrize("dtype", ["u1", "<u2", ">i2", "<f4", ">f8", "bool"])
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">i2", "<f4", ">f8"])
 def test_types_of_pixels_stay(moving, sway, dtype, tmp_path):
     pixels = (moving.pixels[:4].astype(np.int64) // 16 % 200).astype(dtype)
     correction = galvo.correct(
@@ -302,7 +310,9 @@ def test_existing_outputs_are_not_replaced(recording, moving, sway, tmp_path, th
         ({"no_such_option": 1}, "no_such_option"),
         ({"format": "hdf5", "compression": "no"}, None),
         ({"fill": "reference"}, "fill"),
-        ({"motion": "out.h5"}, None),
+        ({"fill": 1e9}, "fill"),
+        ({"interpolation": "sinc"}, "interpolation"),
+        ({"motion": "out.h5"}, "one name"),
     ],
 )
 def test_options_that_do_not_fit(recording, moving, tmp_path, monkeypatch, how, message):

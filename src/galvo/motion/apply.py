@@ -14,7 +14,7 @@ from galvo.errors import OptionError
 from galvo.motion.estimator import Fields
 from galvo.motion.warping import Interpolation, warp
 
-__all__ = ["CorrectedReader", "Correcting", "DenseFields"]
+__all__ = ["CorrectedReader", "Correcting", "DenseFields", "check_interpolation"]
 
 _MOST_SCRATCH_BYTES = 64 << 20
 
@@ -49,16 +49,29 @@ class Correcting:
     fill: Literal["edge"] | float = "edge"
     threads: int | None = None
 
-    def __post_init__(self) -> None:
-        if self.fill != "edge" and not isinstance(self.fill, int | float):
-            raise OptionError("fill is the edge or a number", found=repr(self.fill), expected='"edge" or a number')
-
     def __call__(self, recording: Recording) -> "CorrectedReader":
         """The reader of the corrected frames."""
         return CorrectedReader(recording, self)
 
     def __repr__(self) -> str:
         return f"Correcting({self.motion.checksum:08x}, {self.interpolation}, {self.fill})"
+
+
+def check_interpolation(dtype: np.dtype[Any], interpolation: Interpolation, fill: Literal["edge"] | float) -> None:
+    """Refuse what pixels of that type cannot be warped with.
+
+    Raises
+    ------
+    OptionError
+    """
+    # a frame without a pixel is warped at once
+    warp(np.zeros((0, 1, 1), dtype), np.zeros((0, 1, 1, 2), np.float32), interpolation=interpolation, dtype="same")
+    if isinstance(fill, str) and fill == "edge":
+        return
+    if isinstance(fill, bool) or not isinstance(fill, int | float | np.integer | np.floating):
+        raise OptionError("fill is the edge or a number", found=repr(fill), expected='"edge" or a number')
+    if dtype.kind in "iu" and not (np.iinfo(dtype).min <= fill <= np.iinfo(dtype).max and fill == int(fill)):
+        raise OptionError(f"{dtype} cannot hold the fill", found=fill)
 
 
 class CorrectedReader:

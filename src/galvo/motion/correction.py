@@ -13,7 +13,7 @@ from galvo.conversion import ConvertResult
 from galvo.core.recording import Recording
 from galvo.errors import OptionError
 from galvo.formats.opening import open_recording
-from galvo.motion.apply import Correcting
+from galvo.motion.apply import Correcting, check_interpolation
 from galvo.motion.estimator import Fields
 from galvo.motion.flags import Flag
 from galvo.motion.kept import Motion
@@ -152,6 +152,7 @@ class Correction:
             raise OptionError(
                 "the recording does not fit the motion", found=f"T Z Y X {(t, z, y, x)}", expected=self.motion.shape
             )
+        check_interpolation(shown.dtype, interpolation, fill)
         how = Correcting(self.motion, interpolation, fill, threads)
         return shown.through(how, motion_corrected=dict(self.motion.facts.params))
 

@@ -25,6 +25,7 @@ from galvo.core.sink import WritePlan
 from galvo.core.write import Progress, write_recording
 from galvo.errors import GalvoError, OptionError
 from galvo.formats.opening import open_recording
+from galvo.motion.apply import check_interpolation
 from galvo.motion.averaging import build_reference
 from galvo.motion.correction import Correction
 from galvo.motion.custom import FlowFunction, name_of
@@ -141,7 +142,10 @@ def correct(
             workers=1 if executor == "sequential" else thread_count(workers),
         )
         job.check(corrected)
+        check_interpolation(corrected.dtype, interpolation, fill)
         kept_at = motion_path(name) if motion is None and name is not None else motion
+        if name is not None and kept_at is not None and os.path.realpath(name) == os.path.realpath(kept_at):
+            raise OptionError("movie and motion would have one name", found=name, hint="Choose another one for motion")
         common = {"overwrite": overwrite, "resume": resume, **options}
         if name is not None:
             # what can be foreseen, before minutes of estimating
