@@ -104,8 +104,8 @@ def correct(
         Go on behind the last block that an interrupted attempt brought to the disk. A motion that is complete, of this
         source and with these parameters, is used as it is.
     progress : bool or callable
-        True: a bar in the terminal for each output; a callable gets (frames done, frames in all), first of the motion,
-        then of the movie.
+        True: a bar in the terminal for each output; a callable gets (frames done, frames in all), where a frame counts
+        once for the motion and once more for the movie.
     open_options : dict, optional
         Passed to `galvo.open` for `source` and `apply_to`.
     **options
@@ -150,16 +150,18 @@ def correct(
         if name is not None:
             # what can be foreseen, before minutes of estimating
             convert(corrected, name, dry_run=True, **common)
+        count = len(corrected)
+        estimating, correcting = _parts(progress, count, name is not None)
         if kept_at is None:
-            found = _held(job, progress)
+            found = _held(job, estimating)
         else:
             kept_at = os.path.expanduser(os.fspath(kept_at))
-            found = _kept(job, kept_at, progress, overwrite, resume, [str(path) for path in corrected.files])
+            found = _kept(job, kept_at, estimating, overwrite, resume, [str(path) for path in corrected.files])
         correction = Correction(found, corrected, kept_at)
         if name is not None:
             shown = correction.apply(interpolation=interpolation, fill=fill, threads=job.workers)
-            with reporting(progress, "correcting", unit="frames") as report:
-                movie = convert(shown, name, progress=_in_frames(report, len(shown)), **common)
+            with reporting(correcting, "correcting", unit="frames") as report:
+                movie = convert(shown, name, progress=_in_frames(report, count), **common)
             correction = replace(correction, movie=movie)
         failed.pop_all()
         return correction
@@ -238,6 +240,14 @@ def _opened(source: Any, options: dict[str, Any], stack: ExitStack) -> Recording
 def _chosen(params: MotionParams | Mapping[str, Any] | None, flow: FlowFunction | None) -> MotionParams:
     chosen = params if isinstance(params, MotionParams) else MotionParams.model_validate(dict(params or {}))
     return chosen if flow is None else chosen.model_copy(update={"estimator": "custom"})
+
+
+def _parts(progress: ProgressOption, count: int, both: bool) -> tuple[ProgressOption, ProgressOption]:
+    """What is told of the motion, and of the movie behind it where there is one."""
+    if not callable(progress):
+        return progress, progress
+    told, total = progress, 2 * count if both else count
+    return lambda done, _: told(done, total), lambda done, _: told(count + done, total)
 
 
 def _in_frames(report: Progress, frame_count: int) -> Progress:

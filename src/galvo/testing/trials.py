@@ -228,21 +228,8 @@ class Trial:
         if _descriptors() != before:
             gc.collect()
         assert _descriptors() == before, f"{where}: descriptors are left"
-        leftovers = {entry.name for entry in self.folder.iterdir()} - set(map(os.path.basename, self.target.places))
         if told and not self._is_complete(where):
-            if seen[-1]:
-                kept = leftovers - {os.path.basename(replaced_path(self.target.final))}
-                gone = self._leftovers - kept
-                content, renamed = self._content(), set()
-                for place, partial in zip(self.target.places, self.target.partials, strict=True):
-                    name = os.path.basename(place)
-                    if _below(content, name) == _below(self.expected, name):
-                        renamed.add(os.path.basename(partial))
-                assert kept <= self._leftovers, f"{where}: {leftovers} are kept of {seen[-1]} bytes"
-                assert gone <= renamed, f"{where}: {gone} are not kept of {seen[-1]} bytes"
-            elif leftovers:
-                # removing them may be what failed; a record may be whole although its sync failed
-                assert leftovers <= self._leftovers, f"{where}: left behind: {leftovers}"
+            self._check_leftovers(where, seen[-1])
         elsewhere = self.folder.with_name(f"{self.folder.name}.elsewhere")
         elsewhere.mkdir()
         with _Unsynced():
@@ -251,6 +238,23 @@ class Trial:
         shutil.rmtree(elsewhere)
         self._goes_on(where, seen[-1], anew=False)
         return told
+
+    def _check_leftovers(self, where: str, done: int) -> None:
+        """What is kept after an error is all that whole blocks need, and nothing is kept where there is none."""
+        leftovers = {entry.name for entry in self.folder.iterdir()} - set(map(os.path.basename, self.target.places))
+        if done:
+            kept = leftovers - {os.path.basename(replaced_path(self.target.final))}
+            gone = self._leftovers - kept
+            content, renamed = self._content(), set()
+            for place, partial in zip(self.target.places, self.target.partials, strict=True):
+                name = os.path.basename(place)
+                if _below(content, name) == _below(self.expected, name):
+                    renamed.add(os.path.basename(partial))
+            assert kept <= self._leftovers, f"{where}: {leftovers} are kept of {done} bytes"
+            assert gone <= renamed, f"{where}: {gone} are not kept of {done} bytes"
+        elif leftovers:
+            # removing them may be what failed; a record may be whole although its sync failed
+            assert leftovers <= self._leftovers, f"{where}: left behind: {leftovers}"
 
     def cut_power(self, count: int, seed: int = 0, leftovers: str = "none") -> int:
         """All prefixes and about `count` states that a power cut could leave; how many there were.
