@@ -152,8 +152,9 @@ class BayesPlan:
         flags[found.information[:, (0, 2)].sum(axis=(1, 2, 3)) < _LEAST_INFORMATION] |= np.uint32(Flag.NO_CONTRAST)
         flags[self._tracker.is_far(found.start)] |= np.uint32(Flag.OUT_OF_RANGE)
         estimates = found.coefficients[:, self.knowledge.learned.active]
-        penalty = (estimates**2 / solver.variance)[:, self._elastic].sum(axis=1) / 2 * self._coarse_part
-        flags[gain_over_rigid(solver, pixels, found) < penalty] |= np.uint32(Flag.RIGID_FALLBACK)
+        if self._elastic.any():
+            penalty = (estimates**2 / solver.variance)[:, self._elastic].sum(axis=1) / 2 * self._coarse_part
+            flags[gain_over_rigid(solver, pixels, found) < penalty] |= np.uint32(Flag.RIGID_FALLBACK)
         variance = np.tile(solver.variance, (len(pixels), 1))
         wide = outliers(estimates, solver.variance, solver.nominal.determined, self._index, self._elastic)
         for t in np.flatnonzero(wide & ((flags & np.uint32(Flag.RIGID_FALLBACK)) == 0)):
