@@ -11,9 +11,9 @@ GALVO_INLINE std::int64_t mirrored(std::int64_t i, std::int64_t size) noexcept {
     return i < 0 ? -1 - i : i < size ? i : 2 * size - 1 - i;
 }
 
-// Displacements of a level's row in its own pixels, bilinear between the nodes.
+// Displacements of a level's row in its own pixels.
 struct RowField {
-    const float *nodes;       // (Ny, Nx, 2)
+    Field source;
     std::int64_t node_columns, width;
     float limit;              // so that positions remain integers
     float *node_u, *node_v;   // the nodes of this row
@@ -47,12 +47,30 @@ GALVO_INLINE void expand_nodes(const float *nodes, std::int64_t cells, float *ou
     }
 }
 
+// A row of a sum of waves.
+GALVO_INLINE void sum_waves(const float *row, const float *waves, std::int64_t ky, std::int64_t stride,
+                            std::int64_t width, float limit, float *out) noexcept {
+    const Lanes high = all_lanes(limit), low = all_lanes(-limit);
+    for (std::int64_t x = 0; x < width; x += kLanes) {
+        Lanes sum = all_lanes(0.0f);
+        for (std::int64_t k = 0; k < ky; ++k) sum += all_lanes(row[k]) * load(waves + k * stride + x);
+        store(out + x, larger(smaller(sum, high), low));  // a NaN gives the limit
+    }
+}
+
 template <int kFactor>
 GALVO_INLINE void fill_field(const RowField &field, std::int64_t y) noexcept {
+    if (kFactor == 1 && field.source.waves != nullptr) {
+        const Field &from = field.source;
+        const float *const row = from.rows + y * from.ky;
+        sum_waves(row, from.waves, from.ky, from.stride, field.width, field.limit, field.u);
+        sum_waves(row, from.waves + from.ky * from.stride, from.ky, from.stride, field.width, field.limit, field.v);
+        return;
+    }
     const float place = (static_cast<float>(kFactor * y) + 0.5f * (kFactor - 1)) / static_cast<float>(kBlock);
     const std::int64_t above = static_cast<std::int64_t>(place);
     const float t = place - static_cast<float>(above), scale = 1.0f / kFactor;
-    const float *first = field.nodes + above * field.node_columns * 2, *second = first + field.node_columns * 2;
+    const float *first = field.source.nodes + above * field.node_columns * 2, *second = first + field.node_columns * 2;
     for (std::int64_t i = 0; i < field.node_columns; ++i) {
         float u = (first[2 * i] + t * (second[2 * i] - first[2 * i])) * scale;
         float v = (first[2 * i + 1] + t * (second[2 * i + 1] - first[2 * i + 1])) * scale;
@@ -65,7 +83,8 @@ GALVO_INLINE void fill_field(const RowField &field, std::int64_t y) noexcept {
     expand_nodes<kFactor>(field.node_v, field.node_columns - 1, field.v);
 }
 
-// Smallest and largest of eight displacements that are linear inside a cell.
+// Smallest and largest of eight displacements that are linear inside a cell. Those of a smooth curve pass its ends by
+// little, and a window goes on beyond its ends as its polynomials do.
 template <int kFactor>
 GALVO_INLINE void bounds(const float *u, float &low, float &high) noexcept {
     constexpr int kPerCell = static_cast<int>(kBlock) / kFactor;
@@ -226,14 +245,14 @@ GALVO_INLINE void box_row(int box, const float *sums, std::int64_t width, float 
 
 // The pass over the frame: residuals and box sums of the energies of all pixels.
 template <int kFactor, bool kCubic>
-GALVO_INLINE void residual_pass(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
+GALVO_INLINE void residual_pass(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
                                 const StepSettings &settings, Brightness brightness,
                                 StepWorkspace &workspace) noexcept {
     const std::int64_t height = frame.height(), width = frame.width(), stride = workspace.stride;
     const std::int64_t row_size = stride + 2 * kRingPad;
     const int half = settings.box / 2;
     RowField field{};
-    field.nodes = nodes;
+    field.source = displacement;
     field.node_columns = node_count(settings.full_width);
     field.width = width;
     field.limit = static_cast<float>(4 * std::max(height, width) + 64);
@@ -344,23 +363,23 @@ GALVO_INLINE void weight_pass(const ReferenceLevel &reference, const StepSetting
 }
 
 template <int kFactor>
-GALVO_INLINE void residual_pass(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
+GALVO_INLINE void residual_pass(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
                                 const StepSettings &settings, Brightness brightness,
                                 StepWorkspace &workspace) noexcept {
     if (settings.cubic)
-        residual_pass<kFactor, true>(frame, reference, nodes, settings, brightness, workspace);
+        residual_pass<kFactor, true>(frame, reference, displacement, settings, brightness, workspace);
     else
-        residual_pass<kFactor, false>(frame, reference, nodes, settings, brightness, workspace);
+        residual_pass<kFactor, false>(frame, reference, displacement, settings, brightness, workspace);
 }
 
-void find_energies(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
+void find_energies(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
                    const StepSettings &settings, Brightness brightness, StepWorkspace &workspace) noexcept {
     if (settings.factor == 1)
-        residual_pass<1>(frame, reference, nodes, settings, brightness, workspace);
+        residual_pass<1>(frame, reference, displacement, settings, brightness, workspace);
     else if (settings.factor == 2)
-        residual_pass<2>(frame, reference, nodes, settings, brightness, workspace);
+        residual_pass<2>(frame, reference, displacement, settings, brightness, workspace);
     else
-        residual_pass<4>(frame, reference, nodes, settings, brightness, workspace);
+        residual_pass<4>(frame, reference, displacement, settings, brightness, workspace);
 }
 
 void sum_blocks(const ReferenceLevel &reference, const StepSettings &settings, float energy_at_quantile,
