@@ -112,12 +112,12 @@ class BayesEstimator:
             solver.learned,
             None,
             schedule,
-            report_of(solver, None, len(pixels), noise, gradients, ()),
+            report_of(solver, None, len(pixels), units, noise, gradients, ()),
         )
         temporal = None
         if elastic:
             temporal = _continuity(BayesPlan(knowledge), pixels, run, threads, remarks)
-        report = report_of(solver, temporal, len(pixels), noise, gradients, tuple(remarks))
+        report = report_of(solver, temporal, len(pixels), units, noise, gradients, tuple(remarks))
         return BayesPlan(replace(knowledge, temporal=temporal, report=report))
 
     def _weights(self, channels: int) -> Float64:

@@ -158,6 +158,7 @@ def _report(values: dict[str, Any]) -> BayesReport:
     return BayesReport(
         **values
         | {
+            "units": Units(**values["units"]),
             "noise": tuple(NoiseLine(**line) for line in values["noise"]),
             "gradients": tuple(Gradient(**gradient) for gradient in values["gradients"]),
             "scales": tuple(values["scales"]),

@@ -88,6 +88,8 @@ class Tracker:
             cubic=schedule.cubic,
             settled=schedule.settled * float(np.sqrt(np.diag(solver.nominal.covariance).sum())),
             most_fine_steps=max(schedule.most, schedule.steps[-1]),
+            pixel_rows=levels[-1].pixel_waves[0],
+            pixel_columns=levels[-1].pixel_waves[1],
         )
         size = np.array([levels[-1].basis.width, levels[-1].basis.height])
         # the correlation's own grid is that coarse
