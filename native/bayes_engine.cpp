@@ -41,7 +41,7 @@ class EngineWorkspace {
     std::vector<Brightness> brightness, used, rigid_brightness, coarse_brightness;
     std::vector<RegressionSums> regression;
     std::vector<float> quantile;
-    std::vector<float> nodes, sums, equations, coefficients, gradient, change, old, scratch;
+    std::vector<float> nodes, waves, sums, equations, coefficients, gradient, change, old, scratch;
     SolveWorkspace solve;
     StartWorkspace start;
 };
@@ -64,10 +64,11 @@ std::size_t place_of(std::int64_t factor) noexcept { return factor == 1 ? 0 : fa
 
 Engine::Engine(std::int64_t height, std::int64_t width, std::vector<EngineLevel> levels,
                const std::vector<BorderedPlane> &reference, std::int64_t start_factor,
-               const std::vector<float> &weights, Modes blocks, Modes nodes, std::vector<std::int64_t> active,
+               const std::vector<float> &weights, Modes blocks, Modes nodes, std::optional<Modes> pixels,
+               std::vector<std::int64_t> active,
                std::vector<float> precision, EngineSettings how)
     : height_(height), width_(width), levels_(std::move(levels)), start_(reference, start_factor, weights),
-      blocks_(std::move(blocks)), nodes_(std::move(nodes)), precision_(std::move(precision)), how_(how),
+      blocks_(std::move(blocks)), nodes_(std::move(nodes)), pixels_(std::move(pixels)), precision_(std::move(precision)), how_(how),
       full_ky_(blocks_.ky()), full_kx_(blocks_.kx()), full_active_(std::move(active)) {
     std::int64_t ky = 1, kx = 1;
     for (const std::int64_t index : full_active_) {
@@ -76,6 +77,7 @@ Engine::Engine(std::int64_t height, std::int64_t width, std::vector<EngineLevel>
     }
     blocks_ = trimmed(blocks_, ky, kx);
     nodes_ = trimmed(nodes_, ky, kx);
+    if (pixels_) pixels_ = trimmed(*pixels_, ky, kx);
     for (const std::int64_t index : full_active_) {
         const std::int64_t component = index / (full_ky_ * full_kx_), row = index / full_kx_ % full_ky_;
         active_.push_back((component * ky + row) * kx + index % full_kx_);
@@ -100,6 +102,7 @@ std::shared_ptr<EngineWorkspace> Engine::workspace() const {
     workspace->quantile.assign(channels, 0.0f);
     const std::size_t points = static_cast<std::size_t>(blocks_.row_count() * blocks_.column_count());
     workspace->nodes.assign(static_cast<std::size_t>(nodes_.row_count() * nodes_.column_count() * 2), 0.0f);
+    if (pixels_) workspace->waves.assign(static_cast<std::size_t>(2 * pixels_->ky() * pixels_->column_stride()), 0.0f);
     workspace->sums.assign(5 * points, 0.0f);
     workspace->equations.assign(5 * points, 0.0f);
     workspace->coefficients.assign(static_cast<std::size_t>(2 * blocks_.ky() * blocks_.kx()), 0.0f);
@@ -131,19 +134,36 @@ void Engine::load(const FrameStack &frames, std::int64_t frame, EngineWorkspace 
     }
 }
 
-void Engine::fill_nodes(EngineWorkspace &workspace) const noexcept {
+Field Engine::displacement(EngineWorkspace &workspace) const noexcept {
     nodes_.synthesize(workspace.coefficients.data(), workspace.nodes.data(), workspace.scratch.data());
+    Field field;
+    field.nodes = workspace.nodes.data();
+    return field;
 }
 
-void Engine::fill_nodes(Shift shift, EngineWorkspace &workspace) const noexcept {
+Field Engine::displacement(Shift shift, EngineWorkspace &workspace) const noexcept {
     for (std::size_t i = 0; i < workspace.nodes.size(); i += 2) {
         workspace.nodes[i] = shift.x;
         workspace.nodes[i + 1] = shift.y;
     }
+    Field field;
+    field.nodes = workspace.nodes.data();
+    return field;
 }
 
-// Equations of all channels at the displacement of the nodes; the next brightness.
-void Engine::linearise_level(std::size_t level, bool cubic, EngineWorkspace &workspace) const noexcept {
+Field Engine::exact_displacement(EngineWorkspace &workspace) const noexcept {
+    pixels_->waves(workspace.coefficients.data(), workspace.waves.data());
+    Field field;
+    field.rows = pixels_->rows();
+    field.waves = workspace.waves.data();
+    field.ky = pixels_->ky();
+    field.stride = pixels_->column_stride();
+    return field;
+}
+
+// Equations of all channels at a displacement; the next brightness.
+void Engine::linearise_level(std::size_t level, bool cubic, const Field &displacement,
+                             EngineWorkspace &workspace) const noexcept {
     const EngineLevel &now = levels_[level];
     std::fill(workspace.equations.begin(), workspace.equations.end(), 0.0f);
     for (std::size_t c = 0; c < now.reference.size(); ++c) {
@@ -151,7 +171,7 @@ void Engine::linearise_level(std::size_t level, bool cubic, EngineWorkspace &wor
         workspace.used[c] = workspace.brightness[c];
         if (!workspace.varied[c]) continue;
         const StepResult result = linearise(workspace.planes[place_of(now.factor)][c], now.reference[c],
-                                            workspace.nodes.data(), settings(level, cubic), workspace.brightness[c],
+                                            displacement, settings(level, cubic), workspace.brightness[c],
                                             workspace.steps[level], workspace.sums.data());
         workspace.quantile[c] = result.quantile;
         workspace.brightness[c] = brightness_of(result.regression, now.dispersion[c], workspace.brightness[c]);
@@ -161,8 +181,7 @@ void Engine::linearise_level(std::size_t level, bool cubic, EngineWorkspace &wor
 }
 
 void Engine::rigid_step(Shift &shift, EngineWorkspace &workspace) const noexcept {
-    fill_nodes(shift, workspace);
-    linearise_level(0, false, workspace);
+    linearise_level(0, false, displacement(shift, workspace), workspace);
     const std::size_t points = workspace.equations.size() / 5;
     double totals[5] = {};
     for (std::size_t k = 0; k < 5; ++k)
@@ -180,8 +199,8 @@ void Engine::rigid_step(Shift &shift, EngineWorkspace &workspace) const noexcept
 }
 
 int Engine::elastic_step(std::size_t level, bool cubic, EngineWorkspace &workspace) const noexcept {
-    fill_nodes(workspace);
-    linearise_level(level, cubic, workspace);
+    const bool exact = cubic && pixels_.has_value() && levels_[level].factor == 1;
+    linearise_level(level, cubic, exact ? exact_displacement(workspace) : displacement(workspace), workspace);
     const std::int64_t size = blocks_.ky() * blocks_.kx();
     const std::int64_t points = blocks_.row_count() * blocks_.column_count();
     float *const grid = workspace.solve.grid.data();
@@ -228,12 +247,10 @@ void Engine::measure(Shift rigid, EngineWorkspace &workspace, double *objective)
     objective[1] = penalty(workspace);
     for (std::size_t c = 0; c < level.reference.size(); ++c) {
         if (!workspace.varied[c]) continue;
-        fill_nodes(workspace);
-        const float quantile = measure_energy(planes[c], level.reference[c], workspace.nodes.data(), how,
+        const float quantile = measure_energy(planes[c], level.reference[c], displacement(workspace), how,
                                               workspace.coarse_brightness[c], workspace.steps.front());
         objective[1] += level.scale[c] * robust_cost(level.reference[c], how, quantile, workspace.steps.front()) / 2;
-        fill_nodes(rigid, workspace);
-        measure_energy(planes[c], level.reference[c], workspace.nodes.data(), how, workspace.rigid_brightness[c],
+        measure_energy(planes[c], level.reference[c], displacement(rigid, workspace), how, workspace.rigid_brightness[c],
                        workspace.steps.front());
         objective[0] += level.scale[c] * robust_cost(level.reference[c], how, quantile, workspace.steps.front()) / 2;
     }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "bayes_frame.hpp"
@@ -53,7 +54,7 @@ class Engine {
     // and at nodes; the first of either component's modes is its shift.
     Engine(std::int64_t height, std::int64_t width, std::vector<EngineLevel> levels,
            const std::vector<BorderedPlane> &reference, std::int64_t start_factor, const std::vector<float> &weights,
-           Modes blocks, Modes nodes, std::vector<std::int64_t> active, std::vector<float> precision,
+           Modes blocks, Modes nodes, std::optional<Modes> pixels, std::vector<std::int64_t> active, std::vector<float> precision,
            EngineSettings how);
 
     std::int64_t height() const noexcept { return height_; }
@@ -71,11 +72,13 @@ class Engine {
 
   private:
     void load(const FrameStack &frames, std::int64_t frame, EngineWorkspace &workspace) const noexcept;
-    void linearise_level(std::size_t level, bool cubic, EngineWorkspace &workspace) const noexcept;
+    void linearise_level(std::size_t level, bool cubic, const Field &displacement,
+                         EngineWorkspace &workspace) const noexcept;
     void rigid_step(Shift &shift, EngineWorkspace &workspace) const noexcept;
     int elastic_step(std::size_t level, bool cubic, EngineWorkspace &workspace) const noexcept;
-    void fill_nodes(EngineWorkspace &workspace) const noexcept;
-    void fill_nodes(Shift shift, EngineWorkspace &workspace) const noexcept;
+    Field displacement(EngineWorkspace &workspace) const noexcept;
+    Field displacement(Shift shift, EngineWorkspace &workspace) const noexcept;
+    Field exact_displacement(EngineWorkspace &workspace) const noexcept;
     void measure(Shift rigid, EngineWorkspace &workspace, double *objective) const noexcept;
     void finish(EngineWorkspace &workspace, float *right) const noexcept;
     double penalty(const EngineWorkspace &workspace) const noexcept;
@@ -85,6 +88,7 @@ class Engine {
     std::vector<EngineLevel> levels_;
     RigidStart start_;
     Modes blocks_, nodes_;
+    std::optional<Modes> pixels_;
     std::vector<std::int64_t> active_;
     std::vector<float> precision_;
     EngineSettings how_;

@@ -70,6 +70,11 @@ void Modes::synthesize(const float *coefficients, float *out, float *scratch) co
              ky_);
 }
 
+void Modes::waves(const float *coefficients, float *out) const noexcept {
+    multiply(coefficients, kx_, 1, columns_transposed_.data(), column_stride_, out, column_stride_, 2 * ky_,
+             column_stride_, kx_);
+}
+
 void Modes::synthesize_one(const float *coefficients, float *out, float *scratch) const noexcept {
     multiply(coefficients, kx_, 1, columns_transposed_.data(), column_stride_, scratch, column_stride_, ky_,
              column_stride_, kx_);

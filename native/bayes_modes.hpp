@@ -28,6 +28,10 @@ class Modes {
 
     // out (Ny, Nx, 2) from coefficients (2, Ky, Kx).
     void synthesize(const float *coefficients, float *out, float *scratch) const noexcept;
+    // out (2, Ky, column_stride()) from coefficients (2, Ky, Kx): sums along x alone.
+    void waves(const float *coefficients, float *out) const noexcept;
+    std::int64_t column_stride() const noexcept { return column_stride_; }
+    const float *rows() const noexcept { return rows_.data(); }
     // out (Ny, Nx) from coefficients (Ky, Kx).
     void synthesize_one(const float *coefficients, float *out, float *scratch) const noexcept;
     // out (Ky, Kx): sums of field (Ny, Nx) times each mode.

@@ -96,23 +96,23 @@ void StepWorkspace::shape(std::int64_t height, std::int64_t width) {
     sample.assign(static_cast<std::size_t>((height / kSampleStep + 1) * (width / kSampleStep + 1)), 0.0f);
 }
 
-float measure_energy(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
+float measure_energy(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
                      const StepSettings &settings, Brightness brightness, StepWorkspace &workspace) noexcept {
 #if defined(GALVO_X86_64)
     if (active_isa() == Isa::avx2)
-        avx2::find_energies(frame, reference, nodes, settings, brightness, workspace);
+        avx2::find_energies(frame, reference, displacement, settings, brightness, workspace);
     else
-        baseline::find_energies(frame, reference, nodes, settings, brightness, workspace);
+        baseline::find_energies(frame, reference, displacement, settings, brightness, workspace);
 #else
-    baseline::find_energies(frame, reference, nodes, settings, brightness, workspace);
+    baseline::find_energies(frame, reference, displacement, settings, brightness, workspace);
 #endif
     return energy_quantile(reference, workspace);
 }
 
-StepResult linearise(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
+StepResult linearise(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
                      const StepSettings &settings, Brightness brightness, StepWorkspace &workspace,
                      float *sums) noexcept {
-    const float at_quantile = measure_energy(frame, reference, nodes, settings, brightness, workspace);
+    const float at_quantile = measure_energy(frame, reference, displacement, settings, brightness, workspace);
     const float divisor = std::max(at_quantile, kSmallestQuantile);
     StepResult result;
     result.quantile = at_quantile / static_cast<float>(settings.box * settings.box);

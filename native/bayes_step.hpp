@@ -48,6 +48,16 @@ struct StepSettings {
     bool cubic = false;
 };
 
+// A displacement in full-resolution pixels, x before y.
+struct Field {
+    // (node_count(full_height), node_count(full_width), 2) at the pixels 0, 8, 16, ..., bilinear between them
+    const float *nodes = nullptr;
+    // or, at full resolution, u(y, x) = sum over k of rows[y * ky + k] waves[k * stride + x] with v's waves behind u's:
+    // (2, ky, stride), stride a multiple of 8 from the width on
+    const float *rows = nullptr, *waves = nullptr;
+    std::int64_t ky = 0, stride = 0;
+};
+
 struct Brightness {
     float alpha = 1.0f, beta = 0.0f;
 };
@@ -69,14 +79,13 @@ class StepWorkspace {
     std::vector<float> residual, energy, ring, rows, sample;
 };
 
-// `nodes` is (node_count(full_height), node_count(full_width), 2), x before y, in full-resolution pixels, at the pixels
-// 0, 8, 16, ...; `sums` is (5, block rows, block columns): J11, J12, J22, b1, b2.
-StepResult linearise(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
+// `sums` is (5, block rows, block columns): J11, J12, J22, b1, b2.
+StepResult linearise(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
                      const StepSettings &settings, Brightness brightness, StepWorkspace &workspace,
                      float *sums) noexcept;
 
 // What the residual of a displacement costs: the energies of `linearise` without the sums. The box sum at the quantile.
-float measure_energy(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
+float measure_energy(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
                      const StepSettings &settings, Brightness brightness, StepWorkspace &workspace) noexcept;
 
 // Sum of qn rho(q / qn) over the pixels of the last pass, as many as the reference has: rho(z) = z below 1, 1 + ln z

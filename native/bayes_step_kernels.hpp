@@ -2,8 +2,8 @@
 // Included by bayes_step.cpp once per instruction set.
 #include "bayes_lanes.hpp"
 
-GALVO_INLINE std::int64_t floor_of(float value) noexcept {
-    const std::int64_t whole = static_cast<std::int64_t>(value);
+GALVO_INLINE int floor_of(float value) noexcept {
+    const int whole = static_cast<int>(value);
     return whole - (value < static_cast<float>(whole) ? 1 : 0);
 }
 
@@ -11,33 +11,66 @@ GALVO_INLINE std::int64_t mirrored(std::int64_t i, std::int64_t size) noexcept {
     return i < 0 ? -1 - i : i < size ? i : 2 * size - 1 - i;
 }
 
-// Displacements of a level's row in its own pixels, bilinear between the nodes.
+// Displacements of a level's row in its own pixels.
 struct RowField {
-    const float *nodes;       // (Ny, Nx, 2)
+    Field source;
     std::int64_t node_columns, width;
     float limit;              // so that positions remain integers
     float *node_u, *node_v;   // the nodes of this row
     float *u, *v;
 };
 
+// Numbers 0 .. 7.
+GALVO_INLINE Lanes lane_numbers() noexcept {
+    const float numbers[kLanes] = {0, 1, 2, 3, 4, 5, 6, 7};
+    return load(numbers);
+}
+
+// `out` has room for whole vectors.
 template <int kFactor>
 GALVO_INLINE void expand_nodes(const float *nodes, std::int64_t cells, float *out) noexcept {
     constexpr int kPerCell = static_cast<int>(kBlock) / kFactor;
-    for (std::int64_t i = 0; i < cells; ++i) {
-        const float left = nodes[i], rise = nodes[i + 1] - nodes[i];
-        for (int k = 0; k < kPerCell; ++k) {
-            const float t = (static_cast<float>(kFactor * k) + 0.5f * (kFactor - 1)) / static_cast<float>(kBlock);
-            out[i * kPerCell + k] = left + t * rise;
+    float places[kLanes];
+    for (int i = 0; i < kLanes; ++i)
+        places[i] = (static_cast<float>(kFactor * (i % kPerCell)) + 0.5f * (kFactor - 1)) / static_cast<float>(kBlock);
+    const Lanes t = load(places), lane = lane_numbers();
+    for (std::int64_t i = 0; i < cells; i += kFactor) {
+        Lanes left = all_lanes(nodes[i]), right = all_lanes(nodes[i + 1]);
+        for (int cell = 1; cell < kFactor; ++cell) {
+            // Behind the last cell its end goes on.
+            const std::int64_t last = i + cell < cells ? i + cell : cells - 1;
+            const Lanes first = all_lanes(static_cast<float>(cell * kPerCell));
+            left = where_not_above(first, lane, all_lanes(nodes[last]), left);
+            right = where_not_above(first, lane, all_lanes(nodes[last + 1]), right);
         }
+        store(out + i * kPerCell, left + t * (right - left));
+    }
+}
+
+// A row of a sum of waves.
+GALVO_INLINE void sum_waves(const float *row, const float *waves, std::int64_t ky, std::int64_t stride,
+                            std::int64_t width, float limit, float *out) noexcept {
+    const Lanes high = all_lanes(limit), low = all_lanes(-limit);
+    for (std::int64_t x = 0; x < width; x += kLanes) {
+        Lanes sum = all_lanes(0.0f);
+        for (std::int64_t k = 0; k < ky; ++k) sum += all_lanes(row[k]) * load(waves + k * stride + x);
+        store(out + x, larger(smaller(sum, high), low));  // a NaN gives the limit
     }
 }
 
 template <int kFactor>
 GALVO_INLINE void fill_field(const RowField &field, std::int64_t y) noexcept {
+    if (kFactor == 1 && field.source.waves != nullptr) {
+        const Field &from = field.source;
+        const float *const row = from.rows + y * from.ky;
+        sum_waves(row, from.waves, from.ky, from.stride, field.width, field.limit, field.u);
+        sum_waves(row, from.waves + from.ky * from.stride, from.ky, from.stride, field.width, field.limit, field.v);
+        return;
+    }
     const float place = (static_cast<float>(kFactor * y) + 0.5f * (kFactor - 1)) / static_cast<float>(kBlock);
     const std::int64_t above = static_cast<std::int64_t>(place);
     const float t = place - static_cast<float>(above), scale = 1.0f / kFactor;
-    const float *first = field.nodes + above * field.node_columns * 2, *second = first + field.node_columns * 2;
+    const float *first = field.source.nodes + above * field.node_columns * 2, *second = first + field.node_columns * 2;
     for (std::int64_t i = 0; i < field.node_columns; ++i) {
         float u = (first[2 * i] + t * (second[2 * i] - first[2 * i])) * scale;
         float v = (first[2 * i + 1] + t * (second[2 * i + 1] - first[2 * i + 1])) * scale;
@@ -46,16 +79,12 @@ GALVO_INLINE void fill_field(const RowField &field, std::int64_t y) noexcept {
         field.node_u[i] = u > -field.limit ? u : -field.limit;
         field.node_v[i] = v > -field.limit ? v : -field.limit;
     }
-    const std::int64_t cells = field.node_columns - 1, filled = cells * (kBlock / kFactor);
-    expand_nodes<kFactor>(field.node_u, cells, field.u);
-    expand_nodes<kFactor>(field.node_v, cells, field.v);
-    for (std::int64_t x = filled; x < rounded_up(filled, kLanes); ++x) {
-        field.u[x] = field.u[filled - 1];
-        field.v[x] = field.v[filled - 1];
-    }
+    expand_nodes<kFactor>(field.node_u, field.node_columns - 1, field.u);
+    expand_nodes<kFactor>(field.node_v, field.node_columns - 1, field.v);
 }
 
-// Smallest and largest of eight displacements that are linear inside a cell.
+// Smallest and largest of eight displacements that are linear inside a cell. Those of a smooth curve pass its ends by
+// little, and a window goes on beyond its ends as its polynomials do.
 template <int kFactor>
 GALVO_INLINE void bounds(const float *u, float &low, float &high) noexcept {
     constexpr int kPerCell = static_cast<int>(kBlock) / kFactor;
@@ -119,7 +148,7 @@ GALVO_INLINE Lanes sample_window(const float *corner, std::int64_t stride, Lanes
 // One pixel anywhere inside the frame.
 template <bool kCubic>
 GALVO_INLINE float sample_one(const BorderedPlane &frame, float x, float y) noexcept {
-    const std::int64_t column = floor_of(x), row = floor_of(y);
+    const int column = floor_of(x), row = floor_of(y);
     const float tx = x - static_cast<float>(column), ty = y - static_cast<float>(row);
     float wx[4], wy[4];
     if (kCubic) {
@@ -148,18 +177,15 @@ GALVO_INLINE void residual_row(const BorderedPlane &frame, const ReferenceLevel 
     const Lanes missing = all_lanes(std::numeric_limits<float>::quiet_NaN());
     const Lanes largest = all_lanes(kLargestResidual);
     // The outermost half pixel has no gradient to speak of.
-    const Lanes first = all_lanes(0.5f);
-    const Lanes last_x = all_lanes(static_cast<float>(width) - 1.5f);
-    const Lanes last_y = all_lanes(static_cast<float>(height) - 1.5f);
-    float numbers[kLanes];
-    for (std::int64_t i = 0; i < kLanes; ++i) numbers[i] = static_cast<float>(i);
-    const Lanes lane = load(numbers), row_place = all_lanes(static_cast<float>(y));
+    const float first = 0.5f, last_x = static_cast<float>(width) - 1.5f, last_y = static_cast<float>(height) - 1.5f;
+    const Lanes lane = lane_numbers();
+    const float row_place = static_cast<float>(y);
     for (std::int64_t x = 0; x < width; x += kLanes) {
         const float *u = field.u + x, *v = field.v + x;
         float u_low, u_high, v_low, v_high;
         bounds<kFactor>(u, u_low, u_high);
         bounds<kFactor>(v, v_low, v_high);
-        const std::int64_t left = floor_of(u_low), top = floor_of(v_low);
+        const int left = floor_of(u_low), top = floor_of(v_low);
         const Lanes us = load(u), vs = load(v);
         Lanes sampled;
         if (u_high < static_cast<float>(left + 2) && v_high < static_cast<float>(top + 2)) {
@@ -172,23 +198,26 @@ GALVO_INLINE void residual_row(const BorderedPlane &frame, const ReferenceLevel 
         } else {
             float one[kLanes];
             for (std::int64_t i = 0; i < kLanes; ++i) {
-                const float px = static_cast<float>(x + i) + u[i], py = static_cast<float>(y) + v[i];
-                const bool inside = px >= 0.5f && px <= last_x[0] && py >= 0.5f && py <= last_y[0];
+                const float px = static_cast<float>(x + i) + u[i], py = row_place + v[i];
+                const bool inside = px >= first && px <= last_x && py >= first && py <= last_y;
                 one[i] = inside ? sample_one<kCubic>(frame, px, py) : missing[0];
             }
             sampled = load(one);
         }
-        const Lanes px = all_lanes(static_cast<float>(x)) + lane + us, py = row_place + vs;
         Lanes e = sampled - (alpha * load(value + x) + beta);
-        e = where_not_above(first, px, e, missing);
-        e = where_not_above(px, last_x, e, missing);
-        e = where_not_above(first, py, e, missing);
-        e = where_not_above(py, last_y, e, missing);
-        const Lanes size = larger(e, zero - e);
-        e = where_not_above(size, largest, e, missing);
+        const float start = static_cast<float>(x);
+        if (!(start + u_low >= first && start + 7 + u_high <= last_x && row_place + v_low >= first &&
+              row_place + v_high <= last_y)) {
+            const Lanes px = all_lanes(start) + lane + us, py = all_lanes(row_place) + vs;
+            e = where_not_above(all_lanes(first), px, e, missing);
+            e = where_not_above(px, all_lanes(last_x), e, missing);
+            e = where_not_above(all_lanes(first), py, e, missing);
+            e = where_not_above(py, all_lanes(last_y), e, missing);
+        }
+        e = where_not_above(larger(e, zero - e), largest, e, missing);
         store(residual + x, e);
-        const Lanes squared = e * e * load(inverse + x);
-        store(energy + x, where_not_above(zero, squared, squared, zero));
+        // A NaN gives 0.
+        store(energy + x, larger(e * e * load(inverse + x), zero));
     }
 }
 
@@ -216,14 +245,14 @@ GALVO_INLINE void box_row(int box, const float *sums, std::int64_t width, float 
 
 // The pass over the frame: residuals and box sums of the energies of all pixels.
 template <int kFactor, bool kCubic>
-GALVO_INLINE void residual_pass(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
+GALVO_INLINE void residual_pass(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
                                 const StepSettings &settings, Brightness brightness,
                                 StepWorkspace &workspace) noexcept {
     const std::int64_t height = frame.height(), width = frame.width(), stride = workspace.stride;
     const std::int64_t row_size = stride + 2 * kRingPad;
     const int half = settings.box / 2;
     RowField field{};
-    field.nodes = nodes;
+    field.source = displacement;
     field.node_columns = node_count(settings.full_width);
     field.width = width;
     field.limit = static_cast<float>(4 * std::max(height, width) + 64);
@@ -334,23 +363,23 @@ GALVO_INLINE void weight_pass(const ReferenceLevel &reference, const StepSetting
 }
 
 template <int kFactor>
-GALVO_INLINE void residual_pass(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
+GALVO_INLINE void residual_pass(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
                                 const StepSettings &settings, Brightness brightness,
                                 StepWorkspace &workspace) noexcept {
     if (settings.cubic)
-        residual_pass<kFactor, true>(frame, reference, nodes, settings, brightness, workspace);
+        residual_pass<kFactor, true>(frame, reference, displacement, settings, brightness, workspace);
     else
-        residual_pass<kFactor, false>(frame, reference, nodes, settings, brightness, workspace);
+        residual_pass<kFactor, false>(frame, reference, displacement, settings, brightness, workspace);
 }
 
-void find_energies(const BorderedPlane &frame, const ReferenceLevel &reference, const float *nodes,
+void find_energies(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
                    const StepSettings &settings, Brightness brightness, StepWorkspace &workspace) noexcept {
     if (settings.factor == 1)
-        residual_pass<1>(frame, reference, nodes, settings, brightness, workspace);
+        residual_pass<1>(frame, reference, displacement, settings, brightness, workspace);
     else if (settings.factor == 2)
-        residual_pass<2>(frame, reference, nodes, settings, brightness, workspace);
+        residual_pass<2>(frame, reference, displacement, settings, brightness, workspace);
     else
-        residual_pass<4>(frame, reference, nodes, settings, brightness, workspace);
+        residual_pass<4>(frame, reference, displacement, settings, brightness, workspace);
 }
 
 void sum_blocks(const ReferenceLevel &reference, const StepSettings &settings, float energy_at_quantile,

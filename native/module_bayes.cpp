@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/vector.h>
 
 #include "bayes_engine.hpp"
@@ -178,13 +180,15 @@ nb::tuple py_normal_equations(const Frames &frames, std::int64_t factor, const F
                 return workspace;
             },
             [&](std::int64_t frame, Workspace &workspace) {
+                Field displacement;
+                displacement.nodes = nodes.data() + frame * node_rows * node_columns * 2;
                 for (std::int64_t channel = 0; channel < channels; ++channel) {
                     const std::int64_t i = frame * channels + channel;
                     if (!bin_frame(stack, frame, channel, factor, workspace.frame)) continue;
                     const float *pair = brightness.data() + i * 2;
                     const StepResult result =
                         linearise(workspace.frame, reference[as_size(channel)],
-                                  nodes.data() + frame * node_rows * node_columns * 2, settings,
+                                  displacement, settings,
                                   Brightness{pair[0], pair[1]}, workspace.step, sums.data() + i * sums_size);
                     quantiles.data()[i] = result.quantile;
                     std::copy(result.regression.begin(), result.regression.end(), regression.data() + i * 5);
@@ -285,7 +289,8 @@ void init_engine(Engine *self, const Floats<3> &reference, const Floats<1> &weig
                  const Floats<3> &preconditioners, const Floats<2> &block_rows, const Floats<2> &block_columns,
                  const Floats<2> &node_rows, const Floats<2> &node_columns, const Indices &active,
                  const Floats<1> &precision, const std::vector<int> &steps, int rigid_steps, bool cubic,
-                 float settled, int most_fine_steps, float tolerance) {
+                 float settled, int most_fine_steps, float tolerance, std::optional<Floats<2>> pixel_rows,
+                 std::optional<Floats<2>> pixel_columns) {
     const std::int64_t channels = static_cast<std::int64_t>(reference.shape(0));
     const std::int64_t height = static_cast<std::int64_t>(reference.shape(1));
     const std::int64_t width = static_cast<std::int64_t>(reference.shape(2));
@@ -304,6 +309,12 @@ void init_engine(Engine *self, const Floats<3> &reference, const Floats<1> &weig
     require_shape(block_columns, {block_count(width), blocks.kx()}, "block_columns");
     require_shape(node_rows, {node_count(height), blocks.ky()}, "node_rows");
     require_shape(node_columns, {node_count(width), blocks.kx()}, "node_columns");
+    std::optional<Modes> pixels;
+    if (pixel_rows && pixel_columns) {
+        require_shape(*pixel_rows, {height, blocks.ky()}, "pixel_rows");
+        require_shape(*pixel_columns, {width, blocks.kx()}, "pixel_columns");
+        pixels = modes_of(*pixel_rows, *pixel_columns);
+    }
     const std::int64_t size = blocks.ky() * blocks.kx();
     std::vector<std::int64_t> unknowns(active.data(), active.data() + n);
     bool shift_x = false, shift_y = false;
@@ -350,7 +361,7 @@ void init_engine(Engine *self, const Floats<3> &reference, const Floats<1> &weig
     }
     new (self) Engine(height, width, std::move(levels), binned, start_factor,
                       std::vector<float>(weights.data(), weights.data() + channels), std::move(blocks),
-                      std::move(nodes), std::move(unknowns),
+                      std::move(nodes), std::move(pixels), std::move(unknowns),
                       std::vector<float>(precision.data(), precision.data() + n),
                       EngineSettings{rigid_steps, most_fine_steps, cubic, settled, tolerance});
 }
@@ -424,7 +435,8 @@ void define_bayes(nb::module_ &m) {
              "block_rows"_a.noconvert(), "block_columns"_a.noconvert(), "node_rows"_a.noconvert(),
              "node_columns"_a.noconvert(), "active"_a.noconvert(), "precision"_a.noconvert(), "steps"_a,
              "rigid_steps"_a = 3, "cubic"_a = false, "settled"_a = 0.0f, "most_fine_steps"_a = 3,
-             "tolerance"_a = 0.003f)
+             "tolerance"_a = 0.003f, "pixel_rows"_a.noconvert() = nb::none(),
+             "pixel_columns"_a.noconvert() = nb::none())
         .def("run", &py_run, "frames"_a.noconvert(), "threads"_a = 1, "Results of all frames by name.");
 }
 

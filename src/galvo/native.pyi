@@ -536,6 +536,9 @@ class BayesEngine:
         root mean square over the image. 0: they never go on.
     tolerance
         Of a solution of the equations on the finest level, in the same unit; ten times as much on others.
+    pixel_rows, pixel_columns
+        The modes at pixels, (Y, Ky) and (X, Kx): with them, bicubic steps take the exact displacement rather than one
+        that is bilinear between nodes.
     """
 
     def __init__(
@@ -558,6 +561,8 @@ class BayesEngine:
         settled: float = 0.0,
         most_fine_steps: int = 3,
         tolerance: float = 0.003,
+        pixel_rows: Floats | None = None,
+        pixel_columns: Floats | None = None,
     ) -> None: ...
     def run(self, frames: Frames, threads: int = 1) -> dict[str, NDArray[Any]]:
         """Estimates of all frames (T, Y, X, C), bit-equal for any number of threads.

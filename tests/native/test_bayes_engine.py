@@ -1,5 +1,7 @@
 """The whole estimate of a frame against NumPy: FFTs in float64, dense equations, image sums by the tested kernel."""
 
+import runpy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from galvo import native
 
 Array = NDArray[Any]
+NUMPY_STEP = runpy.run_path(str(Path(__file__).with_name("test_bayes_step.py")))["expected"]
 RIGID = 1e-6
 
 
@@ -62,6 +65,10 @@ class Given:
         self.nodes = (
             cosines(np.arange((height - 1) // 8 + 2) * 8, height, ky),
             cosines(np.arange((width - 1) // 8 + 2) * 8, width, kx),
+        )
+        self.pixels = (
+            cosines(np.arange(height), height, ky),
+            cosines(np.arange(width), width, kx),
         )
         chosen = np.add.outer(np.arange(ky), np.arange(kx)) < 5
         chosen = np.stack([chosen, chosen])
@@ -134,9 +141,16 @@ class Oracle:
         given, factor = self.given, self.given.factors[level]
         box, power = (7, 2) if factor == 1 else (3, 1)
         self.used = self.brightness.copy()
-        sums, self.quantile, regression = native.bayes_normal_equations(
-            self.frame, factor, given.planes[level], nodes.astype(np.float32), self.brightness, box, power, cubic
-        )
+        if cubic:
+            dense = [
+                NUMPY_STEP(self.frame[0, :, :, c], 1, given.planes[level][c], nodes[0], *self.used[0, c], 7, 2, True)
+                for c in range(given.channels)
+            ]
+            sums, self.quantile, regression = (np.array(part)[None] for part in zip(*dense, strict=True))
+        else:
+            sums, self.quantile, regression = native.bayes_normal_equations(
+                self.frame, factor, given.planes[level], nodes.astype(np.float32), self.brightness, box, power
+            )
         for c in range(given.channels):
             w, wr, wrr, wf, wrf = regression[0, c]
             phi = float(given.dispersion[level, c])
@@ -161,7 +175,8 @@ class Oracle:
         for level, count in enumerate(steps):
             for _ in range(count):
                 fine = cubic and level + 1 == given.levels
-                nodes = np.einsum("yk,ckl,xl->yxc", given.nodes[0], coefficients, given.nodes[1])[None]
+                at = given.pixels if fine else given.nodes
+                nodes = np.einsum("yk,ckl,xl->yxc", at[0], coefficients, at[1])[None]
                 self.equations = self.pass_over(level, nodes, fine)
                 before = coefficients.ravel()[given.active]
                 self.score = np.concatenate([given.modes @ part.ravel() for part in self.equations[3:]])[given.active]
@@ -185,7 +200,8 @@ def test_against_dense_numpy(shape: tuple[int, int], channels: int, levels: int,
         planes[:, :3] *= 4
         planes[:, 3] /= 16
     steps = [3, 2, 2][3 - levels :]
-    got = given.engine(steps=steps, cubic=cubic, tolerance=1e-5).run(frame)
+    exact = {"pixel_rows": given.pixels[0], "pixel_columns": given.pixels[1]} if cubic else {}
+    got = given.engine(steps=steps, cubic=cubic, tolerance=1e-5, **exact).run(frame)
     oracle = Oracle(given, frame)
     rigid = oracle.rigid(got["start"][0].astype(float), 3)
     np.testing.assert_allclose(got["rigid"][0], rigid, atol=1e-4)

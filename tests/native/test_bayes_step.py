@@ -108,12 +108,13 @@ def block_sum(image: Array, factor: int, height: int, width: int) -> Array:
 def expected(
     frame: Array, factor: int, planes: Array, nodes: Array, alpha: float, beta: float, box: int, power: int, cubic: bool
 ) -> tuple[Array, float, Array]:
-    """One frame (Y, X) of one channel."""
+    """One frame (Y, X) of one channel; `nodes` (Ny, Nx, 2), or the displacement (Y, X, 2) of every pixel."""
     height, width = frame.shape
     image = binned(frame.astype(np.float64), factor)
     value, gradient_x, gradient_y, inverse = planes.astype(np.float64)
     y, x = np.arange(image.shape[0]), np.arange(image.shape[1])
-    field = at(nodes, y * factor + (factor - 1) / 2, x * factor + (factor - 1) / 2) / factor
+    dense = nodes.shape[:2] == frame.shape
+    field = nodes if dense else at(nodes, y * factor + (factor - 1) / 2, x * factor + (factor - 1) / 2) / factor
     warped = sampled(image, y[:, None] + field[:, :, 1], x[None] + field[:, :, 0], cubic)
     known = np.isfinite(warped)
     warped = np.where(known, warped, 0)

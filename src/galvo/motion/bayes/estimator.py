@@ -31,7 +31,12 @@ __all__ = ["BayesEstimator"]
 _MOST_FRAMES = 64
 _RUN = 8
 _USUAL_REFERENCE_NOISE = 0.02
-_FINE: dict[Preset, tuple[int, bool]] = {"fast": (1, False), "balanced": (1, True), "quality": (2, True)}
+# steps on the finest level, cubics, and when they end
+_FINE: dict[Preset, tuple[int, bool, float]] = {
+    "fast": (1, False, 0.0),
+    "balanced": (1, True, 1.0),
+    "quality": (2, True, 0.2),
+}
 
 Float64 = NDArray[np.float64]
 
@@ -107,12 +112,12 @@ class BayesEstimator:
             solver.learned,
             None,
             schedule,
-            report_of(solver, None, len(pixels), noise, gradients, ()),
+            report_of(solver, None, len(pixels), units, noise, gradients, ()),
         )
         temporal = None
         if elastic:
             temporal = _continuity(BayesPlan(knowledge), pixels, run, threads, remarks)
-        report = report_of(solver, temporal, len(pixels), noise, gradients, tuple(remarks))
+        report = report_of(solver, temporal, len(pixels), units, noise, gradients, tuple(remarks))
         return BayesPlan(replace(knowledge, temporal=temporal, report=report))
 
     def _weights(self, channels: int) -> Float64:
@@ -157,7 +162,7 @@ def _unless_worthless(solver: Solver, threads: int, remarks: list[str]) -> tuple
     if not elastic.any():
         remarks.append("elastic motion is off: the frames show none, or cannot tell it from noise")
     elif not is_worth_it(solver.variance, elastic, solver.nominal):
-        remarks.append("elastic motion is off: an estimate would err more than the tissue moves")
+        remarks.append("elastic motion is off: noise hides most of it")
     else:
         return solver, True
     learned = replace(solver.learned, active=rigid)

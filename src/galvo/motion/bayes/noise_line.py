@@ -20,6 +20,7 @@ from galvo.noise import estimate_noise
 __all__ = ["NoiseLine", "measure_noise"]
 
 _CLASSES = 16
+_ENOUGH_FRAMES = 32
 _MAX_FRAMES = 8
 _SMOOTHING = 1.5
 _LEAST_COUNT = 50
@@ -30,7 +31,7 @@ Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class NoiseLine:
-    """``variance = gain * intensity + variance_at_zero``, in counts as stored.
+    """``variance = gain * intensity + variance_at_zero``.
 
     `source` is "frames" (galvo.noise), "reference" (frames against the reference) or "none" (nothing varies).
     """
@@ -47,9 +48,9 @@ class NoiseLine:
 
 def measure_noise(frames: NDArray[Any], reference: Float64, reference_noise: float) -> NoiseLine:
     """The noise of one channel: frames (T, Y, X), `reference` (Y, X) with `reference_noise` of a frame's variance."""
-    if len(frames) >= 3 and frames.dtype.kind in "iuf":
+    if len(frames) >= 3:
         try:
-            model = estimate_noise(frames)
+            model = estimate_noise(frames[:_ENOUGH_FRAMES])
         except GalvoError:
             pass
         else:

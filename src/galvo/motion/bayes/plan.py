@@ -149,11 +149,15 @@ class BayesPlan:
         flags = np.zeros(len(pixels), np.uint32)
         if pixels.dtype.kind == "f":
             flags[~np.isfinite(pixels).all(axis=(1, 2, 3))] |= np.uint32(Flag.NOT_FINITE)
-        flags[found.information[:, (0, 2)].sum(axis=(1, 2, 3)) < _LEAST_INFORMATION] |= np.uint32(Flag.NO_CONTRAST)
+        blind = found.information[:, (0, 2)].sum(axis=(1, 2, 3)) < _LEAST_INFORMATION
+        flags[blind] |= np.uint32(Flag.NO_CONTRAST)
+        for part in (found.coefficients, found.right, found.shift):
+            part[blind] = 0.0
         flags[self._tracker.is_far(found.start)] |= np.uint32(Flag.OUT_OF_RANGE)
         estimates = found.coefficients[:, self.knowledge.learned.active]
-        penalty = (estimates**2 / solver.variance)[:, self._elastic].sum(axis=1) / 2 * self._coarse_part
-        flags[gain_over_rigid(solver, pixels, found) < penalty] |= np.uint32(Flag.RIGID_FALLBACK)
+        if self._elastic.any():
+            penalty = (estimates**2 / solver.variance)[:, self._elastic].sum(axis=1) / 2 * self._coarse_part
+            flags[gain_over_rigid(solver, pixels, found) < penalty] |= np.uint32(Flag.RIGID_FALLBACK)
         variance = np.tile(solver.variance, (len(pixels), 1))
         wide = outliers(estimates, solver.variance, solver.nominal.determined, self._index, self._elastic)
         for t in np.flatnonzero(wide & ((flags & np.uint32(Flag.RIGID_FALLBACK)) == 0)):

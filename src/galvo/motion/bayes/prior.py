@@ -27,6 +27,7 @@ _ROW_COUNT = 12.0
 _INFLATION = 4.5
 _INFLATION_ROUNDS = 8
 _MOST_INFLATED = 1e3
+_IGNORED = 0.1
 _LEAST_PART = 0.02
 
 Float64 = NDArray[np.float64]
@@ -182,12 +183,13 @@ def outliers(
     """Which of T frames, by their estimates (T, N), moved more in some band than the prior variances (N,) make likely.
 
     A band's energy over what data determine of it has a standard deviation of sqrt(2 / n) for n coefficients; 4.5 of
-    them are allowed.
+    them are allowed, and a tenth of the energy that stays unknown anyway.
     """
+    unknown_px2 = _unknown_px2(variance, determined, elastic)
     surprising = np.zeros(len(estimates), bool)
-    power = estimates**2 / variance
     for places in _places(index, elastic):
-        surprising |= _is_surprising(power[:, places].sum(axis=1), determined, places)
+        energy_px2 = (estimates[:, places] ** 2).sum(axis=1)
+        surprising |= energy_px2 > _allowed_px2(variance, determined, places) + _IGNORED * unknown_px2
     return surprising
 
 
@@ -203,12 +205,13 @@ def inflate(
     current = variance.copy()
     for _ in range(_INFLATION_ROUNDS):
         found = posterior(information, current)
-        power = (found.covariance @ evidence) ** 2 / current
+        coefficients = found.covariance @ evidence
+        unknown_px2 = _unknown_px2(current, found.determined, elastic)
         again = False
         for places in _places(index, elastic):
-            energy = power[places].sum()
-            if _is_surprising(energy, found.determined, places):
-                ratio = float(energy) / float(found.determined[places].sum())
+            energy_px2 = float((coefficients[places] ** 2).sum())
+            if energy_px2 > _allowed_px2(current, found.determined, places) + _IGNORED * unknown_px2:
+                ratio = energy_px2 / float((current * found.determined)[places].sum())
                 current[places] = np.minimum(current[places] * min(ratio, _STEP), _MOST_INFLATED)
                 again = True
         if not again:
@@ -220,6 +223,11 @@ def _places(index: Places, elastic: NDArray[np.bool_]) -> list[Places]:
     return [np.flatnonzero((index == band) & elastic) for band in np.unique(index[elastic])]
 
 
-def _is_surprising(energy: Float64, determined: Float64, places: Places) -> NDArray[np.bool_]:
-    expected = max(float(determined[places].sum()), 1e-9)
-    return np.asarray(energy > (1 + _INFLATION * np.sqrt(2 / len(places))) * expected)
+def _allowed_px2(variance: Float64, determined: Float64, places: Places) -> float:
+    """Energy of a band's coefficients that is still likely."""
+    return float((variance * determined)[places].sum()) * (1 + _INFLATION * float(np.sqrt(2 / len(places))))
+
+
+def _unknown_px2(variance: Float64, determined: Float64, elastic: NDArray[np.bool_]) -> float:
+    """Energy of the error that is expected of an estimate."""
+    return float((variance * (1 - determined))[elastic].sum())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from galvo.motion.bayes.bands import CLASSES, EDGES, RIGID, Bands
+from galvo.motion.bayes.frames import Units
 from galvo.motion.bayes.gradient import Gradient
 from galvo.motion.bayes.noise_line import NoiseLine
 from galvo.motion.bayes.safeguard import elastic_limit_px
@@ -58,8 +59,10 @@ class BayesReport:
     ----------
     frame_count : int
         Frames that it learned from.
+    units : Units
+        What pixels were brought to; none for 8 and 16 bits.
     noise : tuple of NoiseLine
-        Per channel, in counts as stored.
+        Per channel, in these units.
     gradients : tuple of Gradient
         Per channel: smoothing of the reference's gradient in pixels, scale, noise of the reference over a frame's.
     scales : tuple of int
@@ -81,6 +84,7 @@ class BayesReport:
     """
 
     frame_count: int
+    units: Units
     noise: tuple[NoiseLine, ...]
     gradients: tuple[Gradient, ...]
     scales: tuple[int, ...]
@@ -99,6 +103,7 @@ def report_of(
     solver: Solver,
     temporal: TemporalPrior | None,
     frame_count: int,
+    units: Units,
     noise: tuple[NoiseLine, ...],
     gradients: tuple[Gradient, ...],
     remarks: tuple[str, ...],
@@ -134,6 +139,7 @@ def report_of(
         )
     return BayesReport(
         frame_count=frame_count,
+        units=units,
         noise=noise,
         gradients=gradients,
         scales=tuple(level.scale for level in solver.levels),

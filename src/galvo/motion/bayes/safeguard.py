@@ -15,18 +15,19 @@ from galvo.motion.bayes.track import Track
 __all__ = ["clip_elastic", "elastic_limit_px", "gain_over_rigid", "is_worth_it"]
 
 _DEVIATIONS, _ALLOWANCE_PX = 3.0, 2.0
+_LEAST_TOLD = 0.2
 
 Float64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
 def is_worth_it(variance: Float64, elastic: Mask, found: Posterior) -> bool:
-    """Whether elastic estimates move more than they err: prior variances (N,) and what data leave of them.
+    """Whether estimates find more than a fifth of the elastic motion's energy: prior variances (N,), what data leave.
 
-    Both are mean squares of the displacement in px**2, since a mode has a mean square of 1.
+    Sums of variances are mean squares of the displacement in px**2, since a mode has a mean square of 1.
     """
-    left = np.diag(found.covariance)[elastic]
-    return bool((variance[elastic] - left).sum() > left.sum())
+    told = (variance * found.determined)[elastic].sum()
+    return bool(told > _LEAST_TOLD * variance[elastic].sum())
 
 
 def elastic_limit_px(variance: Float64, elastic: Mask) -> float:

@@ -149,7 +149,7 @@ def _knowledge(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Knowle
         Units(float(about["units"]["offset"]), float(about["units"]["scale"])),
         Learned(**{name: arrays[name] for name in Learned.__slots__}),
         temporal,
-        Schedule(steps, bool(schedule["cubic"])),
+        Schedule(steps, bool(schedule["cubic"]), float(schedule["settled"]), _count(schedule["most"])),
         _report(about["report"]),
     )
 
@@ -158,6 +158,7 @@ def _report(values: dict[str, Any]) -> BayesReport:
     return BayesReport(
         **values
         | {
+            "units": Units(**values["units"]),
             "noise": tuple(NoiseLine(**line) for line in values["noise"]),
             "gradients": tuple(Gradient(**gradient) for gradient in values["gradients"]),
             "scales": tuple(values["scales"]),

@@ -23,15 +23,21 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Steps per level, coarse to fine, and whether the last one interpolates with cubics."""
+    """Steps per level, coarse to fine, and how the finest level goes on.
+
+    Its steps interpolate with cubics where `cubic`, and there are up to `most` of them while the last one was longer
+    than `settled` times the error that noise leaves.
+    """
 
     steps: tuple[int, ...]
     cubic: bool
+    settled: float = 0.0
+    most: int = 3
 
     @classmethod
-    def of(cls, level_count: int, fine_steps: int, cubic: bool) -> Schedule:
+    def of(cls, level_count: int, fine_steps: int, cubic: bool, settled: float = 0.0) -> Schedule:
         """The usual steps on the coarse ones of so many levels."""
-        return cls((*COARSE_STEPS[len(COARSE_STEPS) + 1 - level_count :], fine_steps), cubic)
+        return cls((*COARSE_STEPS[len(COARSE_STEPS) + 1 - level_count :], fine_steps), cubic, settled)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +86,10 @@ class Tracker:
             list(schedule.steps),
             rigid_steps=_RIGID_STEPS,
             cubic=schedule.cubic,
+            settled=schedule.settled * float(np.sqrt(np.diag(solver.nominal.covariance).sum())),
+            most_fine_steps=max(schedule.most, schedule.steps[-1]),
+            pixel_rows=levels[-1].pixel_waves[0],
+            pixel_columns=levels[-1].pixel_waves[1],
         )
         size = np.array([levels[-1].basis.width, levels[-1].basis.height])
         # the correlation's own grid is that coarse
