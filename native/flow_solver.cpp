@@ -11,6 +11,7 @@ namespace galvo {
 namespace {
 
 constexpr float kSoftness = 1e-5f;  // in (s^2 + softness)^a
+constexpr std::ptrdiff_t kRing = 32;  // diagonals of coefficients; a power of 2
 constexpr int kTensor = 6, kCoefficients = 5, kState = 2, kCouplings = 2;
 
 // value^power for positive values, with a relative error of about 1e-6 for small powers; polynomials fitted to
@@ -62,7 +63,7 @@ GALVO_INLINE Diagonal diagonal_of(std::ptrdiff_t d, int rows, int columns) noexc
 struct Sweep {
     float *state;
     const float *coefficients, *couplings;
-    std::ptrdiff_t pitch;
+    std::ptrdiff_t pitch, mask;
     int rows, columns;
     float weight_x, weight_y, kept;
 };
@@ -113,7 +114,7 @@ GALVO_INLINE void sweep_diagonal(const Sweep &sweep, std::ptrdiff_t d) noexcept 
     // Whole vectors run over the pixel below the grid, which robust smoothness looks at.
     const float below_u = here[sweep.rows + 1], below_v = here[pitch + sweep.rows + 1];
     const std::ptrdiff_t y = range.first;
-    sweep_row<robust>(sweep.coefficients + d * kCoefficients * pitch + y,
+    sweep_row<robust>(sweep.coefficients + (d & sweep.mask) * kCoefficients * pitch + y,
                       robust ? sweep.couplings + d * kCouplings * pitch + y : nullptr, before + y, after + y, pitch,
                       range.count, sweep.weight_x, sweep.weight_y, sweep.kept, here + y, here + pitch + y);
     if (!robust) return;
@@ -121,26 +122,11 @@ GALVO_INLINE void sweep_diagonal(const Sweep &sweep, std::ptrdiff_t d) noexcept 
     here[pitch + sweep.rows + 1] = below_v;
 }
 
-// `count` sweeps at once, each two diagonals behind the one before it: what one reads, the others find in the cache.
-template <bool robust>
-GALVO_INLINE void sweeps(const Sweep &sweep, int count) noexcept {
-    const std::ptrdiff_t first = 2, last = sweep.rows + sweep.columns;
-    for (std::ptrdiff_t t = first; t <= last + 2 * (count - 1); ++t)
-        for (int s = 0; s < count; ++s) {
-            const std::ptrdiff_t d = t - 2 * s;
-            if (d >= first && d <= last) sweep_diagonal<robust>(sweep, d);
-        }
-}
-GALVO_INLINE void plain_sweeps_all(const Sweep &sweep, int count) noexcept { sweeps<false>(sweep, count); }
-GALVO_INLINE void robust_sweeps_all(const Sweep &sweep, int count) noexcept { sweeps<true>(sweep, count); }
-GALVO_EACH_ISA(plain_sweeps, (const Sweep &sweep, int count), (sweep, count))
-GALVO_EACH_ISA(robust_sweeps, (const Sweep &sweep, int count), (sweep, count))
-
 struct Update {
     const float *tensors, *weights, *linear, *state, *couplings;
     float *coefficients, *sums;  // `sums` is one row of five arrays
     const float *a_data;
-    std::ptrdiff_t pitch;
+    std::ptrdiff_t pitch, mask;  // coefficients of diagonal d are at d & mask
     int rows, columns, channels;
     float weight_x, weight_y, relaxation, robustness;
     bool quadratic;  // the first sweeps
@@ -188,38 +174,55 @@ GALVO_INLINE void coefficient_row(const float *GALVO_RESTRICT sums, const float 
     }
 }
 
-GALVO_INLINE void update_all(const Update &update) noexcept {
+template <bool robust_smoothness>
+GALVO_INLINE void update_diagonal(const Update &update, std::ptrdiff_t d) noexcept {
     const std::ptrdiff_t pitch = update.pitch;
-    for (std::ptrdiff_t d = 2; d <= update.rows + update.columns; ++d) {
-        const Diagonal range = diagonal_of(d, update.rows, update.columns);
-        const std::ptrdiff_t y = range.first, count = range.count;
-        const float *du = update.state + d * kState * pitch + y, *dv = du + pitch;
-        float *sums = update.sums;
-        for (int c = 0; c < update.channels; ++c) {
-            const float *j = update.tensors + (d * update.channels + c) * kTensor * pitch + y;
-            const float *weight = update.weights + (d * update.channels + c) * pitch + y;
-            const float a = update.a_data[c];
-            const bool robust = !update.quadratic && a < 1;
-            if (c == 0 && robust)
-                add_channel<true, true>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
-            else if (c == 0)
-                add_channel<true, false>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
-            else if (robust)
-                add_channel<false, true>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
-            else
-                add_channel<false, false>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
-        }
-        const float all = 2.0f * (update.weight_x + update.weight_y);
-        const float *linear = update.linear + d * kState * pitch + y;
-        float *out = update.coefficients + d * kCoefficients * pitch + y;
-        if (update.couplings == nullptr)
-            coefficient_row<false>(sums, linear, nullptr, pitch, count, all, update.relaxation, out);
+    const Diagonal range = diagonal_of(d, update.rows, update.columns);
+    const std::ptrdiff_t y = range.first, count = range.count;
+    const float *du = update.state + d * kState * pitch + y, *dv = du + pitch;
+    float *sums = update.sums;
+    for (int c = 0; c < update.channels; ++c) {
+        const float *j = update.tensors + (d * update.channels + c) * kTensor * pitch + y;
+        const float *weight = update.weights + (d * update.channels + c) * pitch + y;
+        const float a = update.a_data[c];
+        const bool robust = !update.quadratic && a < 1;
+        if (c == 0 && robust)
+            add_channel<true, true>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
+        else if (c == 0)
+            add_channel<true, false>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
+        else if (robust)
+            add_channel<false, true>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
         else
-            coefficient_row<true>(sums, linear, update.couplings + d * kCouplings * pitch + y, pitch, count, all,
-                                  update.relaxation, out);
+            add_channel<false, false>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
+    }
+    const float all = 2.0f * (update.weight_x + update.weight_y);
+    coefficient_row<robust_smoothness>(
+        sums, update.linear + d * kState * pitch + y,
+        robust_smoothness ? update.couplings + d * kCouplings * pitch + y : nullptr, pitch, count, all,
+        update.relaxation, update.coefficients + (d & update.mask) * kCoefficients * pitch + y);
+}
+
+// New robust weights and `count` sweeps at once, each two diagonals behind the one before it: what one leaves in the
+// cache, the next one finds there.
+template <bool robust>
+GALVO_INLINE void sweeps(const Update &update, const Sweep &sweep, int count) noexcept {
+    const std::ptrdiff_t first = 2, last = sweep.rows + sweep.columns;
+    for (std::ptrdiff_t t = first; t <= last + 2 * (count - 1); ++t) {
+        if (t <= last) update_diagonal<robust>(update, t);
+        for (int s = 0; s < count; ++s) {
+            const std::ptrdiff_t d = t - 2 * s;
+            if (d >= first && d <= last) sweep_diagonal<robust>(sweep, d);
+        }
     }
 }
-GALVO_EACH_ISA(update, (const Update &update), (update))
+GALVO_INLINE void plain_sweeps_all(const Update &update, const Sweep &sweep, int count) noexcept {
+    sweeps<false>(update, sweep, count);
+}
+GALVO_INLINE void robust_sweeps_all(const Update &update, const Sweep &sweep, int count) noexcept {
+    sweeps<true>(update, sweep, count);
+}
+GALVO_EACH_ISA(plain_sweeps, (const Update &update, const Sweep &sweep, int count), (update, sweep, count))
+GALVO_EACH_ISA(robust_sweeps, (const Update &update, const Sweep &sweep, int count), (update, sweep, count))
 
 // Differences of a row with its neighbours, weighted by constants.
 GALVO_INLINE void laplacian_row_all(const float *GALVO_RESTRICT up, const float *GALVO_RESTRICT here,
@@ -364,28 +367,27 @@ void LevelSolver::solve(const std::vector<Tensor> &tensors, const float *weights
         skew.skew(linear_v_, 1, kState, linear_.data());
     };
     skew_linear();
-    Update updating{tensors_.data(), weights, linear_.data(), state_.data(), robust ? couplings_.data() : nullptr,
-                    coefficients_.data(), sums_.data(), settings.a_data.data(), skew.pitch, rows, columns, channels,
-                    weight_x_, weight_y_, settings.relaxation, settings.robustness, true};
-    update(updating);
-    updating.quadratic = false;
-    const Sweep sweep{state_.data(), coefficients_.data(), couplings_.data(), skew.pitch, rows, columns, weight_x_, weight_y_,
-                      1.0f - settings.relaxation};
+    // The fewest diagonals of coefficients that all sweeps at work need.
+    const int most = std::min(settings.update_lag, settings.iterations);
+    const std::ptrdiff_t mask = most <= kRing / 2 - 1 ? kRing - 1 : ~std::ptrdiff_t(0);
+    Update updating{tensors_.data(), weights, linear_.data(), state_.data(), couplings_.data(), coefficients_.data(),
+                    sums_.data(), settings.a_data.data(), skew.pitch, mask, rows, columns, channels, weight_x_, weight_y_,
+                    settings.relaxation, settings.robustness, true};
+    const Sweep sweep{state_.data(), coefficients_.data(), couplings_.data(), skew.pitch, mask, rows, columns, weight_x_,
+                      weight_y_, 1.0f - settings.relaxation};
     for (int done = 0; done < settings.iterations;) {
-        if ((done + 1) % settings.update_lag == 0) {
-            if (robust) {
-                update_smoothness(skew, u, v, false);
-                skew_linear();
-            }
-            update(updating);
+        updating.quadratic = (done + 1) % settings.update_lag != 0;  // at the very beginning
+        if (robust && !updating.quadratic) {
+            update_smoothness(skew, u, v, false);
+            skew_linear();
         }
         // To the next update, or to the end.
         const int next = ((done + 1) / settings.update_lag + 1) * settings.update_lag - 1;
         const int count = std::min(next, settings.iterations) - done;
         if (robust)
-            robust_sweeps(sweep, count);
+            robust_sweeps(updating, sweep, count);
         else
-            plain_sweeps(sweep, count);
+            plain_sweeps(updating, sweep, count);
         done += count;
     }
     skew.unskew(state_.data(), 0, kState, 1, du);
