@@ -24,15 +24,10 @@ GALVO_INLINE float power_of(float value, float power) noexcept {
     float mantissa;
     std::memcpy(&mantissa, &bits, sizeof mantissa);
     const float f = mantissa - 1.0f;
-    float log = 0.1292642056941986f;
-    log = log * f - 0.2089337706565857f;
-    log = log * f + 0.2152122706174850f;
-    log = log * f - 0.2386756837368011f;
-    log = log * f + 0.2879391014575958f;
-    log = log * f - 0.3607162535190582f;
-    log = log * f + 0.4809102714061737f;
-    log = log * f - 0.7213472127914429f;
-    log = log * f + 1.4426950216293335f;
+    const float f2 = f * f, f4 = f2 * f2;
+    const float log_low = (1.4426950216293335f - 0.7213472127914429f * f) + (0.4809102714061737f - 0.3607162535190582f * f) * f2;
+    const float log_high = (0.2879391014575958f - 0.2386756837368011f * f) + (0.2152122706174850f - 0.2089337706565857f * f) * f2;
+    const float log = log_low + (log_high + 0.1292642056941986f * f4) * f4;
     const float wanted = (log * f + static_cast<float>(exponent)) * power;
     constexpr float kWhole = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
     const float shifted = wanted + kWhole, whole = shifted - kWhole, r = wanted - whole;
@@ -41,13 +36,10 @@ GALVO_INLINE float power_of(float value, float power) noexcept {
     scale = static_cast<std::int32_t>((static_cast<std::uint32_t>(scale) << 23) + 0x3f800000u);
     float factor;
     std::memcpy(&factor, &scale, sizeof factor);
-    float exp = 0.00015478022396564484f;
-    exp = exp * r + 0.001340043148957193f;
-    exp = exp * r + 0.009617994539439678f;
-    exp = exp * r + 0.05550327152013779f;
-    exp = exp * r + 0.24022652208805084f;
-    exp = exp * r + 0.6931471824645996f;
-    exp = exp * r + 1.0f;
+    const float r2 = r * r;
+    const float exp_low = (1.0f + 0.6931471824645996f * r) + (0.24022652208805084f + 0.05550327152013779f * r) * r2;
+    const float exp_high = (0.009617994539439678f + 0.001340043148957193f * r) + 0.00015478022396564484f * r2;
+    const float exp = exp_low + exp_high * (r2 * r2);
     return exp * factor;
 }
 
@@ -140,6 +132,7 @@ GALVO_INLINE void add_channel(const float *GALVO_RESTRICT j, std::ptrdiff_t pitc
                 *GALVO_RESTRICT j12 = j + 3 * pitch, *GALVO_RESTRICT j13 = j + 4 * pitch, *GALVO_RESTRICT j23 = j + 5 * pitch;
     float *GALVO_RESTRICT s11 = sums, *GALVO_RESTRICT s22 = sums + pitch, *GALVO_RESTRICT s12 = sums + 2 * pitch,
           *GALVO_RESTRICT s13 = sums + 3 * pitch, *GALVO_RESTRICT s23 = sums + 4 * pitch;
+    const float quadratic_part = 1.0f - robustness, robust_part = robustness * a, power = a - 1.0f;
     GALVO_INDEPENDENT
     for (std::ptrdiff_t i = 0; i < count; ++i) {
         float w = weight[i];
@@ -147,8 +140,7 @@ GALVO_INLINE void add_channel(const float *GALVO_RESTRICT j, std::ptrdiff_t pitc
             const float u = du[i], v = dv[i], cross = j12[i] * u * v + j13[i] * u + j23[i] * v;
             float square = (j11[i] * u * u + j22[i] * v * v) + (cross + cross) + j33[i];
             square = square > 0.0f ? square : 0.0f;
-            const float psi = a * power_of(square + kSoftness, a - 1.0f);
-            w *= (1.0f - robustness) + robustness * psi;
+            w *= quadratic_part + robust_part * power_of(square + kSoftness, power);
         }
         s11[i] = (first ? 0.0f : s11[i]) + w * j11[i];
         s22[i] = (first ? 0.0f : s22[i]) + w * j22[i];
