@@ -58,11 +58,11 @@ void normalize_any(const RawFrames &frames, std::int64_t t, int channel, double 
 }
 
 // A pixel that is not finite says nothing: it becomes what the reference has there.
-void replace_unknown(PixelType type, const float *fixed, Plane &plane) noexcept {
+void replace_unknown(PixelType type, const float *unknown, Plane &plane) noexcept {
     if (type != PixelType::float32 && type != PixelType::float64) return;
     for (int y = 0; y < plane.rows(); ++y)
         for (int x = 0; x < plane.columns(); ++x)
-            if (!std::isfinite(plane.row(y)[x])) plane.row(y)[x] = fixed == nullptr ? 0.0f : fixed[y * plane.columns() + x];
+            if (!std::isfinite(plane.row(y)[x])) plane.row(y)[x] = unknown == nullptr ? 0.0f : unknown[y * plane.columns() + x];
 }
 
 struct Smoothing {
@@ -74,12 +74,12 @@ struct Smoothing {
 };
 
 // One channel of one frame, prepared.
-void prepare(const RawFrames &frames, std::int64_t t, int channel, const Preparation &preparation, const float *fixed,
+void prepare(const RawFrames &frames, std::int64_t t, int channel, const Preparation &preparation, const float *unknown,
              bool smooth, Smoothing &smoothing, Plane &out) noexcept {
     const std::size_t c = static_cast<std::size_t>(channel);
     Plane &raw = smooth ? smoothing.raw : out;
     normalize_any(frames, t, channel, preparation.offset[c], preparation.scale[c], raw);
-    replace_unknown(frames.type, fixed, raw);
+    replace_unknown(frames.type, unknown, raw);
     if (!smooth) return;
     smoothing.y.along_y(raw, smoothing.half);
     smoothing.x.along_x(smoothing.half, out, smoothing.scratch.data());
@@ -242,7 +242,8 @@ struct FlowEngine::Borrowed {
     std::unique_ptr<Workspace> space;
 };
 
-FlowEngine::FlowEngine(const FlowSettings &settings, const Preparation &preparation, const float *fixed, const float *weights)
+FlowEngine::FlowEngine(const FlowSettings &settings, const Preparation &preparation, const float *fixed,
+                       const float *unknown, const float *weights)
     : settings_(settings), preparation_(preparation), idle_(std::make_shared<Idle>()) {
     const int rows = settings.rows, columns = settings.columns;
     if (settings.levels.empty() || settings.channels < 1 || rows < 1 || columns < 1)
@@ -263,7 +264,7 @@ FlowEngine::FlowEngine(const FlowSettings &settings, const Preparation &preparat
     const std::size_t channels = static_cast<std::size_t>(settings.channels);
     std::vector<Plane> full_weights;
     for (std::size_t c = 0; c < channels; ++c) {
-        fixed_.emplace_back(fixed + c * pixels, fixed + (c + 1) * pixels);
+        unknown_.emplace_back(unknown + c * pixels, unknown + (c + 1) * pixels);
         full_weights.emplace_back(rows, columns);
         copy_plane(weights + c * pixels, full_weights.back());
     }
@@ -291,7 +292,7 @@ FlowEngine::FlowEngine(const FlowSettings &settings, const Preparation &preparat
         std::vector<float> scratch(std::max(level.down.scratch_size(), of_weights.scratch_size()));
         for (std::size_t c = 0; c < channels; ++c) {
             Plane image(rows, columns), out(level.rows, level.columns), ringed(level.rows + 2, level.columns + 2);
-            if (!from_finer) copy_plane(fixed_[c].data(), image);
+            if (!from_finer) copy_plane(fixed + c * pixels, image);
             const Plane &source = from_finer ? finer->fixed[c] : image;
             Plane half(level.rows, source.columns()), half_weights(level.rows, columns);
             level.down(source, half, out, scratch.data());
@@ -375,7 +376,7 @@ void FlowEngine::refine(std::size_t i, bool warped, Workspace &space) const noex
 void FlowEngine::solve_frame(const RawFrames &frames, std::int64_t t, const float *start, float *out, Workspace &space) const {
     const bool smooth = smooths(preparation_), staged = !settings_.stages.empty();
     for (int c = 0; c < settings_.channels; ++c)
-        prepare(frames, t, c, preparation_, fixed_[static_cast<std::size_t>(c)].data(), smooth, space.smoothing,
+        prepare(frames, t, c, preparation_, unknown_[static_cast<std::size_t>(c)].data(), smooth, space.smoothing,
                 space.full[static_cast<std::size_t>(c)]);
     downsample(space);
     const std::size_t stage_count = std::max<std::size_t>(1, settings_.stages.size());

@@ -48,8 +48,9 @@ struct FlowSettings {
 
 class FlowEngine {
   public:
-    // `fixed` (C, Y, X), prepared; `weights` (C, Y, X).
-    FlowEngine(const FlowSettings &settings, const Preparation &preparation, const float *fixed, const float *weights);
+    // All (C, Y, X): the prepared reference, what stands for unknown pixels before smoothing, and weights.
+    FlowEngine(const FlowSettings &settings, const Preparation &preparation, const float *fixed, const float *unknown,
+               const float *weights);
 
     // Fields (T, h, w, 2) of the finest level; `start` is one field (Y, X, 2) for all frames, or null.
     void solve(const RawFrames &frames, const float *start, float *out, int threads) const;
@@ -70,7 +71,7 @@ class FlowEngine {
 
     FlowSettings settings_;
     Preparation preparation_;
-    std::vector<std::vector<float>> fixed_;  // (Y, X) of each channel
+    std::vector<std::vector<float>> unknown_;  // (Y, X) of each channel
     std::shared_ptr<const std::vector<Level>> levels_;
     Band smooth_y_, smooth_x_;
     std::shared_ptr<Idle> idle_;  // workspaces between calls

@@ -720,8 +720,9 @@ class FlowEngine:
 
     Parameters
     ----------
-    fixed, weights
-        C-contiguous (C, Y, X): the prepared reference, and the weight of each channel's data term.
+    fixed, unknown, weights
+        C-contiguous (C, Y, X): the prepared reference, the normalised one, which stands for pixels that are not
+        finite, and the weight of each channel's data term.
     offset, scale, sigma_y, sigma_x
         What `flow_prepare` does to every frame.
     levels
@@ -751,6 +752,7 @@ class FlowEngine:
     def __init__(
         self,
         fixed: NDArray[np.float32],
+        unknown: NDArray[np.float32],
         weights: NDArray[np.float32],
         offset: list[float],
         scale: list[float],
@@ -775,7 +777,7 @@ class FlowEngine:
     ) -> None:
         """Fill `out` (T, h, w, 2) with the fields of frames (T, Y, X, C), each beginning with `start` (Y, X, 2).
 
-        A pixel that is not finite is what the prepared reference has there.
+        A pixel that is not finite is what `unknown` has there.
 
         Raises
         ------

@@ -94,15 +94,12 @@ class VariationalEstimator:
             The reference has pixels that are not finite, or another number of channels than there are weights.
         """
         image = as_pixels(reference.image)
-        if not np.isfinite(image).all():
-            raise OptionError("the reference has pixels that are not finite", hint="Fill them in first.")
         method = self._params.variational
         if method.min_level is None:
             method = method.model_copy(update={"min_level": FINEST[self._params.preset]})
         lowest, highest = float(image.min()), float(image.max())
-        scale = 1.0 / (highest - lowest) if highest > lowest else 1.0
+        scale = 1.0 / (highest - lowest) if np.isfinite(highest - lowest) and highest > lowest else 1.0
         channels = image.shape[2]
         preparation = Preparation((lowest,) * channels, (scale,) * channels, *method.presmoothing)
-        fixed = preparation(image[np.newaxis], threads)[0]
-        weights = weight_maps(self._params.channel_weights, fixed.shape)
-        return VariationalPlan(Engine(fixed, method, weights, preparation), self._params, reference)
+        weights = weight_maps(self._params.channel_weights, (channels, *image.shape[:2]))
+        return VariationalPlan(Engine(image, method, weights, preparation), self._params, reference)
