@@ -52,9 +52,7 @@ class Errors:
 
     def with_more(self, other: Errors) -> Errors:
         """Of both parts together."""
-        return Errors(
-            max(self.largest, other.largest), self.total + other.total, self.pixel_count + other.pixel_count
-        )
+        return Errors(max(self.largest, other.largest), self.total + other.total, self.pixel_count + other.pixel_count)
 
     def __str__(self) -> str:
         return f"largest error {self.largest}, mean {self.total / max(1, self.pixel_count):.3g} of 255"

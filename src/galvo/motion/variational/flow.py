@@ -62,7 +62,7 @@ def displacement(
         if field.shape != (height, width, 2):
             raise OptionError("start does not fit the images", found=field.shape, expected=(height, width, 2))
     solved = engine.solve(frame[np.newaxis], field, threads=1)
-    dense: Array = GridExpansion(height, width).expand(solved, threads=1)[0]
+    dense: Array = GridExpansion(height, width, *solved.shape[1:3]).expand(solved, threads=1)[0]
     return dense
 
 
