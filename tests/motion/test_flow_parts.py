@@ -200,7 +200,7 @@ def test_level_solver(shape, channels, a_smooth, lag, iterations, beta):
 def test_expansion():
     rng = np.random.default_rng(5)
     fields = rng.normal(0, 1, (2, 6, 9, 2)).astype("f4")
-    got = GridExpansion(20, 31).expand(fields, threads=1)
+    got = GridExpansion(20, 31, 6, 9).expand(fields, threads=1)
     for c in range(2):
         for t in range(2):
             want = fields[t, ..., c].astype(float)
@@ -212,9 +212,9 @@ def test_expansion():
                 moved = np.moveaxis(want, axis, 0)[np.clip(taps, 0, count - 1)]
                 want = np.moveaxis((weight[..., None] * moved).sum(1), 0, axis)
             np.testing.assert_allclose(got[t, ..., c], want, atol=3e-6)
-    assert GridExpansion(6, 9).expand(fields) is fields
+    assert GridExpansion(6, 9, 6, 9).expand(fields) is fields
     shift = np.array([1.25, -3.5], "f4").reshape(1, 1, 1, 2)
-    np.testing.assert_array_equal(GridExpansion(4, 5).expand(shift), np.broadcast_to(shift, (1, 4, 5, 2)))
+    np.testing.assert_array_equal(GridExpansion(4, 5, 1, 1).expand(shift), np.broadcast_to(shift, (1, 4, 5, 2)))
 
 
 def test_pyramid():

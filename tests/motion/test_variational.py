@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from galvo.errors import OptionError
+from galvo.motion.flags import Flag
 from galvo.motion.params import MotionParams, VariationalParams
+from galvo.motion.reference import Reference
 from galvo.motion.variational import VariationalEstimator, displacement
 
 SETTINGS = {
@@ -89,11 +93,15 @@ def plan_of(reference, frames, preset="quality", weights=None, **options):
     params = MotionParams(
         estimator="variational", preset=preset, channel_weights=weights, variational=VariationalParams(**options)
     )
-    return VariationalEstimator(params).calibrate(frames, reference)
+    return VariationalEstimator(params).calibrate(frames, Reference(reference))
+
+
+def dense(plan, frames, **options):
+    return plan.expansion.expand(plan.solve(frames, **options)[0])
 
 
 def error(plan, frames, fields, margin=12):
-    found = plan.expand(plan.solve(frames))
+    found = dense(plan, frames)
     return np.linalg.norm(found - fields, axis=-1)[:, margin:-margin, margin:-margin].mean()
 
 
@@ -119,10 +127,10 @@ def test_channels_help_each_other():
     reference, frames, fields = scene(channels=2, noise=0.15)
     both = error(plan_of(reference, frames), frames, fields)
     assert both < 0.9 * error(plan_of(reference, frames, weights=(1.0, 0.0)), frames, fields)
-    one = plan_of(reference, frames, weights=(1.0, 0.0)).solve(frames)
+    one = plan_of(reference, frames, weights=(1.0, 0.0)).solve(frames)[0]
     spoilt = frames.copy()
     spoilt[..., 1] = 0
-    np.testing.assert_array_equal(plan_of(reference, frames, weights=(1.0, 0.0)).solve(spoilt), one)
+    np.testing.assert_array_equal(plan_of(reference, frames, weights=(1.0, 0.0)).solve(spoilt)[0], one)
 
 
 def test_weight_maps():
@@ -147,7 +155,7 @@ def test_small_and_odd_sizes(shape, schedule):
     reference, frames, fields = scene(shape, size=0.7)
     for preset in ("fast", "quality"):
         plan = plan_of(reference, frames, preset, schedule=schedule, alpha=(5, 5))
-        found = plan.expand(plan.solve(frames))
+        found = dense(plan, frames)
         assert found.shape == (2, *shape, 2)
         assert np.linalg.norm(found - fields, axis=-1).mean() < 0.5 * np.linalg.norm(fields, axis=-1).mean() + 0.05
 
@@ -156,41 +164,41 @@ def test_small_and_odd_sizes(shape, schedule):
 def test_cuts_threads_and_layouts_change_nothing(schedule):
     reference, frames, _ = scene(channels=2, frame_count=5)
     plan = plan_of(reference, frames, "balanced", schedule=schedule)
-    want = plan.solve(frames, threads=1)
+    want = plan.solve(frames, threads=1)[0]
     assert want.dtype == np.float32
-    assert want.shape == (5, *plan.solver_shape, 2)
+    assert want.shape == (5, *plan.expansion.solver_shape, 2)
     for threads in (2, 4, None):
-        np.testing.assert_array_equal(plan.solve(frames, threads=threads), want)
+        np.testing.assert_array_equal(plan.solve(frames, threads=threads)[0], want)
     for t in range(5):
-        np.testing.assert_array_equal(plan.solve(frames[t : t + 1]), want[t : t + 1])
-    np.testing.assert_array_equal(plan.solve(frames, first=1, count=3), want[1:4])
-    np.testing.assert_array_equal(plan.solve(frames, first=3), want[3:])
+        np.testing.assert_array_equal(plan.solve(frames[t : t + 1])[0], want[t : t + 1])
+    np.testing.assert_array_equal(plan.solve(frames, first=1, count=3)[0], want[1:4])
+    np.testing.assert_array_equal(plan.solve(frames, first=3)[0], want[3:])
     planes = np.moveaxis(np.ascontiguousarray(np.moveaxis(frames, 3, 1)), 1, 3)
-    np.testing.assert_array_equal(plan.solve(planes), want)
-    np.testing.assert_array_equal(plan.expand(want, threads=1), plan.expand(want))
-    assert plan.solve(frames[:0]).shape == (0, *plan.solver_shape, 2)
+    np.testing.assert_array_equal(plan.solve(planes)[0], want)
+    np.testing.assert_array_equal(plan.expansion.expand(want, threads=1), plan.expansion.expand(want))
+    assert plan.solve(frames[:0])[0].shape == (0, *plan.expansion.solver_shape, 2)
     assert plan.halo == 0
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "u4", "i8", "u8", "i2"])
 def test_every_dtype_gives_the_same_field(dtype):
     reference, frames, _ = scene((40, 48))
-    want = plan_of(reference, frames, "fast").solve(frames)
-    got = plan_of(reference.astype(dtype), frames, "fast").solve(frames.astype(dtype))
+    want = plan_of(reference, frames, "fast").solve(frames)[0]
+    got = plan_of(reference.astype(dtype), frames, "fast").solve(frames.astype(dtype))[0]
     np.testing.assert_allclose(got, want, atol=0.01)
 
 
 def test_brightness_offset_and_gain_change_nothing():
     reference, frames, _ = scene((40, 48), dtype="f8")
-    want = plan_of(reference, frames, "fast").solve(frames)
-    np.testing.assert_allclose(plan_of(reference * 9 - 50, frames, "fast").solve(frames * 9 - 50), want, atol=0.01)
+    want = plan_of(reference, frames, "fast").solve(frames)[0]
+    np.testing.assert_allclose(plan_of(reference * 9 - 50, frames, "fast").solve(frames * 9 - 50)[0], want, atol=0.01)
 
 
 def test_start():
     reference, frames, fields = scene(size=14.0, frame_count=1)
     plan = plan_of(reference, frames, alpha=(5, 5))
     near = (fields[0] + 0.3).astype("f4")
-    with_start = plan.expand(plan.solve(frames, start=near))[0]
+    with_start = dense(plan, frames, start=near)[0]
     assert np.linalg.norm(with_start - fields[0], axis=-1)[30:-30, 30:-30].mean() < 0.1
 
 
@@ -201,10 +209,10 @@ def test_unknown_pixels_say_nothing(schedule):
     holes[:, 40:44, 50:54] = np.nan
     holes[:, 70, 20] = np.inf
     plan = plan_of(reference, frames, schedule=schedule, alpha=(5, 5))
-    found = plan.expand(plan.solve(holes))
+    found = dense(plan, holes)
     assert np.isfinite(found).all()
     assert np.linalg.norm(found - fields, axis=-1)[:, 12:-12, 12:-12].mean() < 0.3
-    nothing = plan.solve(np.full_like(frames, np.nan))
+    nothing = plan.solve(np.full_like(frames, np.nan))[0]
     assert np.abs(nothing).max() < 1e-3
     with pytest.raises(OptionError):
         plan_of(holes[0], frames)
@@ -213,23 +221,40 @@ def test_unknown_pixels_say_nothing(schedule):
 def test_equal_images_do_not_move():
     reference, _, _ = scene(channels=2)
     for schedule in ("lean", "compat"):
-        assert not plan_of(reference, reference[None], schedule=schedule).solve(reference[None]).any()
+        assert not plan_of(reference, reference[None], schedule=schedule).solve(reference[None])[0].any()
     flat = np.full((40, 40, 1), 7, "u2")
-    assert not plan_of(flat, flat[None]).solve(flat[None]).any()
+    assert not plan_of(flat, flat[None]).solve(flat[None])[0].any()
+
+
+def test_flags_and_pickles():
+    reference, frames, _ = scene((40, 48), channels=2, dtype="f4", frame_count=4)
+    frames[1] = 5
+    frames[2, 3, 4, 1] = np.nan
+    frames[3, ..., 1] = 0
+    plan = plan_of(reference, frames)
+    fields, flags = plan.solve(frames)
+    assert flags.dtype == np.uint32
+    assert flags.tolist() == [0, Flag.NO_CONTRAST, Flag.NOT_FINITE, 0]
+    again, _ = pickle.loads(pickle.dumps(plan)).solve(frames)
+    np.testing.assert_array_equal(again, fields)
+    assert (plan.learned(), plan.to_bytes()) == ({}, b"")
 
 
 def test_constant_is_a_shift_of_one_pixel():
     reference, frames, _ = scene((40, 48))
     plan = plan_of(reference, frames, "balanced")
-    field = np.stack([plan.constant * 3, plan.constant * -2], axis=-1)[None]
-    np.testing.assert_allclose(plan.expand(field), np.broadcast_to([3, -2], (1, 40, 48, 2)), rtol=1e-6)
+    field = np.stack([plan.expansion.constant * 3, plan.expansion.constant * -2], axis=-1)[None]
+    np.testing.assert_allclose(plan.expansion.expand(field), np.broadcast_to([3, -2], (1, 40, 48, 2)), rtol=1e-6)
 
 
 SCRIPT = """
 import hashlib
 import numpy as np
 from galvo import native
+from galvo.motion.flags import Flag
 from galvo.motion.params import MotionParams, VariationalParams
+from galvo.motion.reference import Reference
+from galvo.motion.reference import Reference
 from galvo.motion.variational import VariationalEstimator
 print(native.isa())
 rng = np.random.default_rng(0)
@@ -240,8 +265,8 @@ for options in (
 ):
     for preset in ("fast", "quality"):
         params = MotionParams(preset=preset, variational=VariationalParams(**options))
-        plan = VariationalEstimator(params).calibrate(frames, frames.mean(0))
-        field = plan.expand(plan.solve(frames))
+        plan = VariationalEstimator(params).calibrate(frames, Reference(frames.mean(0)))
+        field = plan.expansion.expand(plan.solve(frames)[0])
         assert np.isfinite(field).all()
         print(hashlib.sha256(field.tobytes()).hexdigest())
 """

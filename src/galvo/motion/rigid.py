@@ -74,7 +74,7 @@ class RigidPlan:
     def solve(
         self, frames: Frames, *, first: int = 0, count: int | None = None, threads: int | None = None
     ) -> tuple[Fields, NDArray[np.uint32]]:
-        """Shifts of `frames[first : first + count]`, float32 (T, 1, 1, 2) in pixels, x before y, and flags, uint32 (T,).
+        """Shifts of `frames[first : first + count]`, float32 (T, 1, 1, 2) in pixels, x before y; flags, uint32 (T,).
 
         A pixel that is not finite is taken to be what the reference shows there.
 

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.errors import OptionError
 from galvo.motion.params import MotionParams
 from galvo.motion.pixels import as_pixels, frame_flags
 from galvo.motion.reference import Reference
