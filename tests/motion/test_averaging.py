@@ -39,7 +39,9 @@ def test_the_frames_that_are_alike_are_found(scene):
     assert len(built.frames) == 36
     assert list(built.frames) == sorted(built.frames)
     assert built.reference.frame_count == 36
-    aligned = max(correlation(np.roll(built.reference.image, (y, x), (0, 1)), scene) for y in (-1, 0, 1) for x in (-1, 0, 1))
+    aligned = max(
+        correlation(np.roll(built.reference.image, (y, x), (0, 1)), scene) for y in (-1, 0, 1) for x in (-1, 0, 1)
+    )
     plain = correlation(frames.mean(axis=0), scene)
     assert aligned > 0.97 > plain
 

@@ -45,7 +45,8 @@ def test_known_motion_is_found_and_removed(moving, recording):
     assert errors.mean() < 0.25 < 0.8 < lengths.mean()
     still = moving.reference[inner[1:]].ravel()
     before, after = (
-        np.corrcoef(image[0][inner[1:]].ravel(), still)[0, 1] for image in (correction.mean_before, correction.mean_after)
+        np.corrcoef(image[0][inner[1:]].ravel(), still)[0, 1]
+        for image in (correction.mean_before, correction.mean_after)
     )
     assert after > 0.97 > before
     assert np.abs(correction.shifts[:, 0] - moving.displacements.mean(axis=(1, 2))).max() < 1
@@ -117,7 +118,9 @@ def test_a_function_that_cannot_be_sent(recording, moving):
 
 
 def test_a_function_of_the_users(recording, moving, sway, tmp_path):
-    correction = galvo.correct(recording, tmp_path / "out.h5", flow=sway, reference=moving.reference[..., 1:], channels=[1])
+    correction = galvo.correct(
+        recording, tmp_path / "out.h5", flow=sway, reference=moving.reference[..., 1:], channels=[1]
+    )
     expected = sway(moving.pixels[:, 1:, 0].transpose(0, 2, 3, 1), moving.reference[..., 1:])
     kept = galvo.open_correction(correction.path).displacements(slice(None))
     assert np.abs(kept - expected).max() < 2e-3
@@ -213,9 +216,7 @@ def test_each_field_is_corrected_for_itself(tmp_path, sway):
                 assert np.array_equal(movie[...], alone.apply()[...])
         assert galvo.correct_fields(recording, tmp_path / "out.h5", flow=sway, resume=True) == ()
         (tmp_path / "out_field2.h5").unlink()
-        (again,) = galvo.correct_fields(
-            recording, tmp_path / "out.h5", flow=sway, reference=slice(0, 3), resume=True
-        )
+        (again,) = galvo.correct_fields(recording, tmp_path / "out.h5", flow=sway, reference=slice(0, 3), resume=True)
         same_motion(again, parts[1])
         for name in ("motion", "apply_to"):
             with pytest.raises(OptionError, match="one field"):
@@ -271,7 +272,9 @@ def test_fill_and_interpolation(recording, moving, sway, tmp_path):
     )
     how = {"fill": -5, "interpolation": "nearest", "dtype": "same"}
     with galvo.open(tmp_path / "out.h5") as movie:
-        assert np.array_equal(movie[:, 0, 0], motion.warp(moving.pixels[:, 0, 0], correction.displacements(slice(None)), **how))
+        assert np.array_equal(
+            movie[:, 0, 0], motion.warp(moving.pixels[:, 0, 0], correction.displacements(slice(None)), **how)
+        )
     with pytest.raises(OptionError, match="fill"):
         correction.apply(fill=np.zeros((48, 64)))
 

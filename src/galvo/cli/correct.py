@@ -189,7 +189,10 @@ def _tell(correction: Correction) -> None:
     lengths, correlation = correction.quality["max_px"], correction.quality["correlation"]
     say("motion", f"{correction.path}: {what}, median of greatest displacements {np.median(lengths):.2f} px, "
         f"greatest {lengths.max():.2f} px")  # fmt: skip
-    say("quality", f"correlation with the reference: median {np.median(correlation):.3f}, lowest {correlation.min():.3f}")
+    say(
+        "quality",
+        f"correlation with the reference: median {np.median(correlation):.3f}, lowest {correlation.min():.3f}",
+    )
     for line in correction.remarks():
         say("note", line)
     movie = correction.movie

@@ -238,6 +238,8 @@ def verify_motion(path: str) -> int:
         covered = np.zeros(motion.frames.shape, np.int64)
         for (first, stop, z_first, z_stop), checksum in zip(bounds.tolist(), checksums.tolist(), strict=True):
             t, z = slice(first, stop), slice(z_first, z_stop)
+            if not (0 <= first < stop <= covered.shape[0] and 0 <= z_first < z_stop <= covered.shape[1]):
+                raise DamagedData("the checksums are of frames that are not there", path=path, found=(t, z))
             covered[t, z] += 1
             records = np.empty(motion.frames[t, z].shape, kept_dtype(motion.facts.expansion.solver_shape))
             records["frame"], records["rest"] = motion.frames[t, z], group["rest"][t, z]
