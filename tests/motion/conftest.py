@@ -40,7 +40,7 @@ def digests_of():
 
 @pytest.fixture(scope="session")
 def moving():
-    """A two-channel movie whose motion is known: `.pixels` (T, C, Z, Y, X), `.reference` (Y, X, C), `.displacements`."""
+    """A movie whose motion is known: `.pixels` (T, C, Z, Y, X), `.reference` (Y, X, C), `.displacements`."""
     movie = TwoPhotonMovie(frames=40, height=48, width=64, elastic=0.7, seed=3)
     return SimpleNamespace(
         pixels=movie.read(0, movie.frames)[:, :, np.newaxis],

@@ -87,7 +87,6 @@ def test_every_changed_byte_of_what_was_kept_is_found(kept, copy):
                 stream.write(changed)
             with pytest.raises((DamagedData, FormatError)):
                 motion.verify_motion(str(copy))
-                pytest.fail(f"byte {at} of {places}")
 
 
 def test_cut_and_mixed_up_files(kept, copy):

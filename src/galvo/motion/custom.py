@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class FunctionPlan:
         """
         wanted = frames[first : len(frames) if count is None else first + count]
         bounds = np.linspace(0, len(wanted), min(thread_count(threads), max(1, len(wanted))) + 1).round().astype(int)
-        parts = [wanted[start:stop] for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+        parts = [wanted[start:stop] for start, stop in pairwise(bounds.tolist())]
         if len(parts) == 1:
             fields = [self._asked(parts[0])]
         else:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import pairwise
 from multiprocessing import get_context, parent_process
 from typing import Literal
 
@@ -72,7 +73,7 @@ def _solve_apart(
     bounds = np.linspace(first, first + count, min(workers, count) + 1).round().astype(int).tolist()
     waiting = []
     try:
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in pairwise(bounds):
             before, after = max(0, start - plan.halo), min(len(frames), stop + plan.halo)
             waiting.append(pool.submit(_solve_here, plane, frames[before:after], start - before, stop - start))
         parts = [future.result() for future in waiting]

@@ -358,7 +358,7 @@ def _positions(reference: ReferenceOption) -> slice | list[int] | None:
     if isinstance(reference, slice):
         return reference
     if isinstance(reference, range | list | tuple) and all(isinstance(t, int | np.integer) for t in reference):
-        return [int(t) for t in reference]  # type: ignore[arg-type]
+        return [int(t) for t in reference]
     return None
 
 

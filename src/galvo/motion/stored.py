@@ -233,7 +233,7 @@ def verify_motion(path: str) -> int:
             raise DamagedData("facts, reference, means or calibrations are not what was written", path=path)
         bounds = _dataset(group, "block_bounds", 2, path, DEFAULT_LIMITS)
         checksums = _dataset(group, "block_crc32c", 1, path, DEFAULT_LIMITS)
-        if len(bounds) != len(checksums) or bounds.shape[1:] != (4,):
+        if bounds.size != 4 * len(checksums):
             raise Malformed("/motion/block_bounds does not fit /motion/block_crc32c", path=path)
         covered = np.zeros(motion.frames.shape, np.int64)
         for (first, stop, z_first, z_stop), checksum in zip(bounds.tolist(), checksums.tolist(), strict=True):
