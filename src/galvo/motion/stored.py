@@ -235,10 +235,11 @@ def verify_motion(path: str) -> int:
         checksums = _dataset(group, "block_crc32c", 1, path, DEFAULT_LIMITS)
         if bounds.size != 4 * len(checksums):
             raise Malformed("/motion/block_bounds does not fit /motion/block_crc32c", path=path)
-        covered = np.zeros(motion.frames.shape, np.int64)
+        count, planes = motion.shape[:2]
+        covered = np.zeros((count, planes), np.int64)
         for (first, stop, z_first, z_stop), checksum in zip(bounds.tolist(), checksums.tolist(), strict=True):
             t, z = slice(first, stop), slice(z_first, z_stop)
-            if not (0 <= first < stop <= covered.shape[0] and 0 <= z_first < z_stop <= covered.shape[1]):
+            if not (0 <= first < stop <= count and 0 <= z_first < z_stop <= planes):
                 raise DamagedData("the checksums are of frames that are not there", path=path, found=(t, z))
             covered[t, z] += 1
             records = np.empty(motion.frames[t, z].shape, kept_dtype(motion.facts.expansion.solver_shape))
