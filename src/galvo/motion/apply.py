@@ -12,11 +12,10 @@ from galvo.core.recording import Recording
 from galvo.core.selection import Indices, Selection, is_whole, outer_index
 from galvo.errors import OptionError
 from galvo.motion.estimator import Fields
+from galvo.motion.kept import frames_together
 from galvo.motion.warping import Interpolation, warp
 
 __all__ = ["CorrectedReader", "Correcting", "DenseFields", "check_interpolation"]
-
-_MOST_SCRATCH_BYTES = 64 << 20
 
 
 class DenseFields(Protocol):
@@ -93,7 +92,7 @@ class CorrectedReader:
     def read(self, selection: Selection, out: NDArray[Any]) -> None:
         """Fill `out` with corrected pixels."""
         height, width = self.shape[3:]
-        step = max(1, _MOST_SCRATCH_BYTES // (height * width * (8 + len(selection.c) * self.dtype.itemsize)))
+        step = frames_together(height, width)
         whole = is_whole(selection.y, height) and is_whole(selection.x, width)
         part = None if whole else outer_index([selection.y, selection.x])
         for first in range(0, len(selection.t), step):

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from galvo import native
 from galvo.core.recording import Recording
 from galvo.errors import OptionError
 from galvo.motion.estimation import estimator_of
-from galvo.motion.estimator import Expansion, Fields, Frames
+from galvo.motion.estimator import Frames
 from galvo.motion.movie import Movie, movie_of
 from galvo.motion.params import MotionParams
+from galvo.motion.pixels import as_pixels
 from galvo.motion.reference import Reference
+from galvo.motion.threads import thread_count
 from galvo.motion.warping import warp
 
 __all__ = ["BuiltReference", "build_reference"]
@@ -25,8 +28,10 @@ MOST_SAMPLE_BYTES = 256 << 20
 ROUNDS = 4
 KEPT_FRACTION = 0.6
 SEED_FRAMES = 20
-THUMBNAIL_SIDE = 64
+THUMBNAIL_SIDE = 32
+LEAST_SIDE = 96
 _TOGETHER = 16
+_NOISE_FRAMES = 16
 
 
 @dataclass(frozen=True)
@@ -77,13 +82,15 @@ def build_reference(
     movie = movie_of(frames)
     positions = _sampled(movie) if chosen is None else _chosen(chosen, len(movie))
     sample = _Sample(movie, positions, threads)
-    kept = sample.all()
-    reference = sample.mean(np.sort(sample.most_alike()) if rounds else kept)
-    for _ in range(rounds):
-        correlation = sample.align(reference)
-        kept = _best(correlation) if chosen is None else kept
-        reference = sample.mean(kept)
-    return BuiltReference(reference, tuple(positions[kept].tolist()))
+    coarse = _coarse_factor(movie)
+    every = np.arange(len(positions))
+    kept = sample.most_alike(coarse) if rounds else every
+    for number in range(rounds):
+        # shifts are known well enough before the last round looks closer
+        factor = coarse if number + 1 < rounds else max(1, coarse // 2)
+        correlation = sample.align(factor, sample.mean(factor, kept)[0])
+        kept = _best(correlation) if chosen is None else every
+    return BuiltReference(sample.reference(kept), tuple(positions[kept].tolist()))
 
 
 def _sampled(movie: Movie) -> NDArray[np.int64]:
@@ -103,15 +110,20 @@ def _chosen(chosen: Sequence[int] | slice, frame_count: int) -> NDArray[np.int64
     return np.unique(positions % frame_count)
 
 
+def _coarse_factor(movie: Movie) -> int:
+    """By how much frames are binned to be aligned: what remains is at least 96 pixels a side where the frame is."""
+    side = min(movie.shape[1:3])
+    return 4 if side >= 4 * LEAST_SIDE else 2 if side >= 2 * LEAST_SIDE else 1
+
+
 class _Sample:
-    """Some frames of a movie, each with the shift that brings it to the reference; few are held warped at a time."""
+    """Some frames of a movie, each with the shift that brings it to the reference."""
 
     def __init__(self, movie: Movie, positions: NDArray[np.int64], threads: int | None) -> None:
         self._movie = movie
         self._positions = positions
-        self._threads = threads
-        self._fields: dict[int, Fields] = {}
-        self._expansion: Expansion | None = None
+        self._threads = thread_count(threads)
+        self._shifts = np.zeros((len(positions), 2), np.float32)
         nbytes = len(positions) * int(np.prod(movie.shape[1:])) * movie.dtype.itemsize
         # those that somebody chose may be more than fit
         self._held = self._read(np.arange(len(positions))) if nbytes <= MOST_SAMPLE_BYTES else None
@@ -122,60 +134,65 @@ class _Sample:
             frames[place] = self._movie.read(position, position + 1)[0]
         return frames
 
-    def _batches(self, numbers: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Frames]]:
+    def _binned(self, factor: int, numbers: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Frames]]:
+        """Some of the frames at a time, means of `factor` x `factor` pixels."""
         for first in range(0, numbers.size, _TOGETHER):
             some = numbers[first : first + _TOGETHER]
-            yield some, self._read(some) if self._held is None else self._held[some]
+            frames = self._read(some) if self._held is None else self._held[some]
+            if factor > 1:
+                frames = np.moveaxis(native.bayes_bin(as_pixels(frames), factor, self._threads), 1, -1)
+            yield some, frames
 
-    def _aligned(self, numbers: NDArray[np.int64], frames: Frames) -> NDArray[np.generic]:
-        """Frames as float32, shifted by what was found last."""
-        if self._expansion is None:
-            return frames.astype(np.float32)
-        fields = np.stack([self._fields[number] for number in numbers.tolist()])
-        return warp(frames, self._expansion.expand(fields, threads=self._threads), threads=self._threads)
+    def _moved(self, factor: int, numbers: NDArray[np.int64], frames: Frames) -> NDArray[np.generic]:
+        """Float32 frames, shifted by what was found last."""
+        shifts = self._shifts[numbers] / np.float32(factor)
+        fields = np.broadcast_to(shifts[:, None, None], (*frames.shape[:3], 2))
+        return warp(frames, fields, threads=self._threads)
 
-    def all(self) -> NDArray[np.int64]:
-        """Numbers of all frames."""
-        return np.arange(len(self._positions))
-
-    def most_alike(self) -> NDArray[np.int64]:
-        """The frame that correlates best with its nearest companions, and those."""
-        rows = np.concatenate([_normalised(_thumbnails(frames)) for _, frames in self._batches(self.all())])
+    def most_alike(self, factor: int) -> NDArray[np.int64]:
+        """The frame that correlates best with its nearest companions, and those, in order of time."""
+        every = np.arange(len(self._positions))
+        rows = np.concatenate([_normalised(_thumbnails(frames)) for _, frames in self._binned(factor, every)])
         # not by BLAS, whose sums depend on how many threads it has
         correlation = np.einsum("ik,jk->ij", rows, rows, optimize=False)
         count = min(SEED_FRAMES, len(rows))
         ranked = np.argsort(-correlation, axis=1, kind="stable")[:, :count]
         best = int(np.argmax(np.take_along_axis(correlation, ranked, axis=1).mean(axis=1)))
-        return np.asarray(ranked[best], np.int64)
+        return np.sort(ranked[best]).astype(np.int64)
 
-    def align(self, reference: Reference) -> NDArray[np.float32]:
-        """Shift every frame to a reference; how well each correlates with it then."""
+    def align(self, factor: int, target: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Shift every frame to a target; how well each correlates with it then."""
         estimator = estimator_of(MotionParams(estimator="rigid"), self._movie.shape[3])
-        plan = None
-        fixed = _normalised(_thumbnails(reference.image[np.newaxis]))[0]
-        correlation = np.empty(len(self._positions), np.float32)
-        for numbers, frames in self._batches(self.all()):
-            plan = plan or estimator.calibrate(frames, reference, threads=self._threads)
+        every = np.arange(len(self._positions))
+        first = np.concatenate([frames for _, frames in self._binned(factor, every[:_NOISE_FRAMES])])
+        plan = estimator.calibrate(first, Reference(target.astype(np.float32)), threads=self._threads)
+        fixed = _normalised(_thumbnails(target[np.newaxis]))[0]
+        correlation = np.empty(len(every), np.float32)
+        for numbers, frames in self._binned(factor, every):
             fields, _ = plan.solve(frames, threads=self._threads)
-            self._expansion = plan.expansion
-            self._fields.update(zip(numbers.tolist(), fields, strict=True))
-            rows = _normalised(_thumbnails(self._aligned(numbers, frames)))
+            self._shifts[numbers] = fields[:, 0, 0] * np.float32(factor)
+            rows = _normalised(_thumbnails(self._moved(factor, numbers, frames)))
             correlation[numbers] = (rows * fixed).sum(axis=1)
         return correlation
 
-    def mean(self, numbers: NDArray[np.int64]) -> Reference:
-        """Mean of frames as they are shifted; halves are those of every other one."""
-        sums = np.zeros((2, *self._movie.shape[1:]), np.float64)
-        for some, frames in self._batches(numbers):
+    def mean(self, factor: int, numbers: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean of frames as they are shifted, and the sums (2, Y, X, C) of every other one."""
+        height, width = (side // factor for side in self._movie.shape[1:3])
+        sums = np.zeros((2, height, width, self._movie.shape[3]), np.float64)
+        for some, frames in self._binned(factor, numbers):
             places = np.searchsorted(numbers, some)
-            for place, frame in zip(places.tolist(), self._aligned(some, frames), strict=True):
+            for place, frame in zip(places.tolist(), self._moved(factor, some, frames), strict=True):
                 sums[place % 2] += frame
-        counts = (len(numbers) + 1) // 2, len(numbers) // 2
-        image = (sums.sum(axis=0) / len(numbers)).astype(np.float32)
+        return sums.sum(axis=0) / len(numbers), sums
+
+    def reference(self, numbers: NDArray[np.int64]) -> Reference:
+        """Mean of frames; its halves are those of every other one."""
+        image, sums = self.mean(1, numbers)
         if len(numbers) == 1:
-            return Reference(image, frame_count=1)
+            return Reference(image.astype(np.float32), frame_count=1)
+        counts = (len(numbers) + 1) // 2, len(numbers) // 2
         even, odd = ((total / count).astype(np.float32) for total, count in zip(sums, counts, strict=True))
-        return Reference(image, (even, odd), len(numbers))
+        return Reference(image.astype(np.float32), (even, odd), len(numbers))
 
 
 def _best(correlation: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -185,7 +202,7 @@ def _best(correlation: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _thumbnails(frames: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Box means of the channels' sum, less than 128 pixels a side: photon noise averages out, anatomy stays."""
+    """Box means of the channels' sum, less than 64 pixels a side: photon noise averages out, anatomy stays."""
     height, width = frames.shape[1:3]
     by_y, by_x = (max(1, side // THUMBNAIL_SIDE) for side in (height, width))
     cut = frames[:, : height // by_y * by_y, : width // by_x * by_x].sum(axis=-1, dtype=np.float32)

@@ -17,7 +17,9 @@ from galvo.core.selection import Indices
 from galvo.motion.estimator import Expansion, Fields
 from galvo.motion.quality import QUALITY
 
-__all__ = ["HeldRests", "Motion", "MotionFacts", "Rests", "frame_dtype", "kept_dtype", "rounded"]
+__all__ = ["HeldRests", "Motion", "MotionFacts", "Rests", "frame_dtype", "frames_together", "kept_dtype", "rounded"]
+
+_FIELD_BYTES = 16 << 20
 
 
 def frame_dtype() -> np.dtype[Any]:
@@ -38,6 +40,11 @@ def rounded(fields: Fields, constant: NDArray[np.float32]) -> tuple[NDArray[np.f
     shift = np.array(sums, np.float64).reshape(-1, 2).astype(np.float32)
     rest = fields - shift[:, None, None] * constant[..., None]
     return shift, rest.astype(np.float16)
+
+
+def frames_together(height: int, width: int) -> int:
+    """Frames whose displacements are held at a time: memory that is given back and taken again without page faults."""
+    return max(1, _FIELD_BYTES // (height * width * 8))
 
 
 class Rests(Protocol):

@@ -4,13 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.recording import Recording
-from galvo.motion.kept import Motion
+from galvo.motion.kept import Motion, frames_together
 from galvo.motion.warping import warp
 
 __all__ = ["MOST_FRAMES", "mean_images"]
 
 MOST_FRAMES = 256
-_TOGETHER = 16
 
 
 def mean_images(recording: Recording, motion: Motion, *, threads: int | None = None) -> NDArray[np.float32]:
@@ -27,9 +26,10 @@ def mean_images(recording: Recording, motion: Motion, *, threads: int | None = N
     count, planes = motion.shape[:2]
     times = np.unique(np.linspace(0, count - 1, min(count, MOST_FRAMES)).round().astype(np.int64))
     sums = np.zeros((2, *motion.facts.reference.shape), np.float64)
+    together = frames_together(*motion.shape[2:])
     for z in range(planes):
-        for first in range(0, times.size, _TOGETHER):
-            some = times[first : first + _TOGETHER]
+        for first in range(0, times.size, together):
+            some = times[first : first + together]
             frames = np.moveaxis(recording[some, :, z], 1, -1)
             corrected = warp(frames, motion.displacements(some, z, threads=threads), threads=threads)
             for before, after in zip(frames, corrected, strict=True):

@@ -12,7 +12,7 @@ from galvo.core.recording import Recording
 from galvo.core.selection import Selection
 from galvo.motion.estimator import Plan
 from galvo.motion.executors import Solve
-from galvo.motion.kept import HeldRests, Motion, MotionFacts, kept_dtype, rounded
+from galvo.motion.kept import HeldRests, Motion, MotionFacts, frames_together, kept_dtype, rounded
 from galvo.motion.movie import movie_of
 from galvo.motion.quality import frame_quality
 from galvo.motion.warping import warp
@@ -73,12 +73,15 @@ class MotionReader:
         frames["shift"], records["rest"] = rounded(fields, self._facts.expansion.constant)
         frames["flags"] = flags
         applied = Motion(frames[:, np.newaxis], HeldRests(records["rest"][:, np.newaxis]), self._facts)
-        displacements = applied.displacements(range(count), 0, threads=self._workers)
-        own = block[start - first : start - first + count]
-        corrected = np.asarray(warp(own, displacements, threads=self._workers), np.float32)
-        measured = frame_quality(corrected, displacements, self._facts.reference[plane], threads=self._workers)
-        for name, values in measured.items():
-            frames[name] = values
+        own, reference = block[start - first : start - first + count], self._facts.reference[plane]
+        together = frames_together(*reference.shape[:2])
+        for begin in range(0, count, together):
+            some = range(begin, min(begin + together, count))
+            displacements = applied.displacements(some, 0, threads=self._workers)
+            corrected = np.asarray(warp(own[some.start : some.stop], displacements, threads=self._workers), np.float32)
+            measured = frame_quality(corrected, displacements, reference, threads=self._workers)
+            for name, values in measured.items():
+                frames[name][some.start : some.stop] = values
         return records
 
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
