@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo import native
 from galvo.motion.bayes.bands import RIGID, Bands, non_increasing
 
 __all__ = ["RIGID_VARIANCE", "Posterior", "inflate", "learn_prior", "outliers", "posterior"]
@@ -53,8 +54,7 @@ def posterior(information: Float64, variance: Float64) -> Posterior:
     """Of an information matrix (N, N) and prior variances (N,)."""
     # scaled, so that wide and narrow priors meet in a matrix that is well conditioned
     scale = np.sqrt(variance)
-    inner = np.linalg.inv(information * scale[:, None] * scale + np.eye(len(scale)))
-    inner = (inner + inner.T) / 2
+    inner = native.bayes_inverse(information * scale[:, None] * scale + np.eye(len(scale)))
     return Posterior(inner * scale[:, None] * scale, np.clip(1 - np.diag(inner), 1e-9, 1.0))
 
 
