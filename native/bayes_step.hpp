@@ -84,13 +84,4 @@ StepResult linearise(const BorderedPlane &frame, const ReferenceLevel &reference
                      const StepSettings &settings, Brightness brightness, StepWorkspace &workspace,
                      float *sums) noexcept;
 
-// What the residual of a displacement costs: the energies of `linearise` without the sums. The box sum at the quantile.
-float measure_energy(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
-                     const StepSettings &settings, Brightness brightness, StepWorkspace &workspace) noexcept;
-
-// Sum of qn rho(q / qn) over the pixels of the last pass, as many as the reference has: rho(z) = z below 1, 1 + ln z
-// above, the cost whose weights are 1 / max(1, z).
-double robust_cost(const ReferenceLevel &reference, const StepSettings &settings, float energy_at_quantile,
-                   const StepWorkspace &workspace) noexcept;
-
 }  // namespace galvo
