@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from galvo.errors import OptionError
 from galvo.motion.bayes import BayesEstimator, BayesPlan
@@ -144,6 +145,18 @@ def test_more_motion_than_was_learned_is_followed() -> None:
     flags = plan.solve(frames)[1]
     assert (flags & Flag.INFLATED).any()
     assert errors(plan, frames, truth).mean() < 0.3
+
+
+def test_noise_that_neighbouring_pixels_share_counts() -> None:
+    """Correlated noise holds less information than its variance says; phi finds out and it is said."""
+    frames, reference, truth = movie()
+    shared = gaussian_filter(np.random.default_rng(3).normal(size=frames.shape), (0, 1.2, 1.2, 0))
+    noisy = (frames + 300 * shared / shared.std()).astype(np.float32)
+    plan = _calibrated(noisy, reference)
+    assert plan.report.phi[-1][0] > 3
+    assert any("as much as photon noise" in remark for remark in plan.report.remarks)
+    still = np.linalg.norm(truth - truth.mean(axis=(1, 2), keepdims=True), axis=-1).mean()
+    assert errors(plan, noisy, truth).mean() < still
 
 
 def test_runs_of_frames() -> None:
