@@ -115,6 +115,16 @@ def test_a_frame_of_noise_hurts_no_other_and_stays_within_what_is_believed(plan:
     assert np.delete(errors(plan, changed, truth), 6).max() < 0.25
 
 
+def test_a_blank_frame_is_told_and_hurts_no_other(plan: BayesPlan) -> None:
+    frames, _, truth = movie()
+    changed = frames.copy()
+    changed[6] = 200
+    fields, flags = plan.solve(changed)
+    assert np.flatnonzero(flags & Flag.NO_CONTRAST).tolist() == [6]
+    assert not fields[6].any()
+    assert np.delete(errors(plan, changed, truth), 6).max() < 0.2
+
+
 def test_elastic_motion_that_explains_nothing_is_dropped(plan: BayesPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a frame had come to rest at an elastic field that is wrong."""
     frames, _, truth = movie()

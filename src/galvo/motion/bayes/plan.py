@@ -190,6 +190,7 @@ class BayesPlan:
         """Coefficients (T, 2, Ky, Kx) by what neighbouring frames say, within what is believed; and flags."""
         flags = found.flags.copy()
         rigid = (flags & np.uint32(Flag.RIGID_FALLBACK)) != 0
+        doubtful = rigid | ((flags & np.uint32(Flag.NO_CONTRAST)) != 0)
         coefficients = found.track.coefficients
         temporal = self.knowledge.temporal
         solver = copy(self._solver)
@@ -200,7 +201,7 @@ class BayesPlan:
                 found.variance,
                 self._index,
                 solver.nominal.determined,
-                ~rigid,
+                ~doubtful,
             )
             right = found.track.right + mean / variance
             coefficients = solver.space.spread(solver.solve(found.track.information, 1 / variance, right))
