@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-namespace galvo {
+namespace galvo::bayes {
 
 namespace {
 
@@ -268,4 +268,4 @@ void Engine::run(const FrameStack &frames, std::int64_t frame, EngineWorkspace &
     *output.solver_steps = solver_steps;
 }
 
-}  // namespace galvo
+}  // namespace galvo::bayes

@@ -12,7 +12,7 @@
 #include "bayes_start.hpp"
 #include "bayes_step.hpp"
 
-namespace galvo {
+namespace galvo::bayes {
 
 struct EngineLevel {
     std::int64_t factor = 1;
@@ -93,4 +93,4 @@ class Engine {
     std::vector<std::int64_t> full_active_;   // places of the unknowns in these
 };
 
-}  // namespace galvo
+}  // namespace galvo::bayes

@@ -7,7 +7,7 @@
 #include "inline.hpp"
 #include "isa.hpp"
 
-namespace galvo {
+namespace galvo::bayes {
 namespace {
 
 constexpr std::int64_t kRows = 8;
@@ -87,4 +87,4 @@ bool invert(const double *matrix, std::int64_t n, double *out) {
     return true;
 }
 
-}  // namespace galvo
+}  // namespace galvo::bayes

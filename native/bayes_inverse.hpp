@@ -3,10 +3,10 @@
 
 #include <cstdint>
 
-namespace galvo {
+namespace galvo::bayes {
 
 // `out` (n, n) from `matrix` (n, n), of which the upper triangle is read, by Cholesky's factors. False if it is not
 // positive definite; `out` is meaningless then.
 bool invert(const double *matrix, std::int64_t n, double *out);
 
-}  // namespace galvo
+}  // namespace galvo::bayes

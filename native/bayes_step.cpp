@@ -9,7 +9,7 @@
 #include "inline.hpp"
 #include "isa.hpp"
 
-namespace galvo {
+namespace galvo::bayes {
 namespace {
 
 constexpr std::int64_t kRingPad = 16;  // zeros on both sides of a row of energies
@@ -120,4 +120,4 @@ StepResult linearise(const BorderedPlane &frame, const ReferenceLevel &reference
     return result;
 }
 
-}  // namespace galvo
+}  // namespace galvo::bayes

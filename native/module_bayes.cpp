@@ -25,6 +25,8 @@ using namespace nb::literals;
 namespace galvo {
 namespace {
 
+using namespace bayes;
+
 using Frames = nb::ndarray<nb::ndim<4>, nb::ro, nb::c_contig, nb::device::cpu>;
 template <int kAxes>
 using Floats = nb::ndarray<const float, nb::ndim<kAxes>, nb::c_contig, nb::device::cpu>;
