@@ -146,6 +146,18 @@ def test_elastic_motion_that_explains_nothing_is_dropped(plan: BayesPlan, monkey
     assert np.delete(errors(plan, frames, truth), 4).max() < 0.25
 
 
+def test_elastic_part_stays_within_its_limit(plan: BayesPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, _, _ = movie()
+    monkeypatch.setattr(plan, "_limit_px", 0.5)
+    fields, flags = plan.solve(frames)
+    elastic = plan.expansion.expand(fields * (1 - plan.expansion.constant[..., None]))
+    clipped = (flags & Flag.CLIPPED) != 0
+    assert clipped.any()
+    # at the centres of blocks it holds, between them it may be a little more
+    assert np.abs(elastic).max() < 0.6
+    assert np.abs(elastic[clipped]).max(axis=(1, 2, 3)).min() > 0.45
+
+
 def test_more_motion_than_was_learned_is_followed() -> None:
     frames, reference, truth = movie()
     calm = np.repeat(reference.image[None], 8, 0)
