@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-namespace galvo {
+namespace galvo::bayes {
 
 namespace {
 
@@ -38,7 +38,7 @@ class EngineWorkspace {
     std::vector<std::vector<BorderedPlane>> planes;  // of each factor 1, 2, 4 in use, and each channel
     std::vector<StepWorkspace> steps;                // of each level
     std::vector<char> varied;                        // whether a channel has anything to say
-    std::vector<Brightness> brightness, used, rigid_brightness, coarse_brightness;
+    std::vector<Brightness> brightness, used;
     std::vector<RegressionSums> regression;
     std::vector<float> quantile;
     std::vector<float> nodes, waves, sums, equations, coefficients, gradient, change, old, scratch;
@@ -97,7 +97,7 @@ std::shared_ptr<EngineWorkspace> Engine::workspace() const {
         workspace->steps[level].shape(height_ / levels_[level].factor, width_ / levels_[level].factor);
     workspace->varied.assign(channels, 0);
     workspace->brightness.assign(channels, Brightness{});
-    workspace->used = workspace->rigid_brightness = workspace->coarse_brightness = workspace->brightness;
+    workspace->used = workspace->brightness;
     workspace->regression.assign(channels, RegressionSums{});
     workspace->quantile.assign(channels, 0.0f);
     const std::size_t points = static_cast<std::size_t>(blocks_.row_count() * blocks_.column_count());
@@ -228,34 +228,6 @@ void Engine::finish(EngineWorkspace &workspace, float *right) const noexcept {
     for (std::size_t i = 0; i < active_.size(); ++i) right[i] += workspace.change[i];
 }
 
-double Engine::penalty(const EngineWorkspace &workspace) const noexcept {
-    double sum = 0;
-    for (std::size_t i = 0; i < active_.size(); ++i) {
-        const double value = workspace.coefficients[static_cast<std::size_t>(active_[i])];
-        sum += static_cast<double>(precision_[i]) * value * value;
-    }
-    return sum / 2;
-}
-
-// Penalised cost of the rigid and of the elastic displacement at the coarsest level.
-void Engine::measure(Shift rigid, EngineWorkspace &workspace, double *objective) const noexcept {
-    const EngineLevel &level = levels_.front();
-    const StepSettings how = settings(0, false);
-    const std::vector<BorderedPlane> &planes = workspace.planes[place_of(level.factor)];
-    objective[0] = (static_cast<double>(rigid.x) * rigid.x + static_cast<double>(rigid.y) * rigid.y) *
-                   precision_.front() / 2;
-    objective[1] = penalty(workspace);
-    for (std::size_t c = 0; c < level.reference.size(); ++c) {
-        if (!workspace.varied[c]) continue;
-        const float quantile = measure_energy(planes[c], level.reference[c], displacement(workspace), how,
-                                              workspace.coarse_brightness[c], workspace.steps.front());
-        objective[1] += level.scale[c] * robust_cost(level.reference[c], how, quantile, workspace.steps.front()) / 2;
-        measure_energy(planes[c], level.reference[c], displacement(rigid, workspace), how, workspace.rigid_brightness[c],
-                       workspace.steps.front());
-        objective[0] += level.scale[c] * robust_cost(level.reference[c], how, quantile, workspace.steps.front()) / 2;
-    }
-}
-
 void Engine::run(const FrameStack &frames, std::int64_t frame, EngineWorkspace &workspace,
                  const EngineOutput &output) const noexcept {
     load(frames, frame, workspace);
@@ -266,7 +238,6 @@ void Engine::run(const FrameStack &frames, std::int64_t frame, EngineWorkspace &
     for (int i = 0; i < how_.rigid_steps; ++i) rigid_step(shift, workspace);
     output.rigid[0] = shift.x;
     output.rigid[1] = shift.y;
-    std::copy(workspace.brightness.begin(), workspace.brightness.end(), workspace.rigid_brightness.begin());
 
     std::fill(workspace.coefficients.begin(), workspace.coefficients.end(), 0.0f);
     workspace.coefficients[0] = shift.x;
@@ -276,9 +247,6 @@ void Engine::run(const FrameStack &frames, std::int64_t frame, EngineWorkspace &
         const bool last = level + 1 == levels_.size();
         for (int i = 0; i < levels_[level].step_count; ++i)
             solver_steps += elastic_step(level, how_.cubic && last, workspace);
-        // Interpolation costs contrast, and less of it on coarse levels: brightness is compared where it was fitted.
-        if (level == 0)
-            std::copy(workspace.brightness.begin(), workspace.brightness.end(), workspace.coarse_brightness.begin());
     }
     int fine_steps = levels_.back().step_count;
     for (; fine_steps < how_.most_fine_steps && how_.settled > 0; ++fine_steps) {
@@ -297,8 +265,7 @@ void Engine::run(const FrameStack &frames, std::int64_t frame, EngineWorkspace &
     std::fill_n(output.coefficients, 2 * full_ky_ * full_kx_, 0.0f);
     for (std::size_t i = 0; i < active_.size(); ++i)
         output.coefficients[full_active_[i]] = workspace.coefficients[static_cast<std::size_t>(active_[i])];
-    measure(shift, workspace, output.objective);
     *output.solver_steps = solver_steps;
 }
 
-}  // namespace galvo
+}  // namespace galvo::bayes

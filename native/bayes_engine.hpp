@@ -1,5 +1,5 @@
 // All that happens to a frame after calibration: rigid start, rigid and elastic Gauss-Newton steps from coarse to fine,
-// and what the temporal prior and the safeguards need.
+// and what the temporal prior needs.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 #include "bayes_start.hpp"
 #include "bayes_step.hpp"
 
-namespace galvo {
+namespace galvo::bayes {
 
 struct EngineLevel {
     std::int64_t factor = 1;
@@ -41,7 +41,6 @@ struct EngineOutput {
     float *quantile;      // (C,)
     float *start, *rigid; // (2,), x before y
     float *step;          // length of the last step, root mean square over the image
-    double *objective;    // (2,), of the rigid and of the elastic displacement
     std::int64_t *fine_steps;
     std::int64_t *solver_steps;  // conjugate gradient steps in all
 };
@@ -79,9 +78,7 @@ class Engine {
     Field displacement(EngineWorkspace &workspace) const noexcept;
     Field displacement(Shift shift, EngineWorkspace &workspace) const noexcept;
     Field exact_displacement(EngineWorkspace &workspace) const noexcept;
-    void measure(Shift rigid, EngineWorkspace &workspace, double *objective) const noexcept;
     void finish(EngineWorkspace &workspace, float *right) const noexcept;
-    double penalty(const EngineWorkspace &workspace) const noexcept;
     StepSettings settings(std::size_t level, bool cubic) const noexcept;
 
     std::int64_t height_, width_;
@@ -96,4 +93,4 @@ class Engine {
     std::vector<std::int64_t> full_active_;   // places of the unknowns in these
 };
 
-}  // namespace galvo
+}  // namespace galvo::bayes

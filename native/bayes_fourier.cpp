@@ -9,7 +9,7 @@
 #include "inline.hpp"
 #include "isa.hpp"
 
-namespace galvo {
+namespace galvo::bayes {
 namespace {
 
 constexpr double kPi = 3.14159265358979323846;
@@ -85,4 +85,4 @@ void ColumnTransform::forward(float *real, float *imaginary, float *work) const 
     std::copy_n(from_imaginary, n_ * batch_, imaginary);
 }
 
-}  // namespace galvo
+}  // namespace galvo::bayes

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace galvo {
+namespace galvo::bayes {
 
 // The smallest number >= `size` with no prime factor above 5 that is a multiple of 2.
 std::int64_t smooth_size(std::int64_t size) noexcept;
@@ -37,4 +37,4 @@ class ColumnTransform {
     std::vector<float> twiddles_;  // cosine and sine of the k-th power, k = 1 .. radix - 1, of each group
 };
 
-}  // namespace galvo
+}  // namespace galvo::bayes

@@ -8,7 +8,7 @@
 #include "inline.hpp"
 #include "isa.hpp"
 
-namespace galvo {
+namespace galvo::bayes {
 namespace {
 
 namespace baseline {
@@ -71,4 +71,4 @@ void halve(const BorderedPlane &in, BorderedPlane &out) noexcept {
     out.fill_border();
 }
 
-}  // namespace galvo
+}  // namespace galvo::bayes

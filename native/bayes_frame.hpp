@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace galvo {
+namespace galvo::bayes {
 
 enum class PixelType { u8, i8, u16, i16, u32, i32, f32, f64 };
 
@@ -46,4 +46,4 @@ bool bin_frame(const FrameStack &frames, std::int64_t frame, std::int64_t channe
 // Means of 2 x 2 pixels.
 void halve(const BorderedPlane &in, BorderedPlane &out) noexcept;
 
-}  // namespace galvo
+}  // namespace galvo::bayes

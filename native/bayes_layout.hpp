@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace galvo {
+namespace galvo::bayes {
 
 constexpr std::int64_t kLanes = 8;  // floats of a vector
 
@@ -11,4 +11,4 @@ constexpr std::int64_t rounded_up(std::int64_t value, std::int64_t multiple) noe
     return (value + multiple - 1) / multiple * multiple;
 }
 
-}  // namespace galvo
+}  // namespace galvo::bayes

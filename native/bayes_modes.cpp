@@ -8,7 +8,7 @@
 #include "inline.hpp"
 #include "isa.hpp"
 
-namespace galvo {
+namespace galvo::bayes {
 namespace {
 
 namespace baseline {
@@ -45,7 +45,7 @@ void multiply(const float *a, std::int64_t a_row, std::int64_t a_column, const f
 
 Modes::Modes(const float *rows, std::int64_t row_count, std::int64_t ky, const float *columns,
              std::int64_t column_count, std::int64_t kx)
-    : row_count_(row_count), ky_(ky), column_count_(column_count), kx_(kx), column_stride_(rounded_up(column_count, kLanes)),
+    : row_count_(row_count), ky_(ky), column_count_(column_count), kx_(kx), column_stride_(rounded_up(column_count, 2 * kLanes)),
       kx_stride_(rounded_up(kx, kLanes)), rows_(rows, rows + row_count * ky),
       columns_(static_cast<std::size_t>(column_count * kx_stride_)),
       columns_transposed_(static_cast<std::size_t>(kx * column_stride_)) {
@@ -60,14 +60,20 @@ std::int64_t Modes::scratch_size() const noexcept {
 }
 
 void Modes::synthesize(const float *coefficients, float *out, float *scratch) const noexcept {
+    // Modes beyond the last that is used add nothing.
+    std::int64_t ky = 1, kx = 1;
+    for (std::int64_t i = 0; i < 2 * ky_ * kx_; ++i)
+        if (coefficients[i] != 0.0f) {
+            ky = std::max(ky, i / kx_ % ky_ + 1);
+            kx = std::max(kx, i % kx_ + 1);
+        }
     float *const both = scratch, *const one = scratch + 2 * ky_ * column_stride_;
     for (int component = 0; component < 2; ++component) {
         multiply(coefficients + component * ky_ * kx_, kx_, 1, columns_transposed_.data(), column_stride_, one,
-                 column_stride_, ky_, column_stride_, kx_);
-        for (std::int64_t i = 0; i < ky_ * column_stride_; ++i) both[2 * i + component] = one[i];
+                 column_stride_, ky, column_stride_, kx);
+        for (std::int64_t i = 0; i < ky * column_stride_; ++i) both[2 * i + component] = one[i];
     }
-    multiply(rows_.data(), ky_, 1, both, 2 * column_stride_, out, 2 * column_count_, row_count_, 2 * column_count_,
-             ky_);
+    multiply(rows_.data(), ky_, 1, both, 2 * column_stride_, out, 2 * column_count_, row_count_, 2 * column_count_, ky);
 }
 
 void Modes::waves(const float *coefficients, float *out) const noexcept {
@@ -164,4 +170,4 @@ int solve_modes(const Modes &modes, ActiveModes active, const float *information
     return steps;
 }
 
-}  // namespace galvo
+}  // namespace galvo::bayes

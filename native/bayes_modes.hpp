@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace galvo {
+namespace galvo::bayes {
 
 // c (m x n) = a (m x k) b (k x n); the element (i, j) of `a` is a[i * a_row + j * a_column], rows of b and c are
 // contiguous, and those of b can be read up to a multiple of 8. Every element is summed in order of k.
@@ -70,4 +70,4 @@ int solve_modes(const Modes &modes, ActiveModes active, const float *information
                 const float *preconditioner, const float *gradient, float tolerance, int step_limit, float *d,
                 SolveWorkspace &workspace) noexcept;
 
-}  // namespace galvo
+}  // namespace galvo::bayes

@@ -8,7 +8,7 @@
 #include "inline.hpp"
 #include "isa.hpp"
 
-namespace galvo {
+namespace galvo::bayes {
 namespace {
 
 constexpr double kPi = 3.14159265358979323846;
@@ -254,4 +254,4 @@ Shift RigidStart::find(const std::vector<BorderedPlane> &channels, StartWorkspac
             size * (static_cast<float>(best_y) + vertex(match(best_y - 1, best_x), best, match(best_y + 1, best_x)))};
 }
 
-}  // namespace galvo
+}  // namespace galvo::bayes

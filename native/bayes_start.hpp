@@ -7,7 +7,7 @@
 #include "bayes_fourier.hpp"
 #include "bayes_frame.hpp"
 
-namespace galvo {
+namespace galvo::bayes {
 
 struct Shift {
     float x = 0.0f, y = 0.0f;
@@ -43,4 +43,4 @@ class RigidStart {
     std::vector<std::vector<float>> reference_real_, reference_imaginary_;
 };
 
-}  // namespace galvo
+}  // namespace galvo::bayes

@@ -9,7 +9,7 @@
 #include "inline.hpp"
 #include "isa.hpp"
 
-namespace galvo {
+namespace galvo::bayes {
 namespace {
 
 constexpr std::int64_t kRingPad = 16;  // zeros on both sides of a row of energies
@@ -17,7 +17,6 @@ constexpr std::int64_t kLargestBox = 15;
 constexpr double kQuantile = 0.7;
 constexpr std::int64_t kSampleStep = 3;
 constexpr float kSmallestQuantile = 1e-12f;
-constexpr float kLargestRatio = 1e30f;
 // Residuals are never as large, sentinels of missing pixels are.
 constexpr float kLargestResidual = 1e18f;
 
@@ -96,8 +95,9 @@ void StepWorkspace::shape(std::int64_t height, std::int64_t width) {
     sample.assign(static_cast<std::size_t>((height / kSampleStep + 1) * (width / kSampleStep + 1)), 0.0f);
 }
 
-float measure_energy(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
-                     const StepSettings &settings, Brightness brightness, StepWorkspace &workspace) noexcept {
+StepResult linearise(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
+                     const StepSettings &settings, Brightness brightness, StepWorkspace &workspace,
+                     float *sums) noexcept {
 #if defined(GALVO_X86_64)
     if (active_isa() == Isa::avx2)
         avx2::find_energies(frame, reference, displacement, settings, brightness, workspace);
@@ -106,13 +106,7 @@ float measure_energy(const BorderedPlane &frame, const ReferenceLevel &reference
 #else
     baseline::find_energies(frame, reference, displacement, settings, brightness, workspace);
 #endif
-    return energy_quantile(reference, workspace);
-}
-
-StepResult linearise(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
-                     const StepSettings &settings, Brightness brightness, StepWorkspace &workspace,
-                     float *sums) noexcept {
-    const float at_quantile = measure_energy(frame, reference, displacement, settings, brightness, workspace);
+    const float at_quantile = energy_quantile(reference, workspace);
     const float divisor = std::max(at_quantile, kSmallestQuantile);
     StepResult result;
     result.quantile = at_quantile / static_cast<float>(settings.box * settings.box);
@@ -126,36 +120,4 @@ StepResult linearise(const BorderedPlane &frame, const ReferenceLevel &reference
     return result;
 }
 
-double robust_cost(const ReferenceLevel &reference, const StepSettings &settings, float energy_at_quantile,
-                   const StepWorkspace &workspace) noexcept {
-    const float inverse_quantile = 1.0f / std::max(energy_at_quantile, kSmallestQuantile);
-    double cost = 0;
-    std::int64_t known = 0, all = 0;
-    for (std::int64_t y = 0; y < reference.height(); ++y) {
-        const float *residual = workspace.residual.data() + y * workspace.stride;
-        const float *energy = workspace.energy.data() + y * workspace.stride;
-        const float *inverse = reference.inverse_variance(y);
-        // One logarithm of a product for eight of factors.
-        for (std::int64_t x = 0; x < reference.width(); x += kLanes) {
-            double product = 1;
-            float sum = 0;
-            int used = 0, here = 0;
-            for (std::int64_t i = x; i < std::min(x + kLanes, reference.width()); ++i) {
-                const bool counts = inverse[i] > 0.0f, knows = counts && residual[i] == residual[i];
-                const float ratio = knows ? std::min(energy[i] * inverse_quantile, kLargestRatio) : 0.0f;
-                sum += std::min(ratio, 1.0f);
-                product *= static_cast<double>(std::max(ratio, 1.0f));
-                here += counts ? 1 : 0;
-                used += knows ? 1 : 0;
-            }
-            cost += static_cast<double>(sum) + (product > 1 ? std::log(product) : 0.0);
-            known += used;
-            all += here;
-        }
-    }
-    if (known == 0) return 0;
-    const double scale = static_cast<double>(all) / static_cast<double>(known);
-    return cost * scale * energy_at_quantile / (settings.box * settings.box);
-}
-
-}  // namespace galvo
+}  // namespace galvo::bayes

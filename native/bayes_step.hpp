@@ -11,7 +11,7 @@
 
 #include "bayes_frame.hpp"
 
-namespace galvo {
+namespace galvo::bayes {
 
 constexpr std::int64_t kBlock = 8;  // full-resolution pixels, of blocks and between nodes
 
@@ -53,7 +53,7 @@ struct Field {
     // (node_count(full_height), node_count(full_width), 2) at the pixels 0, 8, 16, ..., bilinear between them
     const float *nodes = nullptr;
     // or, at full resolution, u(y, x) = sum over k of rows[y * ky + k] waves[k * stride + x] with v's waves behind u's:
-    // (2, ky, stride), stride a multiple of 8 from the width on
+    // (2, ky, stride), stride a multiple of 16 from the width on
     const float *rows = nullptr, *waves = nullptr;
     std::int64_t ky = 0, stride = 0;
 };
@@ -84,13 +84,4 @@ StepResult linearise(const BorderedPlane &frame, const ReferenceLevel &reference
                      const StepSettings &settings, Brightness brightness, StepWorkspace &workspace,
                      float *sums) noexcept;
 
-// What the residual of a displacement costs: the energies of `linearise` without the sums. The box sum at the quantile.
-float measure_energy(const BorderedPlane &frame, const ReferenceLevel &reference, const Field &displacement,
-                     const StepSettings &settings, Brightness brightness, StepWorkspace &workspace) noexcept;
-
-// Sum of qn rho(q / qn) over the pixels of the last pass, as many as the reference has: rho(z) = z below 1, 1 + ln z
-// above, the cost whose weights are 1 / max(1, z).
-double robust_cost(const ReferenceLevel &reference, const StepSettings &settings, float energy_at_quantile,
-                   const StepWorkspace &workspace) noexcept;
-
-}  // namespace galvo
+}  // namespace galvo::bayes

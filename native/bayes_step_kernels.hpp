@@ -47,24 +47,33 @@ GALVO_INLINE void expand_nodes(const float *nodes, std::int64_t cells, float *ou
     }
 }
 
-// A row of a sum of waves.
-GALVO_INLINE void sum_waves(const float *row, const float *waves, std::int64_t ky, std::int64_t stride,
-                            std::int64_t width, float limit, float *out) noexcept {
-    const Lanes high = all_lanes(limit), low = all_lanes(-limit);
-    for (std::int64_t x = 0; x < width; x += kLanes) {
-        Lanes sum = all_lanes(0.0f);
-        for (std::int64_t k = 0; k < ky; ++k) sum += all_lanes(row[k]) * load(waves + k * stride + x);
-        store(out + x, larger(smaller(sum, high), low));  // a NaN gives the limit
+// A row of the sum of waves.
+GALVO_INLINE void sum_waves(const RowField &field, std::int64_t y) noexcept {
+    const Field &from = field.source;
+    const float *const row = from.rows + y * from.ky, *const u = from.waves, *const v = u + from.ky * from.stride;
+    const Lanes high = all_lanes(field.limit), low = all_lanes(-field.limit), zero = all_lanes(0.0f);
+    for (std::int64_t x = 0; x < field.width; x += 2 * kLanes) {
+        Lanes u0 = zero, u1 = zero, v0 = zero, v1 = zero;
+        for (std::int64_t k = 0; k < from.ky; ++k) {
+            const Lanes factor = all_lanes(row[k]);
+            const float *const wave_u = u + k * from.stride + x, *const wave_v = v + k * from.stride + x;
+            u0 += factor * load(wave_u);
+            u1 += factor * load(wave_u + kLanes);
+            v0 += factor * load(wave_v);
+            v1 += factor * load(wave_v + kLanes);
+        }
+        // A NaN gives the limit.
+        store(field.u + x, larger(smaller(u0, high), low));
+        store(field.u + x + kLanes, larger(smaller(u1, high), low));
+        store(field.v + x, larger(smaller(v0, high), low));
+        store(field.v + x + kLanes, larger(smaller(v1, high), low));
     }
 }
 
 template <int kFactor>
 GALVO_INLINE void fill_field(const RowField &field, std::int64_t y) noexcept {
     if (kFactor == 1 && field.source.waves != nullptr) {
-        const Field &from = field.source;
-        const float *const row = from.rows + y * from.ky;
-        sum_waves(row, from.waves, from.ky, from.stride, field.width, field.limit, field.u);
-        sum_waves(row, from.waves + from.ky * from.stride, from.ky, from.stride, field.width, field.limit, field.v);
+        sum_waves(field, y);
         return;
     }
     const float place = (static_cast<float>(kFactor * y) + 0.5f * (kFactor - 1)) / static_cast<float>(kBlock);

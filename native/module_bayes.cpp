@@ -14,6 +14,7 @@
 
 #include "bayes_engine.hpp"
 #include "bayes_frame.hpp"
+#include "bayes_inverse.hpp"
 #include "bayes_modes.hpp"
 #include "bayes_step.hpp"
 #include "jobs.hpp"
@@ -23,6 +24,8 @@ using namespace nb::literals;
 
 namespace galvo {
 namespace {
+
+using namespace bayes;
 
 using Frames = nb::ndarray<nb::ndim<4>, nb::ro, nb::c_contig, nb::device::cpu>;
 template <int kAxes>
@@ -281,6 +284,19 @@ nb::tuple py_solve(const Floats<4> &information, const Floats<2> &gradient, cons
     return nb::make_tuple(out.array(), steps.array());
 }
 
+nb::object py_inverse(const nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu> &matrix) {
+    const std::int64_t n = static_cast<std::int64_t>(matrix.shape(0));
+    require_shape(matrix, {n, n}, "matrix");
+    Result<double> out({as_size(n), as_size(n)});
+    bool done = false;
+    {
+        const nb::gil_scoped_release released;
+        done = invert(matrix.data(), n, out.data());
+    }
+    require(done, "the matrix is not positive definite");
+    return out.array();
+}
+
 constexpr std::int64_t kCoarseStart = 384;  // pixels; smaller frames need finer bins for as many bins
 constexpr std::int64_t kBinnedStart = 64;
 
@@ -377,7 +393,6 @@ nb::dict py_run(const Engine &self, const Frames &frames, int threads) {
     Result<float> right({frame_count, as_size(n)}), brightness({frame_count, channel_count, 2});
     Result<float> quantile({frame_count, channel_count}), start({frame_count, 2}), rigid({frame_count, 2});
     Result<float> step({frame_count});
-    Result<double> objective({frame_count, 2});
     Result<std::int64_t> fine_steps({frame_count}), solver_steps({frame_count});
     {
         const nb::gil_scoped_release released;
@@ -392,7 +407,6 @@ nb::dict py_run(const Engine &self, const Frames &frames, int threads) {
                 output.quantile = quantile.data() + frame * channels;
                 output.start = start.data() + frame * 2;
                 output.rigid = rigid.data() + frame * 2;
-                output.objective = objective.data() + frame * 2;
                 output.step = step.data() + frame;
                 output.fine_steps = fine_steps.data() + frame;
                 output.solver_steps = solver_steps.data() + frame;
@@ -407,7 +421,6 @@ nb::dict py_run(const Engine &self, const Frames &frames, int threads) {
     results["quantile"] = quantile.array();
     results["start"] = start.array();
     results["rigid"] = rigid.array();
-    results["objective"] = objective.array();
     results["step"] = step.array();
     results["fine_steps"] = fine_steps.array();
     results["solver_steps"] = solver_steps.array();
@@ -429,6 +442,7 @@ void define_bayes(nb::module_ &m) {
     m.def("bayes_solve", &py_solve, "information"_a.noconvert(), "gradient"_a.noconvert(), "rows"_a.noconvert(),
           "columns"_a.noconvert(), "active"_a.noconvert(), "precision"_a.noconvert(), "preconditioner"_a.noconvert(),
           "tolerance"_a = 0.0f, "step_limit"_a = 30, "threads"_a = 1, "Steps (T, n) of the coefficients.");
+    m.def("bayes_inverse", &py_inverse, "matrix"_a.noconvert(), "Inverse of a symmetric positive definite matrix.");
     nb::class_<Engine>(m, "BayesEngine", "Everything that happens to a frame after calibration.")
         .def("__init__", &init_engine, "reference"_a.noconvert(), "weights"_a.noconvert(), "planes"_a,
              "scale"_a.noconvert(), "dispersion"_a.noconvert(), "preconditioners"_a.noconvert(),

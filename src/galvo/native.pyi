@@ -496,6 +496,15 @@ def bayes_solve(
         Conjugate gradient steps per frame, (T,).
     """
 
+def bayes_inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inverse of a symmetric positive definite matrix (n, n), float64, symmetric and equal on every machine.
+
+    Raises
+    ------
+    ValueError
+        The matrix is not positive definite. Its lower triangle is not looked at.
+    """
+
 class BayesEngine:
     """Everything that happens to a frame after calibration; frozen, and safe to share among threads.
 
@@ -573,8 +582,7 @@ class BayesEngine:
             ``coefficients`` (T, 2, Ky, Kx) after the last step; of the last linearisation: ``information``
             (T, 3, By, Bx), ``right`` (T, n), which is ``Phi^T (b + J w0)`` with its displacement w0, ``brightness``
             (T, C, 2) and ``quantile`` (T, C); ``start`` and ``rigid`` (T, 2), the shift before and after the rigid
-            steps; ``objective`` float64 (T, 2), penalised robust cost on the coarsest level of the rigid and of the
-            final displacement; ``step`` (T,), length of the last step; ``fine_steps``, steps on the finest level, and
+            steps; ``step`` (T,), length of the last step; ``fine_steps``, steps on the finest level, and
             ``solver_steps``, int64 (T,). A frame without information has zeros.
         """
 

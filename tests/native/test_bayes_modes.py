@@ -101,3 +101,25 @@ def test_wrong_arguments() -> None:
     given["active"][0] = 84
     with pytest.raises(ValueError, match=r"^an active mode is not one of the coefficients$"):
         native.bayes_solve(**given, preconditioner=np.eye(size, dtype=np.float32))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 63, 64, 130])
+def test_inverse(n: int) -> None:
+    rng = np.random.default_rng(n)
+    root = rng.normal(0, 1, (n, n + 3))
+    scale = np.exp(rng.uniform(-3, 3, n))
+    matrix = (root @ root.T + np.eye(n)) * np.outer(scale, scale)
+    got = native.bayes_inverse(matrix)
+    np.testing.assert_array_equal(got, got.T)
+    want = np.linalg.inv(matrix)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-9 * np.abs(want).max())
+    np.testing.assert_array_equal(native.bayes_inverse(np.triu(matrix)), got)
+
+
+def test_no_inverse() -> None:
+    with pytest.raises(ValueError, match=r"^the matrix is not positive definite$"):
+        native.bayes_inverse(np.array([[1.0, 2.0], [2.0, 1.0]]))
+    with pytest.raises(ValueError, match=r"^the matrix is not positive definite$"):
+        native.bayes_inverse(np.array([[np.nan]]))
+    with pytest.raises(ValueError, match=r"^matrix has shape \(2, 3\), expected \(2, 2\)$"):
+        native.bayes_inverse(np.ones((2, 3)))

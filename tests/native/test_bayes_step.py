@@ -270,6 +270,8 @@ rows, columns = rng.normal(0, 1, (61, 7)).astype(np.float32), rng.normal(0, 1, (
 field = native.bayes_synthesize(rng.normal(0, 1, (2, 2, 7, 9)).astype(np.float32), rows, columns)
 digest.update(field.tobytes())
 digest.update(native.bayes_analyze(np.ascontiguousarray(np.moveaxis(field, 3, 1)), rows, columns).tobytes())
+root = rng.normal(0, 1, (45, 50))
+digest.update(native.bayes_inverse(root @ root.T).tobytes())
 print(native.isa(), digest.hexdigest())
 """
 

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from galvo.errors import OptionError
 from galvo.motion.bayes import BayesEstimator, BayesPlan
@@ -114,6 +115,16 @@ def test_a_frame_of_noise_hurts_no_other_and_stays_within_what_is_believed(plan:
     assert np.delete(errors(plan, changed, truth), 6).max() < 0.25
 
 
+def test_a_blank_frame_is_told_and_hurts_no_other(plan: BayesPlan) -> None:
+    frames, _, truth = movie()
+    changed = frames.copy()
+    changed[6] = 200
+    fields, flags = plan.solve(changed)
+    assert np.flatnonzero(flags & Flag.NO_CONTRAST).tolist() == [6]
+    assert not fields[6].any()
+    assert np.delete(errors(plan, changed, truth), 6).max() < 0.2
+
+
 def test_elastic_motion_that_explains_nothing_is_dropped(plan: BayesPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a frame had come to rest at an elastic field that is wrong."""
     frames, _, truth = movie()
@@ -135,6 +146,18 @@ def test_elastic_motion_that_explains_nothing_is_dropped(plan: BayesPlan, monkey
     assert np.delete(errors(plan, frames, truth), 4).max() < 0.25
 
 
+def test_elastic_part_stays_within_its_limit(plan: BayesPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, _, _ = movie()
+    monkeypatch.setattr(plan, "_limit_px", 0.5)
+    fields, flags = plan.solve(frames)
+    elastic = plan.expansion.expand(fields * (1 - plan.expansion.constant[..., None]))
+    clipped = (flags & Flag.CLIPPED) != 0
+    assert clipped.any()
+    # at the centres of blocks it holds, between them it may be a little more
+    assert np.abs(elastic).max() < 0.6
+    assert np.abs(elastic[clipped]).max(axis=(1, 2, 3)).min() > 0.45
+
+
 def test_more_motion_than_was_learned_is_followed() -> None:
     frames, reference, truth = movie()
     calm = np.repeat(reference.image[None], 8, 0)
@@ -144,6 +167,18 @@ def test_more_motion_than_was_learned_is_followed() -> None:
     flags = plan.solve(frames)[1]
     assert (flags & Flag.INFLATED).any()
     assert errors(plan, frames, truth).mean() < 0.3
+
+
+def test_noise_that_neighbouring_pixels_share_counts() -> None:
+    """Correlated noise holds less information than its variance says; phi finds out and it is said."""
+    frames, reference, truth = movie()
+    shared = gaussian_filter(np.random.default_rng(3).normal(size=frames.shape), (0, 1.2, 1.2, 0))
+    noisy = (frames + 300 * shared / shared.std()).astype(np.float32)
+    plan = _calibrated(noisy, reference)
+    assert plan.report.phi[-1][0] > 3
+    assert any("as much as photon noise" in remark for remark in plan.report.remarks)
+    still = np.linalg.norm(truth - truth.mean(axis=(1, 2), keepdims=True), axis=-1).mean()
+    assert errors(plan, noisy, truth).mean() < still
 
 
 def test_runs_of_frames() -> None:

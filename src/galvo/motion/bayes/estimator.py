@@ -31,6 +31,7 @@ __all__ = ["BayesEstimator"]
 _MOST_FRAMES = 64
 _RUN = 8
 _USUAL_REFERENCE_NOISE = 0.02
+_MUCH_SCATTER = 3.0
 # steps on the finest level, cubics, and when they end
 _FINE: dict[Preset, tuple[int, bool, float]] = {
     "fast": (1, False, 0.0),
@@ -102,7 +103,7 @@ class BayesEstimator:
         basis = CosineBasis(*images.shape[1:])
         levels = build_levels(basis, images, valid, noise, gradients)
         solver = calibrate(basis, levels, pixels, weights, threads)
-        remarks = _channel_remarks(levels[-1].planes, weights, noise)
+        remarks = _channel_remarks(levels[-1].planes, weights, noise, solver.learned.phi[-1])
         solver, elastic = _unless_worthless(solver, threads, remarks)
         schedule = Schedule.of(len(levels), *_FINE[self._params.preset])
         knowledge = Knowledge(
@@ -143,15 +144,21 @@ def _starts(first: int, run_length: int, count: int, length: int) -> range:
     return range(first, min(first + run_length, count) - length + 1, length)
 
 
-def _channel_remarks(planes: NDArray[np.float32], weights: Float64, noise: tuple[NoiseLine, ...]) -> list[str]:
+def _channel_remarks(
+    planes: NDArray[np.float32], weights: Float64, noise: tuple[NoiseLine, ...], phi: Float64
+) -> list[str]:
     remarks = []
-    for c, (plane, weight, line) in enumerate(zip(planes, weights, noise, strict=True)):
+    for c, (plane, weight, line, scatter) in enumerate(zip(planes, weights, noise, phi, strict=True)):
         if weight == 0:
             remarks.append(f"channel {c} is not used: its weight is 0")
         elif (plane[3] * (plane[1] ** 2 + plane[2] ** 2)).sum(dtype=np.float64) < 1e-3:
             remarks.append(f"channel {c} is not used: its reference has no contrast")
         elif line.source == "none":
             remarks.append(f"channel {c}: no noise was found, the model's error stands for it")
+        elif scatter > _MUCH_SCATTER:
+            remarks.append(
+                f"channel {c}: its frames vary {scatter:.1f} times as much as photon noise explains, and count less"
+            )
     return remarks
 
 

@@ -20,6 +20,7 @@ _MAX_STEPS = 100
 
 Float64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Places = tuple[NDArray[np.intp], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,16 +67,15 @@ class ModeSpace:
         return np.stack([j11 * u + j12 * v, j12 * u + j22 * v], 1)
 
     def matrix(self, information: Float64) -> Float64:
-        """``Phi^T J Phi`` of one J (3, By, Bx), (N, N)."""
-        ky, kx = self.rows.shape[1], self.columns.shape[1]
-        pairs_y = (self.rows[:, :, None] * self.rows[:, None, :]).reshape(len(self.rows), -1)
-        pairs_x = (self.columns[:, :, None] * self.columns[:, None, :]).reshape(len(self.columns), -1)
-        whole = pairs_y.T @ information @ pairs_x
-        # (3, Ky Ky', Kx Kx') to rows (Ky, Kx) and columns (Ky', Kx')
-        whole = whole.reshape(3, ky, ky, kx, kx).transpose(0, 1, 3, 2, 4).reshape(3, ky * kx, ky * kx)
-        x, y = (np.flatnonzero(part) for part in self.active)
-        cross = whole[1][np.ix_(x, y)]
-        return np.block([[whole[0][np.ix_(x, x)], cross], [cross.T, whole[2][np.ix_(y, y)]]])
+        """``Phi^T J Phi`` of one J (3, By, Bx), (N, N).
+
+        Products of cosines are cosines of sums and differences, so J has to be multiplied with twice as many cosines
+        along each axis, not with all pairs of modes.
+        """
+        sums = _harmonics(self.rows).T @ information @ _harmonics(self.columns)
+        x, y = (np.nonzero(part) for part in self.active)
+        cross = _pairs(sums[1], x, y)
+        return np.block([[_pairs(sums[0], x, x), cross], [cross.T, _pairs(sums[2], y, y)]])
 
     def diagonal(self, information: Float64) -> Float64:
         """Diagonal of `matrix` for all coefficients, (2, Ky, Kx)."""
@@ -109,3 +109,25 @@ class ModeSpace:
             threads=threads,
         )
         return solution.astype(np.float64)
+
+
+def _harmonics(waves: Float64) -> Float64:
+    """Plain cosines of twice as many orders, (N, 2 K - 1), of normalised ones (N, K)."""
+    count = waves.shape[1]
+    wide = np.empty((len(waves), 2 * count - 1))
+    wide[:, 0] = 1.0
+    wide[:, 1:count] = waves[:, 1:] / np.sqrt(2.0)
+    for order in range(count, 2 * count - 1):
+        wide[:, order] = 2 * wide[:, 1] * wide[:, order - 1] - wide[:, order - 2]
+    return wide
+
+
+def _pairs(sums: Float64, first: Places, second: Places) -> Float64:
+    """Sums over products of two sets of modes, of sums over plain cosines (2 Ky - 1, 2 Kx - 1)."""
+    (above_y, below_y), (above_x, below_x) = (
+        (one[:, None] + other, np.abs(one[:, None] - other)) for one, other in zip(first, second, strict=True)
+    )
+    total = sums[below_y, below_x] + sums[above_y, below_x] + sums[below_y, above_x] + sums[above_y, above_x]
+    left, right = (np.sqrt(2.0) ** np.count_nonzero(modes, axis=0) for modes in (first, second))
+    product: Float64 = total * (left[:, None] * right / 4)
+    return product

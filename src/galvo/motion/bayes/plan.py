@@ -28,6 +28,7 @@ from galvo.motion.threads import thread_count
 __all__ = ["BayesPlan", "PerFrame"]
 
 _EXTRA_STEPS = 2
+_DOUBT = 2.0
 # in 1 / px**2: the shift is known to 30 px
 _LEAST_INFORMATION = 1e-3
 
@@ -157,7 +158,8 @@ class BayesPlan:
         estimates = found.coefficients[:, self.knowledge.learned.active]
         if self._elastic.any():
             penalty = (estimates**2 / solver.variance)[:, self._elastic].sum(axis=1) / 2 * self._coarse_part
-            flags[gain_over_rigid(solver, pixels, found) < penalty] |= np.uint32(Flag.RIGID_FALLBACK)
+            gain, deviation = gain_over_rigid(solver, pixels, found)
+            flags[gain + _DOUBT * deviation < penalty] |= np.uint32(Flag.RIGID_FALLBACK)
         variance = np.tile(solver.variance, (len(pixels), 1))
         wide = outliers(estimates, solver.variance, solver.nominal.determined, self._index, self._elastic)
         for t in np.flatnonzero(wide & ((flags & np.uint32(Flag.RIGID_FALLBACK)) == 0)):
@@ -188,6 +190,7 @@ class BayesPlan:
         """Coefficients (T, 2, Ky, Kx) by what neighbouring frames say, within what is believed; and flags."""
         flags = found.flags.copy()
         rigid = (flags & np.uint32(Flag.RIGID_FALLBACK)) != 0
+        doubtful = rigid | ((flags & np.uint32(Flag.NO_CONTRAST)) != 0)
         coefficients = found.track.coefficients
         temporal = self.knowledge.temporal
         solver = copy(self._solver)
@@ -198,7 +201,7 @@ class BayesPlan:
                 found.variance,
                 self._index,
                 solver.nominal.determined,
-                ~rigid,
+                ~doubtful,
             )
             right = found.track.right + mean / variance
             coefficients = solver.space.spread(solver.solve(found.track.information, 1 / variance, right))

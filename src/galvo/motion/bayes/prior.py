@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo import native
 from galvo.motion.bayes.bands import RIGID, Bands, non_increasing
 
 __all__ = ["RIGID_VARIANCE", "Posterior", "inflate", "learn_prior", "outliers", "posterior"]
@@ -53,8 +54,7 @@ def posterior(information: Float64, variance: Float64) -> Posterior:
     """Of an information matrix (N, N) and prior variances (N,)."""
     # scaled, so that wide and narrow priors meet in a matrix that is well conditioned
     scale = np.sqrt(variance)
-    inner = np.linalg.inv(information * scale[:, None] * scale + np.eye(len(scale)))
-    inner = (inner + inner.T) / 2
+    inner = native.bayes_inverse(information * scale[:, None] * scale + np.eye(len(scale)))
     return Posterior(inner * scale[:, None] * scale, np.clip(1 - np.diag(inner), 1e-9, 1.0))
 
 
@@ -90,12 +90,12 @@ def learn_prior(
     """
     count = len(estimates)
     current = variance[active]
-    evidence = estimates @ information + estimates / current
+    evidence = _product(estimates, information) + estimates / current
     families = _families(bands, active)
     learned = {family: float(current[places].mean()) for family, places in families.items()}
     for _ in range(_ROUNDS):
         found = posterior(information, current)
-        energy = ((evidence @ found.covariance) ** 2).sum(axis=0)
+        energy = (_product(evidence, found.covariance) ** 2).sum(axis=0)
         before = dict(learned)
         data = {family: count * float(found.determined[places].sum()) for family, places in families.items()}
         total = {family: float(energy[places].sum()) for family, places in families.items()}
@@ -124,6 +124,12 @@ def learn_prior(
     return _everywhere(learned, bands, variance)
 
 
+def _product(vectors: Float64, matrix: Float64) -> Float64:
+    """Vectors (T, N) times a symmetric matrix, without the threads of a BLAS: they cost more than they save."""
+    product: Float64 = np.einsum("tn,mn->tm", vectors, matrix)
+    return product
+
+
 def _limited(value: float, before: float) -> float:
     return float(np.clip(value, before / _STEP, before * _STEP))
 
@@ -150,7 +156,7 @@ def _switch_off(
     """
     count = len(evidence)
     found = posterior(information, current)
-    energy = ((evidence @ found.covariance) ** 2).sum(axis=0)
+    energy = (_product(evidence, found.covariance) ** 2).sum(axis=0)
     open_ = 1 - found.determined
     gain = (energy / (current * open_) + count * np.log(open_)) / 2
     net = {family: float(gain[places].sum() - np.log(count * len(places)) / 2) for family, places in families.items()}

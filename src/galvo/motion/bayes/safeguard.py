@@ -47,19 +47,21 @@ def clip_elastic(coefficients: Float64, rows: Float64, columns: Float64, limit_p
     return elastic, clipped
 
 
-def gain_over_rigid(solver: Solver, pixels: NDArray[Any], found: Track) -> Float64:
-    """How much less misfit frames (T, Y, X, C) have with their elastic motion than with a rigid one, (T,).
+def gain_over_rigid(solver: Solver, pixels: NDArray[Any], found: Track) -> tuple[Float64, Float64]:
+    """How much less misfit frames have with their elastic motion than with a rigid one, and its deviation, (T,).
 
-    The integral of the score along the straight line between both, by its ends on the coarsest level. Misfits
-    themselves cannot be compared: interpolation smooths noise, and how much depends on the fraction of the shift. The
-    score is linear in the noise, whatever its smoothing.
+    `pixels` is (T, Y, X, C). The integral of the score along the straight line between both, by its ends on the
+    coarsest level. Misfits themselves cannot be compared: interpolation smooths noise, and how much depends on the
+    fraction of the shift. The score is linear in the noise, whatever its smoothing.
     """
     rigid = np.zeros_like(found.coefficients)
     rigid[:, :, 0, 0] = found.shift
-    way = solver.space.rows @ (found.coefficients - rigid) @ solver.space.columns.T
-    gain = np.zeros(len(pixels))
+    way = found.coefficients - rigid
+    line = solver.space.rows @ way @ solver.space.columns.T
+    gain, variance = np.zeros(len(pixels)), np.zeros(len(pixels))
     for coefficients in (rigid, found.coefficients):
         sums = linearise(solver.levels[0], pixels, coefficients, found.brightness, cubic=False, threads=solver.threads)
-        _, score = solver.combine(sums.blocks, 0)
-        gain += (score * way).sum(axis=(1, 2, 3)) / 2
-    return gain
+        information, score = solver.combine(sums.blocks, 0)
+        gain += (score * line).sum(axis=(1, 2, 3)) / 2
+        variance += (solver.space.weigh(information, way) * line).sum(axis=(1, 2, 3)) / 2
+    return gain, np.sqrt(np.maximum(variance, 0.0))
