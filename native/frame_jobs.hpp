@@ -12,8 +12,8 @@ namespace galvo {
 // there.
 template <class MakeWorker>
 void run_frames(std::int64_t frame_count, int threads, const MakeWorker &make_worker) {
-    constexpr std::int64_t kFrameCost = std::int64_t(1) << 22;  // hands out one frame at a time
-    run_jobs(frame_count, threads, [](std::int64_t) { return kFrameCost; }, [&] {
+    const auto cost = [](std::int64_t) { return std::int64_t(1) << 22; };  // so large that frames are handed out singly
+    run_jobs(frame_count, threads, cost, [&] {
         return [worker = make_worker()](std::int64_t t) mutable {
             worker(t);
             return Outcome{};
