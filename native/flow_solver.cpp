@@ -220,7 +220,6 @@ GALVO_EACH_ISA(robust_sweeps, (const Update &update, const Sweep &sweep, int cou
 GALVO_INLINE void laplacian_row_all(const float *GALVO_RESTRICT up, const float *GALVO_RESTRICT here,
                                     const float *GALVO_RESTRICT down, int columns, float weight_x, float weight_y,
                                     float *GALVO_RESTRICT out) noexcept {
-    GALVO_INDEPENDENT
     for (int x = 1; x <= columns; ++x)
         out[x] = weight_x * ((here[x - 1] - here[x]) + (here[x + 1] - here[x])) +
                  weight_y * ((up[x] - here[x]) + (down[x] - here[x]));

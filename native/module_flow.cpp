@@ -13,6 +13,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "flow_engine.hpp"
+#include "flow_expand.hpp"
 #include "flow_median.hpp"
 #include "module_motion.hpp"
 #include "warp.hpp"
