@@ -15,12 +15,18 @@ namespace galvo {
 namespace {
 
 constexpr std::int64_t kFrameCost = std::int64_t(1) << 22;  // hands out one frame at a time
-constexpr int kLanes = 8;
+constexpr int kLanes = 16;
 
+// A row's sums are float, those of rows are double: a lane adds few enough values of a row.
 struct Lanes {
     double value[kLanes] = {};
+    void add(const float *sums) noexcept {
+        for (int lane = 0; lane < kLanes; ++lane) value[lane] += static_cast<double>(sums[lane]);
+    }
     double sum() const noexcept {
-        return ((value[0] + value[1]) + (value[2] + value[3])) + ((value[4] + value[5]) + (value[6] + value[7]));
+        double total = 0;
+        for (const double lane : value) total += lane;
+        return total;
     }
 };
 
@@ -33,56 +39,67 @@ struct Gradients {
     Lanes count, squares;
 };
 
-GALVO_INLINE void add_pixels(const float *f, const float *r, int lane_count, double pivot_f, double pivot_r,
-                             Moments &into) noexcept {
-    for (int lane = 0; lane < lane_count; ++lane) {
-        const bool known = (f[lane] - f[lane] == 0.0f) & (r[lane] - r[lane] == 0.0f);
-        const double a = known ? static_cast<double>(f[lane]) - pivot_f : 0.0;
-        const double b = known ? static_cast<double>(r[lane]) - pivot_r : 0.0;
-        into.count.value[lane] += known ? 1.0 : 0.0;
-        into.f.value[lane] += a;
-        into.r.value[lane] += b;
-        into.ff.value[lane] += a * a;
-        into.rr.value[lane] += b * b;
-        into.fr.value[lane] += a * b;
-    }
-}
-
-GALVO_INLINE void add_steps(const float *from, const float *to, int lane_count, Gradients &into) noexcept {
-    for (int lane = 0; lane < lane_count; ++lane) {
-        const float step = to[lane] - from[lane];
-        const bool known = step - step == 0.0f;
-        const double value = known ? static_cast<double>(step) : 0.0;
-        into.count.value[lane] += known ? 1.0 : 0.0;
-        into.squares.value[lane] += value * value;
-    }
-}
-
-GALVO_INLINE void add_row_all(const float *f, const float *r, int count, double pivot_f, double pivot_r,
-                              Moments &into) noexcept {
+GALVO_INLINE void add_row_all(const float *GALVO_RESTRICT f, const float *GALVO_RESTRICT r, int count, float pivot_f,
+                              float pivot_r, Moments &into) noexcept {
+    float known[kLanes] = {}, sf[kLanes] = {}, sr[kLanes] = {}, sff[kLanes] = {}, srr[kLanes] = {}, sfr[kLanes] = {};
+    const auto add = [&](int x, int lane_count) {
+        for (int lane = 0; lane < lane_count; ++lane) {
+            float a = f[x + lane] - pivot_f, b = r[x + lane] - pivot_r;
+            const float one = (a - a == 0.0f) & (b - b == 0.0f) ? 1.0f : 0.0f;
+            a = one != 0.0f ? a : 0.0f;
+            b = one != 0.0f ? b : 0.0f;
+            known[lane] += one;
+            sf[lane] += a;
+            sr[lane] += b;
+            sff[lane] += a * a;
+            srr[lane] += b * b;
+            sfr[lane] += a * b;
+        }
+    };
     int x = 0;
-    for (; x + kLanes <= count; x += kLanes) add_pixels(f + x, r + x, kLanes, pivot_f, pivot_r, into);
-    add_pixels(f + x, r + x, count - x, pivot_f, pivot_r, into);
+    for (; x + kLanes <= count; x += kLanes) add(x, kLanes);
+    add(x, count - x);
+    into.count.add(known);
+    into.f.add(sf);
+    into.r.add(sr);
+    into.ff.add(sff);
+    into.rr.add(srr);
+    into.fr.add(sfr);
 }
 
-GALVO_INLINE void add_gradients_all(const float *from, const float *to, int count, Gradients &into) noexcept {
+GALVO_INLINE void add_gradients_all(const float *GALVO_RESTRICT from, const float *GALVO_RESTRICT to, int count,
+                                    Gradients &into) noexcept {
+    float known[kLanes] = {}, squares[kLanes] = {};
+    const auto add = [&](int x, int lane_count) {
+        for (int lane = 0; lane < lane_count; ++lane) {
+            const float step = to[x + lane] - from[x + lane];
+            const float one = step - step == 0.0f ? 1.0f : 0.0f, value = one != 0.0f ? step : 0.0f;
+            known[lane] += one;
+            squares[lane] += value * value;
+        }
+    };
     int x = 0;
-    for (; x + kLanes <= count; x += kLanes) add_steps(from + x, to + x, kLanes, into);
-    add_steps(from + x, to + x, count - x, into);
+    for (; x + kLanes <= count; x += kLanes) add(x, kLanes);
+    add(x, count - x);
+    into.count.add(known);
+    into.squares.add(squares);
 }
 
-GALVO_INLINE void add_lengths_all(const float *pairs, int count, Lanes &sum, float *largest) noexcept {
-    int x = 0;
-    const auto add = [&](int lane_count) {
+GALVO_INLINE void add_lengths_all(const float *GALVO_RESTRICT pairs, int count, Lanes &sum,
+                                  float *GALVO_RESTRICT largest) noexcept {
+    float lengths[kLanes] = {};
+    const auto add = [&](int x, int lane_count) {
         for (int lane = 0; lane < lane_count; ++lane) {
             const float u = pairs[2 * (x + lane)], v = pairs[2 * (x + lane) + 1];
             const float length = std::sqrt(u * u + v * v);
-            sum.value[lane] += static_cast<double>(length);
+            lengths[lane] += length;
             largest[lane] = length > largest[lane] ? length : largest[lane];
         }
     };
-    for (; x + kLanes <= count; x += kLanes) add(kLanes);
-    add(count - x);
+    int x = 0;
+    for (; x + kLanes <= count; x += kLanes) add(x, kLanes);
+    add(x, count - x);
+    sum.add(lengths);
 }
 
 #define GALVO_TWICE(name, parameters, arguments)                                                 \
@@ -93,7 +110,7 @@ GALVO_INLINE void add_lengths_all(const float *pairs, int count, Lanes &sum, flo
         name##_baseline arguments;                                                               \
     }
 
-GALVO_TWICE(add_row, (const float *f, const float *r, int count, double pivot_f, double pivot_r, Moments &into),
+GALVO_TWICE(add_row, (const float *f, const float *r, int count, float pivot_f, float pivot_r, Moments &into),
             (f, r, count, pivot_f, pivot_r, into))
 GALVO_TWICE(add_gradients, (const float *from, const float *to, int count, Gradients &into), (from, to, count, into))
 GALVO_TWICE(add_lengths, (const float *pairs, int count, Lanes &sum, float *largest), (pairs, count, sum, largest))
@@ -165,18 +182,24 @@ class Worker {
         const auto channels = static_cast<std::size_t>(given_.channels), columns = static_cast<std::size_t>(given_.columns);
         const float *frame = given_.corrected + static_cast<std::size_t>(t) * static_cast<std::size_t>(given_.rows) * columns * channels;
         const int count = right - left;
-        double pivot_f = 0, pivot_r = 0;
+        float pivot_f = 0, pivot_r = 0;
         for (int y = top; y < bottom; ++y) {
             const std::size_t first = (static_cast<std::size_t>(y) * columns + static_cast<std::size_t>(left)) * channels +
                                       static_cast<std::size_t>(c);
-            for (std::size_t x = 0; x < static_cast<std::size_t>(count); ++x) {
-                row_[x] = frame[first + x * channels];
-                fixed_[x] = given_.reference[first + x * channels];
+            const float *row = frame + first, *fixed = given_.reference + first;
+            if (channels == 1) {
+                std::copy(row, row + count, row_.data());
+                std::copy(fixed, fixed + count, fixed_.data());
+            } else {
+                for (std::size_t x = 0; x < static_cast<std::size_t>(count); ++x) {
+                    row_[x] = row[x * channels];
+                    fixed_[x] = fixed[x * channels];
+                }
             }
             if (y == top) {
                 // any value that is near the others keeps the sums small
-                pivot_f = row_[0] - row_[0] == 0.0f ? static_cast<double>(row_[0]) : 0.0;
-                pivot_r = fixed_[0] - fixed_[0] == 0.0f ? static_cast<double>(fixed_[0]) : 0.0;
+                pivot_f = row_[0] - row_[0] == 0.0f ? row_[0] : 0.0f;
+                pivot_r = fixed_[0] - fixed_[0] == 0.0f ? fixed_[0] : 0.0f;
             } else {
                 add_gradients(before_.data(), row_.data(), count, down);
             }
