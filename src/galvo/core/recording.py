@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -244,6 +244,11 @@ class Recording:
             for number, field in enumerate(self._fields)
             if field.plane == plane
         ]
+
+    @property
+    def scan_fields(self) -> tuple[ScanField, ...]:
+        """Where each of `fields` lies; `plane` is its Z among the planes that are shown."""
+        return tuple(replace(self._fields[number], plane=z) for number, z in self._shown_fields)
 
     @property
     def field(self) -> ScanField | None:

@@ -193,6 +193,7 @@ def own_recording(kept: Kept, reader: Reader, path: str, damaged: str, limits: L
             metadata,
             files=[path],
             facts=kept.json.facts(),
+            fields=kept.json.fields(),
             left_out=kept.json.left_out(metadata),
             checksums=kept.json,
         )
@@ -210,6 +211,7 @@ def own_recording(kept: Kept, reader: Reader, path: str, damaged: str, limits: L
         metadata,
         files=[path],
         facts=kept.json.facts(),
+        fields=kept.json.fields(),
         left_out=kept.json.left_out(metadata),
         damage=[told],
     )

@@ -40,8 +40,8 @@ def mesoscope_settings(recording: Recording) -> dict[str, Any]:
         say.
     """
     header = recording.metadata.header
-    fields = [field.field for field in recording.fields]
-    if not isinstance(header, Header) or not fields:
+    fields = recording.scan_fields
+    if recording.metadata.format != "scanimage" or not isinstance(header, Header) or not fields:
         raise OptionError("only multi-ROI recordings of ScanImage have such settings", found=recording.metadata.format)
     path = str(recording.files[0])
     timeline = read_timeline(header, path)
@@ -49,8 +49,7 @@ def mesoscope_settings(recording: Recording) -> dict[str, Any]:
         raise OptionError("suite2p reads one frame per slice", path=path, found=f"{timeline.repeats} frames per slice")
     depths: dict[int, list[ScanField]] = {plane: [] for plane in range(timeline.slices)}
     for field in fields:
-        if field is not None:
-            depths[field.plane].append(field)
+        depths[field.plane].append(field)
     first = depths[0]
     rows = [[field.rows for field in plane] for plane in depths.values()]
     if any(one != rows[0] for one in rows) or not first:

@@ -93,6 +93,7 @@ def open_own(source: FileSource, walk: bool, damaged: str, limits: Limits) -> Re
         metadata,
         files=[path],
         facts=kept.facts(),
+        fields=kept.fields(),
         left_out=kept.left_out(metadata),
         damage=damage,
         checksums=kept if finished else None,

@@ -160,6 +160,7 @@ def _opened(
         metadata,
         files=[path],
         facts=kept.facts(),
+        fields=kept.fields(),
         left_out=kept.left_out(metadata),
         damage=damage,
         checksums=kept if kept.get("block_crc32c") is not None and not damage else None,
