@@ -1,6 +1,8 @@
 """Facades and their originals, through the same calls: open, read 1,000 frames of one channel, the times of all frames.
 
 Two channels, 512 x 512 and 128 x 128, cache warm. Extractors remember times, so those runs open the file anew.
+scanreader is on no package index: where it is not installed, the bare reading of the same pages with tifffile, on
+which it is built, stands for the least that it could take.
 """
 
 from collections.abc import Callable
@@ -11,12 +13,14 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import tifffile
 
 from bench.read import FILES, FLOOR, floor_reader, warm
 from bench.recording import CHANNELS, data_folder, scanimage_file
 from bench.report import Report, parser
 from bench.timing import interleave, with_peer
 from galvo.compat.roiextractors import ScanImageImagingExtractor
+from galvo.compat.scanreader import read_scan
 
 Open = Callable[[Path], Any]
 """Takes a file, gives an extractor over its first channel."""
@@ -32,6 +36,43 @@ def open_original(module: ModuleType, path: Path) -> Any:
 
 def times(opener: Open, path: Path) -> Any:
     return opener(path).get_times()
+
+
+def scan_original(module: ModuleType, path: Path) -> Any:
+    return module.read_scan(str(path))
+
+
+def frames_of(scan: Any, frame_count: int) -> Any:
+    return scan[0, :, :, 0, :frame_count]
+
+
+def open_and_read_pages(path: Path, frame_count: int) -> Any:
+    with tifffile.TiffFile(path) as tif:
+        return tif.asarray(key=slice(0, frame_count * len(CHANNELS), len(CHANNELS)))
+
+
+def measure_scanreader(report: Report, path: Path, figure: str, frame_count: int) -> None:
+    """Time scanreader's calls on one file: a scan that is opened, and read."""
+    rounds = int(str(report.parameters["rounds"]))
+    openers: dict[str, Open | None] = {
+        "galvo": lambda path: read_scan(str(path)),
+        "scanreader": with_peer("scanreader", scan_original),
+    }
+    present = {name: opener for name, opener in openers.items() if opener is not None}
+    expected = open_and_read_pages(path, frame_count)
+    for name, opener in present.items():
+        if not np.array_equal(np.moveaxis(frames_of(opener(path), frame_count), -1, 0), expected):
+            raise ValueError(f"{name} reads other pixels than tifffile")
+    del expected
+    runs = {name: lambda opener=opener: frames_of(opener(path), frame_count) for name, opener in present.items()}
+    bare = "tifffile, same pages"
+    timings = interleave({**runs, bare: partial(open_and_read_pages, path, frame_count)}, rounds=rounds)
+    what = f"{figure}, open, {frame_count} frames"
+    notes = {bare: "what scanreader does beneath"}
+    report.add(what, {name: timings.get(name) for name in (*openers, bare)}, ours="galvo", notes=notes)
+    if "scanreader" in timings:
+        faster = timings["scanreader"].minimum_s / timings["galvo"].minimum_s
+        report.goal(f"{what}, faster than scanreader", faster, limit=2.5, unit="x", at_least=True)
 
 
 def measure(report: Report, path: Path, figure: str, frame_count: int) -> None:
@@ -77,7 +118,9 @@ def main() -> None:
         for side, page_count in FILES:
             path = scanimage_file(folder, height=side, width=side, page_count=page_count)
             warm(path)
-            measure(report, path, f"roiextractors, {side} x {side}, {page_count} pages", options.frames)
+            pages = f"{side} x {side}, {page_count} pages"
+            measure(report, path, f"roiextractors, {pages}", options.frames)
+            measure_scanreader(report, path, f"scanreader, {pages}", options.frames)
     report.publish(options.results)
 
 
