@@ -297,7 +297,7 @@ def test_another_gap_that_fits_is_used_and_both_numbers_are_told(tmp_path, open_
 def test_pages_that_no_gap_explains_are_not_split_and_both_numbers_are_told(tmp_path, open_warned):
     truth = ScanImageRecording.multi_roi(ROIS, frames=2)
     short = ScanImageRecording(rois=ROIS, frames=2, height=truth.height - 1, width=truth.width)
-    with open_warned(short.write(tmp_path)[0], rf"{truth.height - 1} rows.* {truth.height}; pages are not split") as rec:
+    with open_warned(short.write(tmp_path)[0], rf"{truth.height - 1} rows.* {truth.height}; .* not split") as rec:
         assert rec.fields == ()
         np.testing.assert_array_equal(rec[...], short.expected())
 
