@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 
 import h5py
 import numpy as np
@@ -61,7 +62,7 @@ def test_a_copy_has_the_fields_of_its_source(raw, tmp_path, name):
         options = {"codec": "ffv1"} if name.endswith("mkv") else {}
     if name == "copy":
         options = {"format": "pzf"}
-    galvo.convert(source, tmp_path / name, **options)
+    galvo.convert(source, tmp_path / name, verify=True, **options)
     with galvo.open(tmp_path / name) as copy:
         _equal(copy, source)
 
@@ -76,15 +77,31 @@ def test_the_fields_of_the_planes_that_were_written(raw, tmp_path):
 
 
 def test_a_copy_is_as_good_as_its_source(raw, tmp_path):
-    """Joined, stitched, with its lines put right, and copied once more."""
+    """Joined, stitched, with its lines put right, split into files, sent to another process, copied once more."""
     galvo.convert(raw, tmp_path / "one.h5")
     with galvo.open(tmp_path / "one.h5") as copy:
         galvo.convert(copy, tmp_path / "two.h5")
         np.testing.assert_array_equal(copy.stitched(0)[...], raw.stitched(0)[...])
         np.testing.assert_array_equal(copy.with_bidirectional_phase(2)[...], raw.with_bidirectional_phase(2)[...])
         assert copy.join_contiguous().scan_fields == raw.join_contiguous().scan_fields
+        results = galvo.convert_fields(copy, tmp_path / "area.h5", verify=True)
+        for result, field in zip(results, raw.fields, strict=True):
+            with galvo.open(result.path) as split:
+                np.testing.assert_array_equal(split[...], field[...])
+        with pickle.loads(pickle.dumps(copy.fields[1])) as field:
+            np.testing.assert_array_equal(field[...], raw.fields[1][...])
     with galvo.open(tmp_path / "two.h5") as copy:
         _equal(copy, raw)
+
+
+def test_fields_that_are_missing_are_a_difference(raw, tmp_path):
+    galvo.convert(raw, tmp_path / "copy.h5", verify=True)
+    with h5py.File(tmp_path / "copy.h5", "a") as file:
+        del file["galvo/fields"]
+    with galvo.open(tmp_path / "copy.h5") as copy:
+        assert copy.fields == ()
+        assert galvo.verify(raw, against=copy).differences == ("scan fields differ: 10 against 0",)
+    assert "checksum of the metadata" in str(galvo.verify(tmp_path / "copy.h5").differences)
 
 
 def test_joined_fields_stay_joined(tmp_path):

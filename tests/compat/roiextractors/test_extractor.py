@@ -475,6 +475,9 @@ def test_metadata(write):
     assert extractor._metadata is general["FrameData"]
     assert extractor._metadata["SI.hChannels.channelSave"] == [1, 2]
     assert extractor._metadata["SI.VERSION_MAJOR"] == "2019b"
+    # 'it''s ours' and zeros(1,0)
+    assert extractor._metadata["SI.hUserFunctions.userFunctionsCfg__1.UserFcnName"] == "it's ours"
+    assert extractor._metadata["SI.hPmts.gains"] == []
     assert set(general["RoiGroups"]) == {"imagingRoiGroup", "photostimRoiGroups", "integrationRoiGroup"}
     assert general["RoiGroups"]["imagingRoiGroup"]["rois"]["scanfields"]["pixelResolutionXY"] == [24, 32]
 
