@@ -20,6 +20,7 @@ from galvo.core.cast import Cast, Scale, settled_scale
 from galvo.core.checksum import StoredChecksums
 from galvo.core.events import EventFacts, event_dtype
 from galvo.core.facts import FrameFacts, TimedFacts
+from galvo.core.memory import empty
 from galvo.core.metadata import LeftOut, Metadata
 from galvo.core.read import IndexedReader, Reader, coverage_of
 from galvo.core.selection import Indices, Selection, is_whole, parse_axis, parse_key
@@ -452,7 +453,7 @@ class Recording:
         return frame if frame is None or len(keys) == 3 else frame.reshape((1,) * (3 - len(keys)) + frame.shape)
 
     def _read(self, wanted: Selection) -> NDArray[Any]:
-        out = np.empty(wanted.shape, self.dtype)
+        out = empty(wanted.shape, self.dtype)
         if out.size:
             self._reader.read(self._selection.take(wanted), out)
         return out
