@@ -42,4 +42,4 @@ def empty(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes > native.recycled_limit():
         return np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, native.Memory(nbytes))
+    return np.ndarray(shape, dtype, memoryview(native.Memory(nbytes)))

@@ -425,7 +425,7 @@ class Recording:
 
     @cached_property
     def _frame_reader(self) -> tuple[IndexedReader, tuple[Indices, ...], range, range] | None:
-        """The reader, T C Z, rows and columns, where it has a quick way for single frames and most of each row is shown."""
+        """The reader, T C Z, rows, columns, where it has a quick way for single frames and most of a row is shown."""
         reader, y, x = self._reader, self._selection.y, self._selection.x
         if not isinstance(reader, IndexedReader) or not isinstance(y, range) or not isinstance(x, range):
             return None
@@ -449,7 +449,8 @@ class Recording:
             else:
                 return None
             position.append(int(axis[place]))
-        frame = reader.read_frame(*position, rows, columns)
+        t, c, z = position
+        frame = reader.read_frame(t, c, z, rows, columns)
         return frame if frame is None or len(keys) == 3 else frame[(None,) * (3 - len(keys))]
 
     def _read(self, wanted: Selection) -> NDArray[Any]:
