@@ -32,6 +32,7 @@ using namespace nb::literals;
 namespace galvo {
 
 void define_huffman(nb::module_ &m);  // module_huffman.cpp
+void define_memory(nb::module_ &m);   // module_memory.cpp
 
 namespace {
 
@@ -294,4 +295,5 @@ NB_MODULE(native, m) {
     m.def("gif_decode", &py_gif_decode, "data"_a, "out"_a.noconvert(),
           "Fill `out` from the image data of a GIF; the number of indices that there were.");
     define_huffman(m);
+    define_memory(m);
 }

@@ -24,6 +24,54 @@ def isa() -> str:
     "sse4.2" on a machine with AVX2; any other value is ignored. Results are equal on all of them.
     """
 
+class Memory:
+    """Bytes of undefined content, aligned to 64, that any number of arrays may lie in.
+
+    They are given back with the last of these arrays, and the next `Memory` of about their size gets them, as far as
+    the limit lets them be kept. What is kept and what is in use are together never more than was in use at once.
+
+    Parameters
+    ----------
+    nbytes
+
+    Raises
+    ------
+    MemoryError
+    """
+
+    def __init__(self, nbytes: int) -> None: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def recycled_bytes() -> int:
+    """Bytes that are kept for the next `Memory`."""
+
+def recycled_limit() -> int:
+    """The most bytes that are kept; 0 until `raise_recycled_limit`."""
+
+def raise_recycled_limit(difference: int) -> None:
+    """Change the limit; beyond a lower one nothing stays."""
+
+def clear_recycled() -> None:
+    """Give back to the system what is kept."""
+
+def fletcher32(data: Buffer) -> int:
+    """Fletcher-32 of `data` as HDF5 stores it behind a chunk.
+
+    Parameters
+    ----------
+    data
+        Contiguous bytes.
+
+    Notes
+    -----
+    Two sums modulo 65535, both from 0, zero written as 65535 once anything was added: of words of two bytes, the first
+    one the higher, a last single byte being the higher one of a word; and of the first sum after each word. The second
+    makes the upper half. (HDF5 library, `H5_checksum_fletcher32`.)
+    """
+
+def append_fletcher32(data: Buffer) -> Memory:
+    """`data` with its `fletcher32` behind it, little endian, in one pass."""
+
 def crc32c(data: Buffer, value: int = 0) -> int:
     """CRC-32C (Castagnoli) of `data`, 0 .. 2**32 - 1.
 

@@ -257,7 +257,9 @@ class Hdf5Sink:
         t, c, z = index[:3]
         with written(self._output, "r+") as file:
             datasets = [file[name].id for name in self._datasets]
-            for (channel, plane, first), data in zip(self._corners(index), encoded, strict=True):
+            for number, (channel, plane, first) in enumerate(self._corners(index)):
+                # its memory is then free for the next block
+                data, encoded[number] = encoded[number], b""
                 place = {"T": t.start + first, "C": c.start + channel, "Z": z.start + plane, "Y": 0, "X": 0}
                 dataset = datasets[0] if "C" in self._axes else datasets[c.start + channel]
                 dataset.write_direct_chunk(tuple(place[letter] for letter in self._axes), data)
