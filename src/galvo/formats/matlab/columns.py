@@ -18,32 +18,16 @@ from galvo.core.index import Int64
 from galvo.core.read import worker_count
 from galvo.core.selection import Indices, Selection, compact, outer_index
 from galvo.core.source import FileSource
+from galvo.core.transpose import transpose_into
 from galvo.errors import DamagedData, Malformed, ReadError
 from galvo.formats.matlab.variable import Content, Part, Variable
 
-__all__ = ["ColumnReader", "transpose_into"]
+__all__ = ["ColumnReader"]
 
 _READ_BYTES = 4 << 20
 # what a read of its own costs, expressed in bytes that are read and left out
 _SKIPPED_BYTES = 64 << 10
 _READ_AHEAD = 2
-_TILE = 32
-_SMALL_FRAME_BYTES = 64 << 10
-
-
-def transpose_into(target: NDArray[Any], source: NDArray[Any]) -> None:
-    """Copy `source` to `target`, of its shape but with the last two axes the other way round in memory.
-
-    In stripes, which is twice as fast as NumPy's own order where the whole is larger than the cache.
-    """
-    if target.ndim < 2 or math.prod(target.shape[-2:]) * target.itemsize <= _SMALL_FRAME_BYTES:
-        target[...] = source
-        return
-    source = np.broadcast_to(source, target.shape)
-    for frame in np.ndindex(target.shape[:-2]):
-        into, out_of = target[frame], source[frame]
-        for first in range(0, into.shape[0], _TILE):
-            into[first : first + _TILE] = out_of[first : first + _TILE]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,9 @@ from galvo.core.output import Outlet, Target
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.transpose import transpose_into
 from galvo.errors import Unsupported
 from galvo.formats.hdf5.access import written
-from galvo.formats.matlab.columns import transpose_into
 from galvo.formats.matlab.own import END_NAME, START_NAME, end_text, start_text, text_room
 from galvo.formats.matlab.sink5 import file_head, stored_axes, stored_dtype
 
