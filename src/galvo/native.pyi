@@ -1,4 +1,4 @@
-"""Native kernels: positioned reads, checksums, TIFF chains, number scans, Huffman and GIF streams.
+"""Native kernels: positioned reads, checksums, TIFF chains, number scans, Huffman and GIF streams, transposition.
 
 Everything here releases the GIL while it works, shares file descriptors among any number of threads and repeats reads
 that a signal interrupts. Integer columns are C-contiguous 1-D int64 arrays; nothing is converted silently, another
@@ -212,6 +212,23 @@ def read_page(
     ----------
     out
         Writable and C-contiguous, of any type and shape; filled as bytes.
+    """
+
+def transpose(source: NDArray[Any], out: NDArray[Any]) -> None:
+    """Copy images from column by column to row by row.
+
+    Parameters
+    ----------
+    source
+        (..., Y, X) of items of 1, 2, 4, 8 or 16 bytes; those of a column lie side by side.
+    out
+        Writable, of the same shape and item size; those of a row lie side by side. Filled as bytes, whatever the
+        types are; does not overlap `source`.
+
+    Raises
+    ------
+    ValueError
+        Shapes, sizes or strides are others.
     """
 
 def scan_text(

@@ -186,15 +186,17 @@ class Codec:
         """Whether the stored bytes are the pixels."""
         return not self.steps
 
-    def encode(self, array: NDArray[Any], level: int | None = None) -> bytes | memoryview:
+    def encode(self, array: NDArray[Any], level: int | None = None, x_axis: int = -1) -> bytes | memoryview:
         """A chunk as it is stored.
 
         Parameters
         ----------
         array : ndarray
-            The chunk in stored axes, X last, C order; its bytes are taken as they are.
+            The chunk in stored axes, C order; its bytes are taken as they are.
         level : int, optional
             Of the compression; the codec's own default otherwise.
+        x_axis : int
+            Position of X among its axes, along which TIFF predictors run.
 
         Raises
         ------
@@ -202,7 +204,7 @@ class Codec:
             A step that galvo only reads.
         """
         data: Any = _as_bytes(array)
-        target = _Target(array.shape, array.dtype, -1)
+        target = _Target(array.shape, array.dtype, x_axis)
         for step in self.steps:
             try:
                 encoder = _ENCODERS[step]

@@ -24,6 +24,7 @@ from galvo.core.index import FrameIndex, Int64, PageRun
 from galvo.core.lock import ForkSafeLock
 from galvo.core.selection import Indices, Piece, Selection, outer_index, spans, split_by_chunk
 from galvo.core.source import FileSource
+from galvo.core.transpose import transpose_into
 from galvo.errors import DamagedData, GalvoError, Malformed, ReadError, Truncated
 
 __all__ = ["SMALL_READ_BYTES", "CanvasReader", "IndexedReader", "Reader", "coverage_of", "worker_count"]
@@ -445,6 +446,7 @@ class IndexedReader:
         inner = [piece[1] for piece in page]
         letters = [letter for letter in AXES if letter in index.stored_axes]
         order = [index.stored_axes.index(letter) for letter in letters]
+        is_turned = index.stored_axes.index("X") < index.stored_axes.index("Y")
         # whole chunks that lie in `out` as in the file are decoded straight to there
         is_direct = is_view and order == list(range(len(order))) and all(_is_run(axis) for axis in inner)
         for segment, start, data in zip(segments, offset.tolist(), self._stored(file, offset, nbytes), strict=True):
@@ -458,7 +460,11 @@ class IndexedReader:
             chunk = chunk.reshape([lengths[letter] if letter in letters else 1 for letter in AXES])
             part = chunk[outer_index([*inner, *segment.inside])]
             if is_view:
-                target[(slice(None),) * 3 + segment.place] = part
+                place = target[(slice(None),) * 3 + segment.place]
+                if is_turned:
+                    transpose_into(place, part)
+                else:
+                    place[...] = part
             else:
                 out[outer_index([*(piece[2] for piece in page), *segment.outside])] = part
 

@@ -106,8 +106,9 @@ class TIFFFileWriter(FileWriter):
     ----------
     file_path : path
     format : "default" or "suite2p"
-        default: OME-TIFF, which generic readers take as one stack (T, C, Y, X); pages without axes for dtypes that
-        OME has none for. suite2p: pages, the channels of a frame one after another.
+        default: OME-TIFF (T, Y, X) whose channels are samples of the pages, which is what PyFlowReg reads, unless
+        ``samples=None`` makes them pages; no OME for dtypes that it has none for. suite2p: pages, the channels of a
+        frame one after another.
     compression : None, "none", "lzw", "zlib", "deflate" or "zstd"
     compression_level : int, optional
         For zlib and zstd.
@@ -146,4 +147,5 @@ class TIFFFileWriter(FileWriter):
 
     def _sink_options(self, dtype: np.dtype[Any]) -> dict[str, Any]:
         layout = "plain" if dtype.str[1:] in _WITHOUT_OME else "ome"
-        return {"layout": layout, **self._options}
+        samples = None if "layout" in self._options else "c"
+        return {"layout": layout, "samples": samples, **self._options}
