@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -356,6 +358,73 @@ def test_changed_bytes_end_well(tmp_path, name, count):
         if not verdict.is_allowed:
             bad.append((number, verdict.kind, verdict.detail[-400:]))
     assert not bad, bad[:3]
+
+
+def threads_of_the_system():
+    return len(os.listdir("/proc/self/task"))
+
+
+def damaged_movie(path):
+    """A movie whose frames from the eleventh on do not decode."""
+    mux(path, numbered(20), **X264, g="20", bf="0", sc_threshold="0")
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][10]
+        content[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads in /proc")
+def test_failed_decoders_leave_no_threads(tmp_path):
+    """Nothing but the error may hold on to libav's threads."""
+    path = damaged_movie(tmp_path / "lost.mp4")
+    gc.collect()
+    gc.disable()
+    try:
+        before = threads_of_the_system()
+        with galvo.open(path, damaged="report") as recording:
+            for frame in (12, 13, 14, 3, 12):
+                with suppress(DamagedData):
+                    recording[frame]
+        assert threads_of_the_system() == before
+    finally:
+        gc.enable()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_lets_go_of_its_parents_decoders(tmp_path):
+    """libav waits for its threads when it frees them, and a forked child has none."""
+    path = damaged_movie(tmp_path / "lost.mp4")
+    expected = list(range(10))
+    held = []
+    with galvo.open(path, damaged="report") as recording:
+        recording[2]
+        try:
+            recording[12]
+        except DamagedData as error:
+            held.append(error)
+
+        def let_go():
+            held.clear()
+            gc.collect()
+            found = numbers(recording[:10, 0, 0])
+            recording.close()
+            gc.collect()
+            return found == expected
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                signal.alarm(20)
+                code = 0 if let_go() else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert numbers(recording[:10, 0, 0]) == expected
 
 
 # ---- the extra ------------------------------------------------------------------------------------------------------

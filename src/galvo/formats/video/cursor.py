@@ -84,7 +84,10 @@ class Cursor:
     def close(self) -> None:
         """Give back libav's memory and threads."""
         self._frames = iter(())
-        self._container.close()
+        if self._container is not None:
+            self._container.close()
+        # the threads end with the last reference to the context
+        self._container = self._stream = None
 
     def reaches(self, frame: int) -> bool:
         """Whether going on leads to a frame sooner than seeking."""

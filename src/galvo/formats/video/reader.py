@@ -254,8 +254,8 @@ _alive: weakref.WeakSet[VideoReader] = weakref.WeakSet()
 class VideoReader:
     """Decodes frames of one stream.
 
-    Idle decoders are kept, so that reading on costs no seeking; the frames decoded last are, too. None of libav's
-    threads survives a fork, so idle decoders are let go before one.
+    Idle decoders are kept, so that reading on costs no seeking; the frames decoded last are, too. A forked child, in
+    which none of libav's threads exists, begins with decoders of its own.
 
     Parameters
     ----------
@@ -289,7 +289,7 @@ class VideoReader:
         self._lock = ForkSafeLock()
         self._idle: list[Cursor] = []
         self._cached: dict[int, list[NDArray[Any]]] = {}
-        self._broken: dict[int, DamagedData] = {}
+        self._broken: dict[int, tuple[str, int | None]] = {}
         self._closed = self._turn_told = False
         self.path = source.paths[0]
         self.pixels = pixels
@@ -416,7 +416,8 @@ class VideoReader:
     def _decoded(self, cursor: Cursor, frame: int) -> list[NDArray[Any]]:
         broken = self._broken.get(frame)
         if broken is not None:
-            raise DamagedData(broken.message, path=broken.path, offset=broken.offset)
+            message, offset = broken
+            raise DamagedData(message, path=self.path, offset=offset)
         try:
             return self._pixels(cursor, cursor.decode(frame), frame)
         except DamagedData:
@@ -425,7 +426,8 @@ class VideoReader:
             try:
                 return [channel.copy() for channel in self._pixels(careful, careful.decode(frame), frame)]
             except DamagedData as error:
-                self._broken[frame] = error
+                # not the error itself: its frames hold on to decoders
+                self._broken[frame] = (error.message, error.offset)
                 raise
             finally:
                 careful.close()
@@ -447,10 +449,10 @@ class VideoReader:
         """The packets were all looked at."""
 
 
-def _let_all_go() -> None:
+def _forget_all() -> None:
     for reader in list(_alive):
         reader.let_go()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_let_all_go)
+    os.register_at_fork(after_in_child=_forget_all)
