@@ -100,14 +100,10 @@ def told(path: str) -> Iterator[None]:
 
 def _never_free() -> None:
     """Keep what libav has for good: to free it is to wait for its threads, and a forked child has none of them."""
-    av = sys.modules.get("av")
-    scaling = sys.modules.get("av.video.reformatter")
-    if av is None or scaling is None:
-        return
-    kinds = (av.CodecContext, scaling.VideoReformatter)
-    for found in gc.get_objects():
-        # what asks an object for its class may be a lazy one's own code
-        if issubclass(type(found), kinds):
+    contexts = getattr(sys.modules.get("av"), "CodecContext", None)
+    for found in gc.get_objects() if contexts is not None else ():
+        # type(), because __class__ may be a lazy object's own code
+        if issubclass(type(found), contexts):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(found))
 
 

@@ -89,7 +89,7 @@ class Pixels:
 
 
 class Scaler:
-    """libswscale; one for each thread."""
+    """libswscale; one for each thread, without threads of its own: a forked child would wait for them."""
 
     def __init__(self) -> None:
         kind = load_av().video.reformatter
@@ -97,11 +97,12 @@ class Scaler:
 
     def convert(self, frame: Any, target: str, exact: bool) -> Any:
         """A frame of another pixel format."""
-        return self._converting.reformat(frame, format=target, interpolation=_EXACT if exact else _BILINEAR)
+        how = _EXACT if exact else _BILINEAR
+        return self._converting.reformat(frame, format=target, interpolation=how, threads=1)
 
     def apart(self, frame: Any) -> Any:
         """A frame of 8 bits with its colors in planes: much faster than by NumPy; the values stay."""
-        return self._parting.reformat(frame, format="gbrp") if frame.format.name == "rgb24" else frame
+        return self._parting.reformat(frame, format="gbrp", threads=1) if frame.format.name == "rgb24" else frame
 
 
 def plane(frame: Any, number: int, dtype: np.dtype[Any]) -> NDArray[Any]:
