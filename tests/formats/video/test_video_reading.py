@@ -27,6 +27,7 @@ from galvo.errors import (
     Truncated,
     UnknownFormat,
 )
+from galvo.formats.video.containers import OWN_UUID
 from galvo.testing.sandbox import run_case
 
 from .conftest import av, decoded, mux, numbered, numbers
@@ -78,6 +79,23 @@ def test_every_frame_is_its_own(stream):
             np.testing.assert_array_equal(recording[frame, 0, 0], expected[frame, ..., 0], err_msg=str(frame))
         np.testing.assert_array_equal(recording[::-7, 0, 0], expected[::-7, ..., 0])
         np.testing.assert_array_equal(recording[[5, 59, 5, 0], 0, 0], expected[[5, 59, 5, 0], ..., 0])
+
+
+def test_colors_of_a_palette_at_random(tmp_path):
+    """FFmpeg tells an AVI's palette once; frames that are sought have it too."""
+    grays = np.arange(255, -1, -1, dtype=np.uint8)
+    galvo.save(numbered(COUNT), tmp_path / "inverted.avi")
+    content = (tmp_path / "inverted.avi").read_bytes()
+    straight = np.repeat(grays[::-1], 4).reshape(256, 4) * np.array([1, 1, 1, 0], np.uint8)
+    assert content.count(straight.tobytes()) == 1
+    table = np.repeat(grays, 4).reshape(256, 4) * np.array([1, 1, 1, 0], np.uint8)
+    # not as galvo's own any more
+    content = content.replace(straight.tobytes(), table.tobytes()).replace(OWN_UUID, bytes(16))
+    (tmp_path / "inverted.avi").write_bytes(content)
+    with galvo.open(tmp_path / "inverted.avi") as recording:
+        assert recording.shape[1] == 1
+        for frame in (50, 3, 59, 20):
+            np.testing.assert_array_equal(recording[frame, 0, 0], 255 - numbered(COUNT)[frame])
 
 
 def test_threads_share_a_video(stream):

@@ -209,6 +209,9 @@ class Cursor:
             self._begin(leading)
         if not (first == 0 and self._fresh):
             with told(self._path):
+                if self._fresh and self._stream.codec_context.pix_fmt == "pal8":
+                    # AVI gives the colors with the first packet alone
+                    self._stream.codec_context.decode(next(self._container.demux(self._stream)))
                 self._container.seek(int(self._index.pts[first]), stream=self._stream, backward=True)
                 if self._stream.codec_context.is_open:
                     self._stream.codec_context.flush_buffers()

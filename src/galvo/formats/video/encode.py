@@ -1,9 +1,11 @@
-"""Frames coded as H.264 or FFV1, block by block: each block by itself, so that an interrupted file can be continued."""
+"""Frames coded block by block: each block by itself, so that an interrupted file can be continued."""
 
 from __future__ import annotations
 
 import os
 import re
+import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,13 +20,17 @@ from galvo.errors import WriteError
 from galvo.formats.video.library import load_av
 from galvo.formats.video.pixels import TO_LIMITED, Pixels, Scaler, choose_pixels
 
-__all__ = ["H264", "Ffv1", "Packet", "padded", "with_lengths"]
+__all__ = ["ERRORS_MARK", "H264", "Errors", "Ffv1", "Packet", "Raw", "Stream", "padded", "with_lengths"]
+
+ERRORS_MARK = b"galvoblk"
 
 # its number decides about the bytes, so it is the same everywhere
 _X264_THREADS = 4
 _KEY_INTERVAL = 60
 _FFV1_SLICES = 4
+_START = b"\0\0\0\1"
 _START_CODE = re.compile(rb"\x00{2,}\x01")
+_ERRORS = struct.Struct("<IQQ")
 _LIMITED, _BT601 = 1, 6
 
 
@@ -42,6 +48,81 @@ class Packet:
     is_key: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """How far the coded pixels are from the given ones.
+
+    Attributes
+    ----------
+    largest, total, pixel_count : int
+        Largest absolute difference, sum of them all, and how many there are; no pixels where nothing is lost.
+    """
+
+    largest: int = 0
+    total: int = 0
+    pixel_count: int = 0
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Errors:
+        """What `packed` gave, and maybe more behind it."""
+        return cls(*_ERRORS.unpack_from(data))
+
+    def packed(self) -> bytes:
+        """u32, u64, u64, little endian."""
+        return _ERRORS.pack(self.largest, self.total, self.pixel_count)
+
+    def with_more(self, other: Errors) -> Errors:
+        """Of both parts together."""
+        return Errors(
+            max(self.largest, other.largest), self.total + other.total, self.pixel_count + other.pixel_count
+        )
+
+    def __str__(self) -> str:
+        return f"largest error {self.largest}, mean {self.total / max(1, self.pixel_count):.3g} of 255"
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What a container says of its frames.
+
+    Attributes
+    ----------
+    codec : str
+        "h264", "ffv1" or "raw".
+    height, width : int
+    rate : Fraction
+        Frames per second.
+    frame_count : int
+    most_bytes : int
+        That all frames take together.
+    private : bytes
+        What a decoder of FFV1 needs; the colors of plain pixels, blue, green, red, 0.
+    sets : tuple of bytes
+        Sequence and picture parameter set of H.264.
+    bits : int
+        Of a pixel.
+    """
+
+    codec: str
+    height: int
+    width: int
+    rate: Fraction
+    frame_count: int
+    most_bytes: int
+    private: bytes = b""
+    sets: tuple[bytes, ...] = ()
+    bits: int = 24
+
+    @property
+    def key_start(self) -> bytes:
+        """How key frames begin where the parameter sets are among the frames; nothing where all are key frames."""
+        return _START + self.sets[0] if self.sets else b""
+
+    def in_band(self, packet: Packet) -> bytes:
+        """A frame with the parameter sets before it, if decoding can begin there."""
+        return b"".join(_START + unit for unit in self.sets if packet.is_key) + packet.data
+
+
 def padded(frames: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Frames (..., Y, X) with their last row and column repeated."""
     more = [(0, 0)] * (frames.ndim - 2) + [(0, height - frames.shape[-2]), (0, width - frames.shape[-1])]
@@ -54,8 +135,8 @@ def _rows(plane: Any, dtype: Any) -> NDArray[Any]:
     return rows
 
 
-class _Encoder:
-    """What both have in common."""
+class _Encoder(ABC):
+    """What libav's encoders have in common."""
 
     codec = ""
     pixel_format = ""
@@ -79,8 +160,9 @@ class _Encoder:
             raise WriteError(f"the encoder {self.codec} does not take such frames: {error}") from error
         return context
 
+    @abstractmethod
     def _frame(self, pixels: NDArray[Any], number: int) -> Any:
-        raise NotImplementedError
+        """A frame for the encoder, of channels (C, Y, X)."""
 
     def _packets(self, context: Any, frames: NDArray[Any]) -> Iterator[Packet]:
         for number, pixels in enumerate(frames):
@@ -127,18 +209,18 @@ class H264(_Encoder):
         context.color_range, context.colorspace = _LIMITED, _BT601
         return self._opened(context)
 
-    def parameter_sets(self) -> list[bytes]:
-        """The sequence and the picture parameter set, without start codes."""
-        return _units(self._coder().extradata)
+    def stream(self, frame_count: int, most_bytes: int) -> Stream:
+        """What containers say of it."""
+        sets = tuple(_units(self._coder().extradata))
+        return Stream("h264", self.height, self.width, self.rate, frame_count, most_bytes, sets=sets)
 
-    def encode(self, frames: NDArray[np.uint8], sets: list[bytes]) -> tuple[list[Packet], NDArray[np.uint8]]:
+    def encode(self, frames: NDArray[np.uint8], stream: Stream) -> tuple[list[Packet], NDArray[np.uint8]]:
         """Frames as packets with start codes, and what a decoder makes of them.
 
         Parameters
         ----------
         frames : ndarray of uint8, TCYX
-        sets : list of bytes
-            `parameter_sets`.
+        stream : Stream
 
         Returns
         -------
@@ -147,7 +229,7 @@ class H264(_Encoder):
         shown : ndarray of uint8, TCYX
         """
         decoder = load_av().CodecContext.create("h264", "r")
-        decoder.extradata = b"".join(b"\0\0\0\1" + unit for unit in sets)
+        decoder.extradata = b"".join(_START + unit for unit in stream.sets)
         decoder.thread_type = "AUTO"
         how = self._shown_as()
         packets: list[Packet] = []
@@ -222,9 +304,11 @@ class Ffv1(_Encoder):
         options = {"level": "3", "g": "1", "slicecrc": "1", "slices": str(_FFV1_SLICES)}
         return self._opened(self._context(options, 1))
 
-    def private_data(self) -> bytes:
-        """What a decoder needs besides the frames."""
-        return bytes(self._coder().extradata)
+    def stream(self, frame_count: int, most_bytes: int) -> Stream:
+        """What containers say of it."""
+        private = bytes(self._coder().extradata)
+        bits = 8 * self._dtype.itemsize * (3 if self._color else 1)
+        return Stream("ffv1", self.height, self.width, self.rate, frame_count, most_bytes, private, bits=bits)
 
     def encode(self, frames: NDArray[Any]) -> list[Packet]:
         """Frames (T, C, Y, X) as packets, several at a time: none depends on another."""
@@ -253,3 +337,34 @@ class Ffv1(_Encoder):
                 _rows(plane, self._dtype)[:] = pixels[channel]
         frame.pts = number
         return frame
+
+
+class Raw:
+    """Plain pixels of 8 bits as AVI holds them: bottom up, rows of whole words; colors are blue, green, red.
+
+    Parameters
+    ----------
+    height, width : int
+    rate : Fraction
+    color : bool
+    """
+
+    def __init__(self, height: int, width: int, rate: Fraction, color: bool) -> None:
+        self._size, self._rate, self._color = (height, width), rate, color
+
+    def stream(self, frame_count: int, most_bytes: int) -> Stream:
+        """What containers say of it."""
+        grays = np.repeat(np.arange(256, dtype=np.uint8), 4).reshape(256, 4)
+        grays[:, 3] = 0
+        palette = b"" if self._color else grays.tobytes()
+        bits = 24 if self._color else 8
+        return Stream("raw", *self._size, self._rate, frame_count, most_bytes, palette, bits=bits)
+
+    def encode(self, frames: NDArray[np.uint8]) -> list[Packet]:
+        """Frames (T, C, Y, X) as packets."""
+        count, channels, height, width = frames.shape
+        rows = np.zeros((count, height, -(-width * channels // 4) * 4), np.uint8)
+        rows[:, :, : width * channels] = (
+            frames[:, ::-1, ::-1].transpose(0, 2, 3, 1).reshape(count, height, width * channels)
+        )
+        return [Packet(frame.tobytes(), True) for frame in rows]

@@ -100,8 +100,9 @@ def told(path: str) -> Iterator[None]:
 
 def _never_free() -> None:
     """Keep what libav has for good: to free it is to wait for its threads, and a forked child has none of them."""
-    contexts = getattr(sys.modules.get("av"), "CodecContext", None)
-    for found in gc.get_objects() if contexts is not None else ():
+    av = sys.modules.get("av")
+    contexts = getattr(av, "CodecContext", ())
+    for found in gc.get_objects() if contexts else ():
         # type(), because __class__ may be a lazy object's own code
         if issubclass(type(found), contexts):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(found))

@@ -126,8 +126,9 @@ def _opened(
     finally:
         container.close()
     _require_all(index, announced, layer, path, damaged, damage)
-    gray = None if kept is None else kept.get("video_gray")
-    pixels = choose_pixels(format, False if gray and color is None else color, limited, path)
+    gray = color is None and kept is not None and bool(kept.get("video_gray"))
+    palette = format.name == "pal8"
+    pixels = choose_pixels(format, False if gray and not palette else color, limited, path)
     pixels = replace(pixels, exact=kept is not None)
     limits.check("frame_bytes", size[0] * size[1] * pixels.dtype.itemsize, path=path)
     shape: Shape = (index.frame_count, pixels.channel_count, 1, *size)
@@ -135,7 +136,7 @@ def _opened(
         shape = _kept_shape(kept, shape, path, damaged, damage)
     reader = VideoReader(source, layer.demuxer, number, index, pixels, size, shape, limits)
     try:
-        if pixels.source == "pal8" and color is None:
+        if palette and color is None and not gray:
             reader.settle_palette(choose_pixels(format, True, limited, path))
     except BaseException:
         reader.close()
