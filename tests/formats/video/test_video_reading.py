@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 import warnings
-from contextlib import suppress
+from contextlib import closing, suppress
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import galvo
+from galvo.core.source import FileSource
 from galvo.errors import (
     DamagedData,
     GalvoError,
@@ -28,6 +29,9 @@ from galvo.errors import (
     UnknownFormat,
 )
 from galvo.formats.video.containers import OWN_UUID
+from galvo.formats.video.index import take_index
+from galvo.formats.video.library import open_container
+from galvo.limits import DEFAULT_LIMITS
 from galvo.testing.sandbox import run_case
 
 from .conftest import av, decoded, mux, numbered, numbers
@@ -79,6 +83,40 @@ def test_every_frame_is_its_own(stream):
             np.testing.assert_array_equal(recording[frame, 0, 0], expected[frame, ..., 0], err_msg=str(frame))
         np.testing.assert_array_equal(recording[::-7, 0, 0], expected[::-7, ..., 0])
         np.testing.assert_array_equal(recording[[5, 59, 5, 0], 0, 0], expected[[5, 59, 5, 0], ..., 0])
+
+
+def test_the_containers_table_is_what_its_packets_are(stream):
+    """Wherever the table of MP4 or AVI is taken, all that is known of the packets is what reading them tells."""
+    demuxer = {".mp4": "mov", ".mov": "mov", ".avi": "avi"}.get(stream.suffix, "matroska")
+    with closing(FileSource([str(stream)])) as source:
+        quick, slow = (
+            take_index(open_container(source, demuxer, DEFAULT_LIMITS), 0, source, demuxer, whole, DEFAULT_LIMITS)
+            for whole in (True, False)
+        )
+        places = range(len(slow.keys))
+        assert [quick.is_open(place, source) for place in places] == [slow.is_open(place, source) for place in places]
+    for name in ("pts", "position", "nbytes", "usable", "keys", "frame_pts", "packet_by_pts", "needed", "failure"):
+        np.testing.assert_array_equal(getattr(quick, name), getattr(slow, name), err_msg=name)
+    h264 = stream.name in ("b-frames.mp4", "one-key-frame.mp4", "late.mp4", "sound.mov")
+    assert (quick.unread, slow.unread) == (h264, False), "which way it was taken"
+
+
+def test_opening_reads_no_pixels_but_the_first_and_the_last(tmp_path, monkeypatch):
+    path = tmp_path / "long.avi"
+    galvo.save(np.tile(numbered(250), (48, 1, 1)), path)
+    read = []
+    original = FileSource.read_upto
+
+    def counted(source, file, offset, nbytes):
+        data = original(source, file, offset, nbytes)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(FileSource, "read_upto", counted)
+    with galvo.open(path) as recording:
+        assert sum(read) < path.stat().st_size / 2
+        assert len(recording) == 12_000
+        assert numbers(recording[[11_999, 6001], 0, 0]) == [11_999 % 250, 6001 % 250]
 
 
 def test_colors_of_a_palette_at_random(tmp_path):

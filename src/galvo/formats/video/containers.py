@@ -129,11 +129,11 @@ def _counted(source: Bytes) -> Iterator[None]:
 # ---- MP4 ------------------------------------------------------------------------------------------------------------
 
 
-def mp4_boxes(source: Bytes) -> Iterator[tuple[bytes, int, int, int]]:
-    """Letters, position, size of the header and size with it of each box; the last may reach beyond the file."""
-    at, end = 0, source.size(0)
+def mp4_boxes(source: Bytes, start: int = 0, stop: int | None = None) -> Iterator[tuple[bytes, int, int, int]]:
+    """Letters, position, size of the header and size with it of each box; the last may reach beyond the end."""
+    at, end = start, source.size(0) if stop is None else stop
     for _ in _counted(source):
-        head = source.read_upto(0, at, 16)
+        head = source.read_upto(0, at, min(16, max(0, end - at)))
         if len(head) < 8:
             return
         nbytes, header = int.from_bytes(head[:4], "big"), 8

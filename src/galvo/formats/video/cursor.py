@@ -51,6 +51,7 @@ class Cursor:
         limits: Limits,
         careful: bool = False,
     ) -> None:
+        self._source = source
         self._path = source.paths[0]
         self._index = index
         self._open = partial(open_container, source, demuxer, limits)
@@ -167,7 +168,7 @@ class Cursor:
         index = self._index
         place = int(np.searchsorted(index.keys, first))
         end = int(index.keys[place + 1]) if place + 1 < index.keys.size else index.pts.size
-        leading = first > 0 and bool(index.open_keys[place])
+        leading = first > 0 and index.is_open(place, self._source)
         for number, packet in self._packets(first, leading):
             self._fed = number
             # made anew with the container

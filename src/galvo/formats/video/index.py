@@ -1,13 +1,19 @@
-"""Which frames a video has: one pass over its packets, without decoding any.
+"""Which frames a video has, without decoding any: by the container's own table, or by one pass over its packets.
 
 A packet is one coded frame. Frames are counted in the order of display: that of their presentation time stamps, which
 libav gives after B-frames, edit lists and late starts have been taken into account. Numbers of frames in headers are
 not believed.
+
+The table of MP4 and QuickTime (ISO/IEC 14496-12, 8.6 and 8.7) and that of AVI say where each packet is, so the packets
+need not be read. libav reads the table and applies edits; it gives times of decoding, to which ``ctts`` adds what leads
+to those of presentation. The first and the last packets are compared with it, and every other one when it is read.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +21,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.index import Int64
+from galvo.core.source import FileSource
 from galvo.errors import DamagedData, GalvoError, Malformed, Unsupported
-from galvo.formats.video.library import told
+from galvo.formats.video.containers import mp4_boxes
+from galvo.formats.video.library import open_container, told
 from galvo.limits import Limits
 
-__all__ = ["VideoIndex", "index_packets"]
+__all__ = ["VideoIndex", "take_index"]
 
 _ROOM = 1024
 _IDR = 5
+_KEY, _DISCARDED, _CUT_OFF, _OPEN = 1, 2, 4, 8
+_COMPARED = 8
+# packets of these in AVI come in the order of display
+_IN_ORDER = {"ffv1", "ffvhuff", "huffyuv", "mjpeg", "png", "rawvideo", "utvideo"}
 _UNIT = re.compile(rb"\x00\x00\x01(?=.)", re.DOTALL)
 
 
@@ -48,6 +60,8 @@ class VideoIndex:
         The last frame, in the order of display, of those that were coded before a frame and with it.
     failure : str or None
         Why the packets end before the file does.
+    unread : bool
+        By the container's table: whether an H.264 key frame makes the decoder forget all others is not known yet.
     """
 
     pts: Int64
@@ -60,6 +74,7 @@ class VideoIndex:
     packet_by_pts: Int64
     needed: Int64
     failure: str | None
+    unread: bool = False
 
     @property
     def frame_count(self) -> int:
@@ -90,8 +105,31 @@ class VideoIndex:
         return max(0, place)
 
 
-def index_packets(container: Any, stream: Any, path: str, limits: Limits) -> VideoIndex:
+    def is_open(self, place: int, source: FileSource) -> bool:
+        """Whether what follows a key frame may refer to what comes before it."""
+        if self.open_keys[place] or not self.unread:
+            return bool(self.open_keys[place])
+        key = self.keys[place]
+        # in MP4, the only container with a table and H.264, a packet is where the table says
+        return not _refreshes(source.read(0, int(self.position[key]), int(self.nbytes[key])), True)
+
+
+def take_index(
+    container: Any, stream_number: int, source: FileSource, demuxer: str, whole: bool, limits: Limits
+) -> VideoIndex:
     """Take the index of a stream.
+
+    Parameters
+    ----------
+    container
+        PyAV's, just opened; it is used up.
+    stream_number : int
+        Among its videos.
+    source : FileSource
+    demuxer : str
+    whole : bool
+        All bytes are there that the file speaks of.
+    limits : Limits
 
     Raises
     ------
@@ -101,12 +139,130 @@ def index_packets(container: Any, stream: Any, path: str, limits: Limits) -> Vid
         Two frames have one time, or some have none, so that they cannot be told apart.
     LimitExceeded
     """
-    # pts, position, bytes, and 1: key, 2: discarded, 4: cut off, 8: open
-    table = np.zeros((_ROOM, 4), np.int64)
-    count, missing, failure = 0, 0, None
+    path = source.paths[0]
+    table, failure = None, None
+    stream = container.streams.video[stream_number]
     h264 = stream.codec_context.name == "h264"
     # ISO/IEC 14496-15: units have lengths instead of start codes where this begins with version 1
     lengths = h264 and bytes(stream.codec_context.extradata or b"")[:1] == b"\1"
+    has_table = demuxer == "mov" or (demuxer == "avi" and stream.codec_context.name in _IN_ORDER)
+    if whole and has_table and (lengths or not h264):
+        with suppress(DamagedData), told(path):
+            table = _from_table(container, stream, source, demuxer, limits)
+        if table is None:
+            container.close()
+            container = open_container(source, demuxer, limits)
+            stream = container.streams.video[stream_number]
+    unread = h264 and table is not None
+    if table is None:
+        table, failure = _from_packets(container, stream, path, h264, lengths, limits)
+    container.close()
+    pts, position, nbytes, flags = (np.ascontiguousarray(column) for column in table.T)
+    keys = np.flatnonzero(flags & _KEY)
+    shown = np.sort(pts[(flags & _DISCARDED) == 0])
+    if not shown.size or not keys.size:
+        raise DamagedData("not one frame is there", path=path, found=failure)
+    by_pts = np.argsort(pts, kind="stable")
+    if (np.diff(pts[by_pts]) == 0).any():
+        raise Malformed("two frames have the same time stamp", path=path, hint="Their order cannot be known")
+    display = np.where((flags & _DISCARDED) == 0, np.searchsorted(shown, pts), -1)
+    needed = np.maximum.accumulate(display)[by_pts[np.searchsorted(pts, shown, sorter=by_pts)]]
+    groups = np.minimum.reduceat(pts, keys) < pts[keys]
+    open_keys = groups | ((flags[keys] & _OPEN) != 0)
+    usable = (flags & _CUT_OFF) == 0
+    return VideoIndex(pts, position, nbytes, usable, keys, open_keys, shown, by_pts, needed, failure, unread)
+
+
+# ---- the container's table ------------------------------------------------------------------------------------------
+
+
+def _from_table(container: Any, stream: Any, source: FileSource, demuxer: str, limits: Limits) -> Int64 | None:
+    """Rows as `_from_packets` gives them; None where the table does not say all, or something else than the packets."""
+    entries = stream.index_entries
+    count = len(entries)
+    limits.check("page_count", count, path=source.paths[0])
+    if not count or count != stream.frames:
+        return None
+    flat = (value for entry in entries for value in (entry.timestamp, entry.pos, entry.size, entry.flags))
+    table = np.fromiter(flat, np.int64, 4 * count).reshape(count, 4)
+    if demuxer == "mov":
+        offsets = _presentation_offsets(source, count)
+        if offsets is None:
+            return None
+        table[:, 0] += offsets
+    table = table[table[:, 2] > 0]
+    # other flags: frames that are decoded only
+    if not len(table) or (table[:, 3] & ~_KEY).any() or (table[:, 1] + table[:, 2] > source.size(0)).any():
+        return None
+    first = _packets_at(container, stream, None)
+    last_key = int(np.flatnonzero(table[:, 3])[-1]) if table[:, 3].any() else 0
+    # what is the same for all: where time begins, the heads of chunks
+    if not len(first):
+        return None
+    table[:, :2] += first[0, :2] - table[0, :2]
+    last = _packets_at(container, stream, int(table[last_key, 0]))
+    ends = table[last_key : last_key + len(last)]
+    same = np.array_equal(first, table[: len(first)]) and np.array_equal(last, ends)
+    return table if same else None
+
+
+def _packets_at(container: Any, stream: Any, pts: int | None) -> Int64:
+    """Rows of the packets at the beginning, or from the key frame with that time on; some are enough."""
+    if pts is not None:
+        container.seek(pts, stream=stream, backward=True)
+    rows = []
+    for packet in container.demux(stream):
+        if packet.size and packet.pts is not None and packet.pos is not None:
+            flags = packet.is_keyframe | packet.is_discard << 1 | packet.is_corrupt << 2
+            rows.append((packet.pts, packet.pos, packet.size, flags))
+        if len(rows) == _COMPARED or not packet.size:
+            break
+    return np.array(rows, np.int64).reshape(-1, 4)
+
+
+def _presentation_offsets(source: FileSource, count: int) -> Int64 | int | None:
+    """What leads from the times of decoding to those of presentation (ctts; ISO/IEC 14496-12, 8.6.1.3).
+
+    None where it cannot be told which sample they belong to: fragments, several tracks that have them.
+    """
+    found: list[Int64] = []
+    for path, start, nbytes in _nested(source, 0, source.size(0), ()):
+        if path[0] == b"moof":
+            return None
+        if path == (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"ctts") and nbytes >= 8:
+            pairs = np.frombuffer(source.read(0, start + 8, (nbytes - 8) // 8 * 8), ">u4").reshape(-1, 2)
+            if int(pairs[:, 0].sum(dtype=np.int64)) != count:
+                return None
+            # version 0 has no sign, but is written as if it had one
+            found.append(np.repeat(pairs[:, 1].astype(np.int32).astype(np.int64), pairs[:, 0]))
+    if len(found) > 1:
+        return None
+    return found[0] if found else 0
+
+
+_HOLDS_BOXES = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
+
+
+def _nested(
+    source: FileSource, start: int, stop: int, above: tuple[bytes, ...]
+) -> Iterator[tuple[tuple[bytes, ...], int, int]]:
+    """Letters with those around them, first byte of the content and its size of each box."""
+    for letters, at, header, nbytes in mp4_boxes(source, start, stop):
+        path = (*above, letters)
+        yield path, at + header, nbytes - header
+        if letters in _HOLDS_BOXES:
+            yield from _nested(source, at + header, min(stop, at + nbytes), path)
+
+
+# ---- packets --------------------------------------------------------------------------------------------------------
+
+
+def _from_packets(
+    container: Any, stream: Any, path: str, h264: bool, lengths: bool, limits: Limits
+) -> tuple[Int64, str | None]:
+    """Time of presentation, position, bytes and flags of each packet; why they end early."""
+    table = np.zeros((_ROOM, 4), np.int64)
+    count, missing, failure = 0, 0, None
     try:
         with told(path):
             for packet in container.demux(stream):
@@ -134,19 +290,7 @@ def index_packets(container: Any, stream: Any, path: str, limits: Limits) -> Vid
             found=f"{missing} of {count}",
             hint="Write the file anew without changing its frames: ffmpeg -i FILE -c copy NEW.mkv",
         )
-    pts, position, nbytes, flags = (np.ascontiguousarray(column) for column in table[:count].T)
-    keys = np.flatnonzero(flags & 1)
-    shown = np.sort(pts[(flags & 2) == 0])
-    if not shown.size or not keys.size:
-        raise DamagedData("not one frame is there", path=path, found=failure)
-    by_pts = np.argsort(pts, kind="stable")
-    if (np.diff(pts[by_pts]) == 0).any():
-        raise Malformed("two frames have the same time stamp", path=path, hint="Their order cannot be known")
-    display = np.where((flags & 2) == 0, np.searchsorted(shown, pts), -1)
-    needed = np.maximum.accumulate(display)[by_pts[np.searchsorted(pts, shown, sorter=by_pts)]]
-    groups = np.minimum.reduceat(pts, keys) < pts[keys]
-    open_keys = groups | ((flags[keys] & 8) != 0)
-    return VideoIndex(pts, position, nbytes, (flags & 4) == 0, keys, open_keys, shown, by_pts, needed, failure)
+    return table[:count], failure
 
 
 def _refreshes(packet: bytes, lengths: bool) -> bool:

@@ -23,7 +23,7 @@ from galvo.errors import DamagedData, Malformed, OptionError, ReadError, Truncat
 from galvo.formats.kept_json import KeptJson
 from galvo.formats.video.containers import Container, examine, kind_of
 from galvo.formats.video.cursor import Cursor
-from galvo.formats.video.index import VideoIndex, index_packets
+from galvo.formats.video.index import VideoIndex, take_index
 from galvo.formats.video.library import open_container, told
 from galvo.formats.video.pixels import Pixels, choose_pixels, has_gray_palette, require_like
 from galvo.limits import DEFAULT_LIMITS, Limits
@@ -122,7 +122,7 @@ def _opened(
             facts = {"codec": context.name, "pixel_format": context.pix_fmt, "time_base": stream.time_base}
         if format is None or min(size) <= 0 or not facts["time_base"]:
             raise DamagedData("the stream does not say what frames it has", path=path)
-        index = index_packets(container, stream, path, limits)
+        index = take_index(container, number, source, layer.demuxer, not damage, limits)
     finally:
         container.close()
     _require_all(index, announced, layer, path, damaged, damage)
