@@ -232,7 +232,7 @@ class Cursor:
     def _counted(self, packet: Any, number: int, first: int, demuxed: Any) -> Iterator[tuple[int, Any]]:
         while packet is not None:
             if number >= first:
-                if number >= self._index.pts.size or self._number(packet) != number:
+                if number >= self._index.pts.size or not self._is(number, packet):
                     raise DamagedData(
                         "packets come in another order when it is read again", path=self._path, offset=packet.pos
                     )
@@ -245,6 +245,13 @@ class Cursor:
         """Which packet of the index this is, -1 for none."""
         pts = packet.dts if packet.pts is None else packet.pts
         number = -1 if pts is None else self._index.packet_of(pts)
-        position = -1 if packet.pos is None else packet.pos
-        same = number >= 0 and self._index.position[number] == position and self._index.nbytes[number] == packet.size
-        return number if same else -1
+        return number if number >= 0 and self._is(number, packet) else -1
+
+    def _is(self, number: int, packet: Any) -> bool:
+        """Whether this is that packet of the index."""
+        index, position = self._index, packet.pos
+        return bool(
+            index.nbytes[number] == packet.size
+            and index.position[number] == (-1 if position is None else position)
+            and index.pts[number] == (packet.dts if packet.pts is None else packet.pts)
+        )

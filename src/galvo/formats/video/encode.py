@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from galvo.errors import WriteError
 from galvo.formats.video.library import load_av
-from galvo.formats.video.pixels import TO_LIMITED, Pixels, Scaler, choose_pixels
+from galvo.formats.video.pixels import TO_LIMITED, Pixels, Scaler, choose_pixels, mapped
 
 __all__ = ["ERRORS_MARK", "H264", "Errors", "Ffv1", "Packet", "Raw", "Stream", "padded", "with_lengths"]
 
@@ -258,7 +259,7 @@ class H264(_Encoder):
             frame = self._scaler.convert(plain, self.pixel_format, True)
         else:
             frame = make(self.width, self.height, self.pixel_format)
-            np.take(TO_LIMITED, pixels[0], out=_rows(frame.planes[0], np.uint8), mode="clip")
+            _rows(frame.planes[0], np.uint8)[:] = mapped(pixels[0], TO_LIMITED)
             for chroma in frame.planes[1:]:
                 _rows(chroma, np.uint8)[:] = 128
         frame.pts = number
@@ -314,15 +315,25 @@ class Ffv1(_Encoder):
         """Frames (T, C, Y, X) as packets, several at a time: none depends on another."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = max(1, min(cores, 8, len(frames), frames.nbytes >> 18))
-        bounds = np.linspace(0, len(frames), workers + 1).astype(int).tolist()
-
-        def work(number: int) -> list[Packet]:
-            return list(self._packets(self._coder(), frames[bounds[number] : bounds[number + 1]]))
-
         if workers == 1:
-            return work(0)
+            return list(self._packets(self._coder(), frames))
+        lock, left = Lock(), iter(range(len(frames)))
+        packets: list[Packet | None] = [None] * len(frames)
+
+        def work(_: int) -> None:
+            coder = self._coder()
+            while True:
+                with lock:
+                    number = next(left, None)
+                if number is None:
+                    return
+                # without threads of its own, it gives each at once
+                (packet,) = coder.encode(self._frame(frames[number], number))
+                packets[number] = Packet(bytes(packet), packet.is_keyframe)
+
         with ThreadPoolExecutor(workers, thread_name_prefix="galvo ffv1") as pool:
-            return [packet for part in pool.map(work, range(workers)) for packet in part]
+            list(pool.map(work, range(workers)))
+        return [packet for packet in packets if packet is not None]
 
     def _frame(self, pixels: NDArray[Any], number: int) -> Any:
         frame = load_av().VideoFrame(self.width, self.height, self.pixel_format)

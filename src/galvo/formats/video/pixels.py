@@ -22,6 +22,7 @@ __all__ = [
     "Scaler",
     "choose_pixels",
     "has_gray_palette",
+    "mapped",
     "plane",
     "require_like",
 ]
@@ -78,7 +79,7 @@ class Pixels:
             return [_by_palette(frame, path)]
         if self.target is None:
             pixels = plane(frame, 0, self.dtype)
-            return [FROM_LIMITED[pixels] if self.limited else pixels]
+            return [mapped(pixels, FROM_LIMITED) if self.limited else pixels]
         with told(path):
             made = scaler.convert(frame, self.target, self.exact)
             if not self.target.startswith("gray"):
@@ -103,6 +104,11 @@ class Scaler:
     def apart(self, frame: Any) -> Any:
         """A frame of 8 bits with its colors in planes: much faster than by NumPy; the values stay."""
         return self._parting.reformat(frame, format="gbrp", threads=1) if frame.format.name == "rgb24" else frame
+
+
+def mapped(pixels: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What a table of 256 values makes of pixels; bytes do so twice as fast as NumPy, which makes indices of them."""
+    return np.frombuffer(pixels.tobytes().translate(table.tobytes()), np.uint8).reshape(pixels.shape)
 
 
 def plane(frame: Any, number: int, dtype: np.dtype[Any]) -> NDArray[Any]:

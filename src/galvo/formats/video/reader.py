@@ -129,7 +129,8 @@ def _opened(
     gray = color is None and kept is not None and bool(kept.get("video_gray"))
     palette = format.name == "pal8"
     pixels = choose_pixels(format, False if gray and not palette else color, limited, path)
-    pixels = replace(pixels, exact=kept is not None)
+    # what has checksums has to be the same on all machines; everything else is what ffmpeg shows
+    pixels = replace(pixels, exact=kept is not None and pixels.channel_count == kept.shape[1])
     limits.check("frame_bytes", size[0] * size[1] * pixels.dtype.itemsize, path=path)
     shape: Shape = (index.frame_count, pixels.channel_count, 1, *size)
     if kept is not None:
