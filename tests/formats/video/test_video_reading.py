@@ -403,11 +403,10 @@ def test_changed_bytes_end_well(tmp_path, name, count):
         def read():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", GalvoWarning)
-                recording = galvo.open(path, limits=galvo.Limits(frame_bytes=16 << 20), damaged="report")
-            with recording:
-                for frame in range(min(len(recording), 30)):
-                    with suppress(DamagedData):
-                        recording[frame]
+                with galvo.open(path, limits=galvo.Limits(frame_bytes=16 << 20), damaged="report") as recording:
+                    for frame in range(min(len(recording), 30)):
+                        with suppress(DamagedData):
+                            recording[frame]
             return 0
 
         verdict = run_case(read, seconds=20, memory_bytes=600 << 20)
