@@ -23,8 +23,8 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from galvo.core.partial import PartialFile
+from galvo.formats.video.coded import ERRORS_MARK, Errors, Packet, Stream
 from galvo.formats.video.containers import OWN_UUID, Written, riff_chunks
-from galvo.formats.video.encode import ERRORS_MARK, Errors, Packet, Stream
 
 __all__ = ["AviWriter"]
 
@@ -160,9 +160,7 @@ class AviWriter:
             self._append(_chunk(b"ix00", head, entries))
             self._close_lists(part, movi)
         if part == 0:
-            old = b"".join(
-                self._name + _u32(_KEY * key, at - 8 - (movi + 8), nbytes) for at, nbytes, key in frames
-            )
+            old = b"".join(self._name + _u32(_KEY * key, at - 8 - (movi + 8), nbytes) for at, nbytes, key in frames)
             self._append(_chunk(b"idx1", old))
             self._end_riff(part)
 

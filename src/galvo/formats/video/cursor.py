@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from galvo.formats.video.library import most_pixels, open_container, told
 from galvo.formats.video.pixels import Scaler
 from galvo.limits import Limits
 
-__all__ = ["Cursor"]
+__all__ = ["Cursor", "Track"]
 
 # errors are raised, not concealed
 _STRICT = "crccheck+explode"
@@ -28,36 +29,45 @@ _LENIENT = "crccheck"
 _AHEAD = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What is decoded.
+
+    Attributes
+    ----------
+    source : FileSource
+    demuxer : str
+    stream_number : int
+        Among the videos of the file.
+    index : VideoIndex
+    limits : Limits
+    """
+
+    source: FileSource
+    demuxer: str
+    stream_number: int
+    index: VideoIndex
+    limits: Limits
+
+
 class Cursor:
     """One decoder. Used by one thread at a time.
 
     Parameters
     ----------
-    source : FileSource
-    demuxer : str
-    stream_number : int
-    index : VideoIndex
-    limits : Limits
+    track : Track
     careful : bool
         One thread, so that it is known which packet fails.
     """
 
-    def __init__(
-        self,
-        source: FileSource,
-        demuxer: str,
-        stream_number: int,
-        index: VideoIndex,
-        limits: Limits,
-        careful: bool = False,
-    ) -> None:
-        self._source = source
-        self._path = source.paths[0]
-        self._index = index
-        self._open = partial(open_container, source, demuxer, limits)
-        self._stream_number = stream_number
+    def __init__(self, track: Track, careful: bool = False) -> None:
+        self._source = track.source
+        self._path = track.source.paths[0]
+        self._index = track.index
+        self._open = partial(open_container, track.source, track.demuxer, track.limits)
+        self._stream_number = track.stream_number
         self._careful = careful
-        self._most_pixels = most_pixels(limits)
+        self._most_pixels = most_pixels(track.limits)
         self._container: Any = None
         self._begin(False)
         self._frames: Iterator[tuple[int, Any]] = iter(())

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
-import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from threading import Lock
@@ -18,110 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.errors import WriteError
+from galvo.formats.video.coded import START_CODE, Packet, Stream, units
 from galvo.formats.video.library import load_av
 from galvo.formats.video.pixels import TO_LIMITED, Pixels, Scaler, choose_pixels, mapped
 
-__all__ = ["ERRORS_MARK", "H264", "Errors", "Ffv1", "Packet", "Raw", "Stream", "padded", "with_lengths"]
-
-ERRORS_MARK = b"galvoblk"
+__all__ = ["H264", "Ffv1", "Raw", "padded"]
 
 # its number decides about the bytes, so it is the same everywhere
 _X264_THREADS = 4
 _KEY_INTERVAL = 60
 _FFV1_SLICES = 4
-_START = b"\0\0\0\1"
-_START_CODE = re.compile(rb"\x00{2,}\x01")
-_ERRORS = struct.Struct("<IQQ")
 _LIMITED, _BT601 = 1, 6
-
-
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """A coded frame.
-
-    Attributes
-    ----------
-    data : bytes
-    is_key : bool
-    """
-
-    data: bytes
-    is_key: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Errors:
-    """How far the coded pixels are from the given ones.
-
-    Attributes
-    ----------
-    largest, total, pixel_count : int
-        Largest absolute difference, sum of them all, and how many there are; no pixels where nothing is lost.
-    """
-
-    largest: int = 0
-    total: int = 0
-    pixel_count: int = 0
-
-    @classmethod
-    def unpacked(cls, data: bytes) -> Errors:
-        """What `packed` gave, and maybe more behind it."""
-        return cls(*_ERRORS.unpack_from(data))
-
-    def packed(self) -> bytes:
-        """u32, u64, u64, little endian."""
-        return _ERRORS.pack(self.largest, self.total, self.pixel_count)
-
-    def with_more(self, other: Errors) -> Errors:
-        """Of both parts together."""
-        return Errors(
-            max(self.largest, other.largest), self.total + other.total, self.pixel_count + other.pixel_count
-        )
-
-    def __str__(self) -> str:
-        return f"largest error {self.largest}, mean {self.total / max(1, self.pixel_count):.3g} of 255"
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """What a container says of its frames.
-
-    Attributes
-    ----------
-    codec : str
-        "h264", "ffv1" or "raw".
-    height, width : int
-    rate : Fraction
-        Frames per second.
-    frame_count : int
-    most_bytes : int
-        That all frames take together.
-    private : bytes
-        What a decoder of FFV1 needs; the colors of plain pixels, blue, green, red, 0.
-    sets : tuple of bytes
-        Sequence and picture parameter set of H.264.
-    bits : int
-        Of a pixel.
-    """
-
-    codec: str
-    height: int
-    width: int
-    rate: Fraction
-    frame_count: int
-    most_bytes: int
-    private: bytes = b""
-    sets: tuple[bytes, ...] = ()
-    bits: int = 24
-
-    @property
-    def key_start(self) -> bytes:
-        """How key frames begin where the parameter sets are among the frames; nothing where all are key frames."""
-        return _START + self.sets[0] if self.sets else b""
-
-    def in_band(self, packet: Packet) -> bytes:
-        """A frame with the parameter sets before it, if decoding can begin there."""
-        return b"".join(_START + unit for unit in self.sets if packet.is_key) + packet.data
 
 
 def padded(frames: NDArray[Any], height: int, width: int) -> NDArray[Any]:
@@ -212,7 +116,7 @@ class H264(_Encoder):
 
     def stream(self, frame_count: int, most_bytes: int) -> Stream:
         """What containers say of it."""
-        sets = tuple(_units(self._coder().extradata))
+        sets = tuple(units(self._coder().extradata))
         return Stream("h264", self.height, self.width, self.rate, frame_count, most_bytes, sets=sets)
 
     def encode(self, frames: NDArray[np.uint8], stream: Stream) -> tuple[list[Packet], NDArray[np.uint8]]:
@@ -230,7 +134,7 @@ class H264(_Encoder):
         shown : ndarray of uint8, TCYX
         """
         decoder = load_av().CodecContext.create("h264", "r")
-        decoder.extradata = b"".join(_START + unit for unit in stream.sets)
+        decoder.extradata = b"".join(START_CODE + unit for unit in stream.sets)
         decoder.thread_type = "AUTO"
         how = self._shown_as()
         packets: list[Packet] = []
@@ -269,16 +173,6 @@ class H264(_Encoder):
         format = load_av().VideoFormat(self.pixel_format, self.width, self.height)
         how = choose_pixels(format, self._color, True, "")
         return Pixels(how.dtype, how.channel_names, how.source, how.target, how.bits, how.limited, exact=True)
-
-
-def _units(stream: bytes) -> list[bytes]:
-    """The units between start codes (ITU-T H.264, annex B), whose bytes never look like one."""
-    return [unit for unit in _START_CODE.split(stream) if unit]
-
-
-def with_lengths(stream: bytes) -> bytes:
-    """Units with their lengths before them instead of start codes (ISO/IEC 14496-15, 5.2.3)."""
-    return b"".join(len(unit).to_bytes(4, "big") + unit for unit in _units(stream))
 
 
 class Ffv1(_Encoder):

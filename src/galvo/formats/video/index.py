@@ -3,16 +3,11 @@
 A packet is one coded frame. Frames are counted in the order of display: that of their presentation time stamps, which
 libav gives after B-frames, edit lists and late starts have been taken into account. Numbers of frames in headers are
 not believed.
-
-The table of MP4 and QuickTime (ISO/IEC 14496-12, 8.6 and 8.7) and that of AVI say where each packet is, so the packets
-need not be read. libav reads the table and applies edits; it gives times of decoding, to which ``ctts`` adds what leads
-to those of presentation. The first and the last packets are compared with it, and every other one when it is read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +18,8 @@ from numpy.typing import NDArray
 from galvo.core.index import Int64
 from galvo.core.source import FileSource
 from galvo.errors import DamagedData, GalvoError, Malformed, Unsupported
-from galvo.formats.video.containers import mp4_boxes
 from galvo.formats.video.library import open_container, told
+from galvo.formats.video.table import IN_ORDER, from_table
 from galvo.limits import Limits
 
 __all__ = ["VideoIndex", "take_index"]
@@ -32,9 +27,6 @@ __all__ = ["VideoIndex", "take_index"]
 _ROOM = 1024
 _IDR = 5
 _KEY, _DISCARDED, _CUT_OFF, _OPEN = 1, 2, 4, 8
-_COMPARED = 8
-# packets of these in AVI come in the order of display
-_IN_ORDER = {"ffv1", "ffvhuff", "huffyuv", "mjpeg", "png", "rawvideo", "utvideo"}
 _UNIT = re.compile(rb"\x00\x00\x01(?=.)", re.DOTALL)
 
 
@@ -104,7 +96,6 @@ class VideoIndex:
             place -= 1
         return max(0, place)
 
-
     def is_open(self, place: int, source: FileSource) -> bool:
         """Whether what follows a key frame may refer to what comes before it."""
         if self.open_keys[place] or not self.unread:
@@ -145,10 +136,10 @@ def take_index(
     h264 = stream.codec_context.name == "h264"
     # ISO/IEC 14496-15: units have lengths instead of start codes where this begins with version 1
     lengths = h264 and bytes(stream.codec_context.extradata or b"")[:1] == b"\1"
-    has_table = demuxer == "mov" or (demuxer == "avi" and stream.codec_context.name in _IN_ORDER)
+    has_table = demuxer == "mov" or (demuxer == "avi" and stream.codec_context.name in IN_ORDER)
     if whole and has_table and (lengths or not h264):
         with suppress(DamagedData), told(path):
-            table = _from_table(container, stream, source, demuxer, limits)
+            table = from_table(container, stream, source, demuxer, limits)
         if table is None:
             container.close()
             container = open_container(source, demuxer, limits)
@@ -171,87 +162,6 @@ def take_index(
     open_keys = groups | ((flags[keys] & _OPEN) != 0)
     usable = (flags & _CUT_OFF) == 0
     return VideoIndex(pts, position, nbytes, usable, keys, open_keys, shown, by_pts, needed, failure, unread)
-
-
-# ---- the container's table ------------------------------------------------------------------------------------------
-
-
-def _from_table(container: Any, stream: Any, source: FileSource, demuxer: str, limits: Limits) -> Int64 | None:
-    """Rows as `_from_packets` gives them; None where the table does not say all, or something else than the packets."""
-    entries = stream.index_entries
-    count = len(entries)
-    limits.check("page_count", count, path=source.paths[0])
-    if not count or count != stream.frames:
-        return None
-    flat = (value for entry in entries for value in (entry.timestamp, entry.pos, entry.size, entry.flags))
-    table = np.fromiter(flat, np.int64, 4 * count).reshape(count, 4)
-    if demuxer == "mov":
-        offsets = _presentation_offsets(source, count)
-        if offsets is None:
-            return None
-        table[:, 0] += offsets
-    table = table[table[:, 2] > 0]
-    # other flags: frames that are decoded only
-    if not len(table) or (table[:, 3] & ~_KEY).any() or (table[:, 1] + table[:, 2] > source.size(0)).any():
-        return None
-    first = _packets_at(container, stream, None)
-    last_key = int(np.flatnonzero(table[:, 3])[-1]) if table[:, 3].any() else 0
-    # what is the same for all: where time begins, the heads of chunks
-    if not len(first):
-        return None
-    table[:, :2] += first[0, :2] - table[0, :2]
-    last = _packets_at(container, stream, int(table[last_key, 0]))
-    ends = table[last_key : last_key + len(last)]
-    same = np.array_equal(first, table[: len(first)]) and np.array_equal(last, ends)
-    return table if same else None
-
-
-def _packets_at(container: Any, stream: Any, pts: int | None) -> Int64:
-    """Rows of the packets at the beginning, or from the key frame with that time on; some are enough."""
-    if pts is not None:
-        container.seek(pts, stream=stream, backward=True)
-    rows = []
-    for packet in container.demux(stream):
-        if packet.size and packet.pts is not None and packet.pos is not None:
-            flags = packet.is_keyframe | packet.is_discard << 1 | packet.is_corrupt << 2
-            rows.append((packet.pts, packet.pos, packet.size, flags))
-        if len(rows) == _COMPARED or not packet.size:
-            break
-    return np.array(rows, np.int64).reshape(-1, 4)
-
-
-def _presentation_offsets(source: FileSource, count: int) -> Int64 | int | None:
-    """What leads from the times of decoding to those of presentation (ctts; ISO/IEC 14496-12, 8.6.1.3).
-
-    None where it cannot be told which sample they belong to: fragments, several tracks that have them.
-    """
-    found: list[Int64] = []
-    for path, start, nbytes in _nested(source, 0, source.size(0), ()):
-        if path[0] == b"moof":
-            return None
-        if path == (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"ctts") and nbytes >= 8:
-            pairs = np.frombuffer(source.read(0, start + 8, (nbytes - 8) // 8 * 8), ">u4").reshape(-1, 2)
-            if int(pairs[:, 0].sum(dtype=np.int64)) != count:
-                return None
-            # version 0 has no sign, but is written as if it had one
-            found.append(np.repeat(pairs[:, 1].astype(np.int32).astype(np.int64), pairs[:, 0]))
-    if len(found) > 1:
-        return None
-    return found[0] if found else 0
-
-
-_HOLDS_BOXES = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
-
-
-def _nested(
-    source: FileSource, start: int, stop: int, above: tuple[bytes, ...]
-) -> Iterator[tuple[tuple[bytes, ...], int, int]]:
-    """Letters with those around them, first byte of the content and its size of each box."""
-    for letters, at, header, nbytes in mp4_boxes(source, start, stop):
-        path = (*above, letters)
-        yield path, at + header, nbytes - header
-        if letters in _HOLDS_BOXES:
-            yield from _nested(source, at + header, min(stop, at + nbytes), path)
 
 
 # ---- packets --------------------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from galvo.core.partial import PartialFile
+from galvo.formats.video.coded import Errors, Packet, Stream
 from galvo.formats.video.containers import ATTACHMENT, Written, ebml_element
-from galvo.formats.video.encode import Errors, Packet, Stream
 
 __all__ = ["MkvWriter"]
 

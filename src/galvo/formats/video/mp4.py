@@ -22,8 +22,8 @@ from itertools import groupby
 
 from galvo.core.partial import PartialFile
 from galvo.errors import Malformed
+from galvo.formats.video.coded import ERRORS_MARK, Errors, Packet, Stream, with_lengths
 from galvo.formats.video.containers import OWN_UUID, Written, mp4_boxes
-from galvo.formats.video.encode import ERRORS_MARK, Errors, Packet, Stream, with_lengths
 
 __all__ = ["Mp4Writer"]
 

@@ -17,9 +17,10 @@ from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
 from galvo.errors import OptionError
 from galvo.formats.kept_json import kept_json
-from galvo.formats.plain import require_plain
+from galvo.formats.plain import rate_note, require_plain, shown_hz
 from galvo.formats.video.avi import AviWriter
-from galvo.formats.video.encode import H264, Errors, Ffv1, Packet, Raw, padded
+from galvo.formats.video.coded import Errors, Packet
+from galvo.formats.video.encode import H264, Ffv1, Raw, padded
 from galvo.formats.video.library import load_av
 from galvo.formats.video.mkv import MkvWriter
 from galvo.formats.video.mp4 import Mp4Writer
@@ -30,7 +31,6 @@ __all__ = ["VideoSink"]
 _CODECS = {".mp4": ("h264",), ".mov": ("h264",), ".mkv": ("ffv1",), ".avi": ("raw", "h264", "ffv1")}
 _ANY_CODEC = ("h264", "ffv1", "raw")
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
-_ASSUMED_HZ = 30.0
 _MOST_HZ = 100_000
 _MOST_SIDE = 16_384
 _ROW_BYTES = 160
@@ -95,8 +95,7 @@ class VideoSink:
             told.append("plain pixels, which every program reads; codec=ffv1 takes half the bytes, and fewer read it")
         if self._errors is not None:
             told.append(f"coded with loss: {self._errors}")
-        if self._recording.frame_rate_hz is None and self._wanted_rate is None:
-            told.append(f"the recording has no frame rate: players show {_ASSUMED_HZ:g} frames a second (frame_rate=)")
+        told += rate_note(self._recording, self._wanted_rate)
         y, x = self._recording.shape[3:]
         if (y, x) != self._size:
             told.append(
@@ -143,7 +142,7 @@ class VideoSink:
         y, x = recording.shape[3:]
         if max(y, x) > _MOST_SIDE:
             raise OptionError("too large for a video", found=f"{x} x {y}", expected=f"at most {_MOST_SIDE} on a side")
-        rate = self._wanted_rate or recording.frame_rate_hz or _ASSUMED_HZ
+        rate = shown_hz(recording, self._wanted_rate)
         if not 0.001 <= rate <= _MOST_HZ:
             raise OptionError("no rate for a video", found=f"{rate} Hz", hint="Name another one with frame_rate=")
         exact = Fraction(rate).limit_denominator(1001)
