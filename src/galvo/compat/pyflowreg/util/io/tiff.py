@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,18 +75,12 @@ class TIFFFileReader(FileReader):
             are never frames), ``deinterleave``, ``is_scanimage``; ``z_planes`` and ``volumes`` where there are planes;
             ``description`` (500 characters at most), ``software`` and ``datetime`` where the file has them.
         """
-        self._ensure_initialized()
-        recording = self._recording
-        found: dict[str, Any] = {
-            "file_name": Path(self.file_path).name,
-            "frame_count": self.frame_count,
-            "shape": self.shape,
-            "unbinned_shape": self.unbinned_shape,
-            "dtype": str(self.dtype),
+        found = self._common_metadata() | {
             "sample_mode": False,
             "deinterleave": self.deinterleave,
             "is_scanimage": False,
         }
+        recording = self._recording
         if recording is not None:
             found["is_scanimage"] = recording.metadata.format == "scanimage"
             if recording.shape[2] > 1:
