@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import galvo
-from bench.convert import peak_memory_mb
+from bench.memory import peak_memory_mb
 from bench.recording import data_folder
 from bench.report import Report, parser
 from bench.timing import interleave, with_peer

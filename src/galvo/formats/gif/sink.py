@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.core.ahead import ahead
 from galvo.core.blocks import BlockIndex
 from galvo.core.codec import encode_gif_image
 from galvo.core.output import Outlet, Target
@@ -145,26 +146,22 @@ class GifSink:
         """Images are appended as they come."""
         (self._file,) = output.files
 
-    def encode(self, index: BlockIndex, block: NDArray[Any]) -> list[tuple[bytes, bytes]]:
+    def encode(self, index: BlockIndex, block: NDArray[Any]) -> Iterator[tuple[bytes, bytes]]:
         """Table of colors, if it has one of its own, and data of each image of a block."""
         make = _color_image if self._color else _gray_image
         frames = block[:, :, 0]
         workers = min(len(frames), worker_count(8 * block.nbytes))
-        if workers <= 1:
-            return list(map(make, frames))
-        with ThreadPoolExecutor(workers, thread_name_prefix="galvo gif") as pool:
-            return list(pool.map(make, frames))
+        return ahead(make, frames, workers)
 
-    def put(self, index: BlockIndex, encoded: list[tuple[bytes, bytes]]) -> None:
+    def put(self, index: BlockIndex, encoded: Iterator[tuple[bytes, bytes]]) -> None:
         """Append the images of a block."""
         y, x = self._recording.shape[3:]
-        parts: list[bytes] = []
+        self._file.seek(0, 2)
         for frame, (table, data) in enumerate(encoded, index[0].start):
             place = struct.pack("<cHHHHB", b",", 0, 0, x, y, _OWN_TABLE if table else 0)
             # it stays until the next one covers it
-            parts += (b"\x21\xf9\x04\x04", struct.pack("<HBB", self._delay(frame), 0, 0), place, table, data)
-        self._file.seek(0, 2)
-        self._file.write(b"".join(parts))
+            control = b"\x21\xf9\x04\x04" + struct.pack("<HBB", self._delay(frame), 0, 0)
+            self._file.write(b"".join((control, place, table, data)))
 
     def finish(self, checksums: NDArray[np.uint32]) -> None:
         """Write what is kept of the recording."""

@@ -6,13 +6,14 @@ The HDF5 file stands behind 512 bytes whose first 128 are MATLAB's header. Dimen
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.core.ahead import ahead
 from galvo.core.blocks import BlockIndex
 from galvo.core.codec import Codec
 from galvo.core.output import Outlet, Target
@@ -125,9 +126,8 @@ class HierarchySink:
         if self._class == "logical":
             dataset.attrs["MATLAB_int_decode"] = np.int32(1)
 
-    def encode(self, index: BlockIndex, block: NDArray[Any]) -> list[bytes | memoryview]:
+    def encode(self, index: BlockIndex, block: NDArray[Any]) -> Iterator[bytes | memoryview]:
         """The chunks of a block, in the order of `_corners`."""
-        workers = worker_count(block.nbytes)
 
         def encoded(corner: tuple[int, int, int]) -> bytes | memoryview:
             channel, plane, first = corner
@@ -137,15 +137,14 @@ class HierarchySink:
             transpose_into(chunk[: frames.shape[0]], frames.swapaxes(1, 2))
             return self._codec.encode(chunk, self._level)
 
-        with ThreadPoolExecutor(workers) as pool:
-            return list((pool.map if workers > 1 else map)(encoded, self._corners(index)))
+        return ahead(encoded, self._corners(index), worker_count(block.nbytes))
 
     def _corners(self, index: BlockIndex) -> list[tuple[int, int, int]]:
         """Channel, plane and first frame of each chunk of a block, relative to it."""
         t, c, z = (part.stop - part.start for part in index[:3])
         return list(product(range(c), range(z), range(0, t, self._multiple)))
 
-    def put(self, index: BlockIndex, encoded: list[bytes | memoryview]) -> None:
+    def put(self, index: BlockIndex, encoded: Iterator[bytes | memoryview]) -> None:
         """Write the chunks of a block."""
         t, c, z = index[:3]
         with written(self._output, "r+") as file:
