@@ -1,16 +1,18 @@
 # GNU make 3.81 or newer and plain sh, so that a fresh Debian and a stock macOS both do.
 #   make PYTHON=python3.12 test     another interpreter (after `make clean`)
-#   make BENCH_DATA=/big/disk bench keep the generated recordings (about 3 GB) for the next run
+#   make BENCH_DATA=/big/disk bench keep the generated recordings (about 4 GB) for the next run
+#   make BENCH_SCALE=full bench     larger movies, and memory with 2 GB of each format
 
 PYTHON ?= python3
 BENCH_DATA ?=
+export BENCH_SCALE ?=
 HARDEN ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := bench/.venv
 BENCH_BIN := $(BENCH_VENV)/bin
-BENCHES := startup open read fields formats write timestamps facades convert pzf compression video
+BENCHES := startup open read fields formats memory timestamps facades convert pzf compression video
 
 # Folders are listed too: their time changes when a file is removed.
 SOURCES := $(shell find src native ! -name __pycache__ ! -path '*/__pycache__/*') pyproject.toml README.md LICENSE

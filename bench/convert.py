@@ -5,7 +5,6 @@ that galvo chose, and ends with one fsync too. Peak memory is taken in a child p
 """
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import numpy as np
 import tifffile
 
 import galvo
+from bench.memory import peak_memory_mb
 from bench.recording import CHANNELS, data_folder, scanimage_file
 from bench.report import Report, parser
 from bench.timing import interleave
@@ -68,16 +68,6 @@ def check(source: Path, converted: Path) -> None:
         for place, page in enumerate(tif.pages):
             if not np.array_equal(store[f"ch{place % len(CHANNELS) + 1}"][place // len(CHANNELS)], page.asarray()):
                 raise ValueError(f"{converted.name} differs from the recording at page {place}")
-
-
-def peak_memory_mb() -> float:
-    # A child starts with its parent's ru_maxrss on Linux; the counter of its own address space starts afresh.
-    status = Path("/proc/self/status")
-    if status.exists():
-        (kibibytes,) = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(kibibytes) * 1024 / 1e6
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return (peak if sys.platform == "darwin" else peak * 1024) / 1e6
 
 
 def peak_memory_of_child(name: str, compression: str, source: Path, destination: Path) -> float:

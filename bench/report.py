@@ -20,9 +20,13 @@ DISTRIBUTIONS = (
     "h5py",
     "tifffile",
     "imagecodecs",
+    "scipy",
+    "hdf5plugin",
+    "pyflowreg",
     "roiextractors",
     "scanimage-tiff-reader",
     "pymecompress",
+    "CalSciPy",
     "av",
     "imageio",
     "imageio-ffmpeg",
@@ -169,10 +173,13 @@ def print_goals(goals: Iterable[Goal]) -> None:
         print(f"   {state} {goal.text}: {goal.measured:.3g} {goal.unit} (limit {goal.limit:g} {goal.unit})")
 
 
-def parser(description: str | None, *, rounds: int) -> argparse.ArgumentParser:
-    """Command line that every benchmark shares: --data, --results, --rounds."""
+def parser(description: str | None, *, rounds: int, scaled: bool = False) -> argparse.ArgumentParser:
+    """Command line that every benchmark shares: --data, --results, --rounds; --full where there is more to be had."""
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--data", type=Path, help="keep the generated recordings here (default: a temporary folder)")
     made.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file (default: bench/results)")
     made.add_argument("--rounds", type=int, default=rounds, help="interleaved rounds (default: %(default)s)")
+    if scaled:
+        full = os.environ.get("BENCH_SCALE") == "full"
+        made.add_argument("--full", action="store_true", default=full, help="large sizes (or BENCH_SCALE=full)")
     return made

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import galvo
-from bench.convert import peak_memory_mb
+from bench.memory import peak_memory_mb
 from bench.recording import data_folder
 from bench.report import Report, parser
 from bench.timing import interleave, with_peer
@@ -184,7 +184,7 @@ def main() -> None:
             if suffix != ".mkv":
                 measure_reading(report, path, count)
         galvo.save(frames_of(4 * count), folder / "source.h5", overwrite=True)
-        for suffix in (".mp4", ".mkv", ".gif"):
+        for suffix in (".mp4", ".mkv", ".avi", ".gif", ".bin", ".tif"):
             short, long = peak_mb(suffix, 2 * count, folder), peak_mb(suffix, 4 * count, folder)
             report.goal(f"{suffix}: peak memory of a recording twice as long", long - short, limit=24, unit="MB more")
     report.publish(arguments.results)

@@ -48,7 +48,8 @@ class WritePlan:
         """What a resumed attempt must share with the first, as JSON: source, what is shown of it, options, blocks."""
         recording = self.recording
         files = [(str(path), path.stat()) for path in recording.files]
-        pixels = [] if files or self.pixels_told else [block_checksum(block) for _, block in recording.blocks()]
+        told = files or self.pixels_told
+        pixels = [] if told else [block_checksum(recording[index]) for index in self.blocks]
         found = {
             "shape": recording.shape,
             "dtype": recording.dtype.str,
@@ -103,7 +104,10 @@ class Sink(Protocol):
         """Go on with an output that an earlier attempt laid out."""
 
     def encode(self, index: BlockIndex, block: NDArray[Any]) -> Any:
-        """A block (T, C, Z, Y, X) as it will be stored; made while the one before is being written."""
+        """A block (T, C, Z, Y, X) as it will be stored.
+
+        Made while the one before is being written; or an iterator, by which the work is done when `put` takes it.
+        """
 
     def put(self, index: BlockIndex, encoded: Any) -> None:
         """Write what `encode` made of a block."""

@@ -86,7 +86,8 @@ class SplitSink:
             sink.shown(_alone(index), block[:, number : number + 1])
             for number, sink in enumerate(self._sinks[index[1]])
         ]
-        return np.concatenate(parts, axis=1)
+        # blocks hold one channel while writing
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def target(self, final: str, recording: Recording) -> Target:
         """A file for each channel."""

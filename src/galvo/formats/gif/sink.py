@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.core.ahead import ahead
 from galvo.core.blocks import BlockIndex
 from galvo.core.codec import encode_gif_image
 from galvo.core.output import Outlet, Target
@@ -20,14 +21,13 @@ from galvo.errors import OptionError
 from galvo.formats.gif.blocks import APPLICATION, sub_blocks
 from galvo.formats.gif.colors import with_table
 from galvo.formats.kept_json import kept_json
-from galvo.formats.plain import require_plain
+from galvo.formats.plain import rate_note, require_plain, shown_hz
 
 __all__ = ["GifSink"]
 
 _MOST_SIDE = 65_535
 _MOST_LOOP = 65_535
 _MOST_DELAY = 65_535
-_ASSUMED_HZ = 30.0
 _TICKS_PER_S = 100
 # below, browsers show an image for 100 ms
 _LEAST_SHOWN = 2
@@ -75,11 +75,8 @@ class GifSink:
     @property
     def notes(self) -> tuple[str, ...]:
         """How players show it."""
-        told = []
-        recorded = self._recording.frame_rate_hz
-        if recorded is None and self._wanted_rate is None:
-            told.append(f"the recording has no frame rate: players show {_ASSUMED_HZ:g} frames a second (frame_rate=)")
-        if self._rate < (self._wanted_rate or recorded or 0):
+        told = list(rate_note(self._recording, self._wanted_rate))
+        if self._rate < shown_hz(self._recording, self._wanted_rate):
             told.append(f"a GIF shows {_TICKS_PER_S} frames per second at most, and so does this one")
         elif _TICKS_PER_S % self._rate:
             told.append(f"a GIF counts in 10 ms: frames are shown longer or shorter, {self._rate:g} Hz on average")
@@ -119,7 +116,7 @@ class GifSink:
         y, x = recording.shape[3:]
         if max(y, x) > _MOST_SIDE:
             raise OptionError("too large for a GIF", found=f"{x} x {y}", expected=f"at most {_MOST_SIDE} on a side")
-        rate = self._wanted_rate or recording.frame_rate_hz or _ASSUMED_HZ
+        rate = shown_hz(recording, self._wanted_rate)
         self._rate = min(rate, float(_TICKS_PER_S))
         if self._delay(0) > _MOST_DELAY:
             raise OptionError("no rate for a GIF", found=f"{rate} Hz", hint="Name another one with frame_rate=")
@@ -149,26 +146,22 @@ class GifSink:
         """Images are appended as they come."""
         (self._file,) = output.files
 
-    def encode(self, index: BlockIndex, block: NDArray[Any]) -> list[tuple[bytes, bytes]]:
+    def encode(self, index: BlockIndex, block: NDArray[Any]) -> Iterator[tuple[bytes, bytes]]:
         """Table of colors, if it has one of its own, and data of each image of a block."""
         make = _color_image if self._color else _gray_image
         frames = block[:, :, 0]
         workers = min(len(frames), worker_count(8 * block.nbytes))
-        if workers <= 1:
-            return list(map(make, frames))
-        with ThreadPoolExecutor(workers, thread_name_prefix="galvo gif") as pool:
-            return list(pool.map(make, frames))
+        return ahead(make, frames, workers)
 
-    def put(self, index: BlockIndex, encoded: list[tuple[bytes, bytes]]) -> None:
+    def put(self, index: BlockIndex, encoded: Iterator[tuple[bytes, bytes]]) -> None:
         """Append the images of a block."""
         y, x = self._recording.shape[3:]
-        parts: list[bytes] = []
+        self._file.seek(0, 2)
         for frame, (table, data) in enumerate(encoded, index[0].start):
             place = struct.pack("<cHHHHB", b",", 0, 0, x, y, _OWN_TABLE if table else 0)
             # it stays until the next one covers it
-            parts += (b"\x21\xf9\x04\x04", struct.pack("<HBB", self._delay(frame), 0, 0), place, table, data)
-        self._file.seek(0, 2)
-        self._file.write(b"".join(parts))
+            control = b"\x21\xf9\x04\x04" + struct.pack("<HBB", self._delay(frame), 0, 0)
+            self._file.write(b"".join((control, place, table, data)))
 
     def finish(self, checksums: NDArray[np.uint32]) -> None:
         """Write what is kept of the recording."""

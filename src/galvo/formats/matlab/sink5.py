@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.core.ahead import ahead
 from galvo.core.blocks import BlockIndex
 from galvo.core.output import Outlet, Target
 from galvo.core.partial import PartialFile
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.transpose import transpose_into
 from galvo.errors import DamagedData, Unsupported
-from galvo.formats.matlab.columns import transpose_into
 from galvo.formats.matlab.own import CREATED_BY, END_NAME, START_NAME, end_text, start_text, text_room
 
 __all__ = ["MOST_BYTES", "Level5Sink", "array_nbytes", "file_head", "stored_axes", "stored_dtype"]
@@ -91,8 +91,8 @@ class _Stretch:
     channel : int
     is_first, is_last : bool
         Whether the array begins, and ends, with it.
-    pieces : sequence of bytes-like
-        As stored.
+    pieces : iterable of bytes-like
+        As stored, taken once.
     nbytes, checksum : int
         Length and Adler-32 of what is deflated.
     """
@@ -100,7 +100,7 @@ class _Stretch:
     channel: int
     is_first: bool
     is_last: bool
-    pieces: Sequence[Any]
+    pieces: Iterable[Any]
     nbytes: int = 0
     checksum: int = 1
 
@@ -227,7 +227,7 @@ class Level5Sink:
             stretches.append(_Stretch(channel, first, last, self._deflated(head, data, tail), nbytes, checksum))
         return stretches
 
-    def _deflated(self, head: bytes, data: memoryview, tail: bytes) -> list[bytes]:
+    def _deflated(self, head: bytes, data: memoryview, tail: bytes) -> Iterator[bytes]:
         cuts = range(0, len(data), _PIECE_BYTES)
 
         def deflated(start: int) -> bytes:
@@ -239,11 +239,7 @@ class Level5Sink:
             parts.append(coder.flush(zlib.Z_FULL_FLUSH))
             return b"".join(parts)
 
-        workers = min(worker_count(len(data)), len(cuts))
-        if workers == 1:
-            return list(map(deflated, cuts))
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(deflated, cuts))
+        return ahead(deflated, cuts, min(worker_count(len(data)), len(cuts)))
 
     def _head(self, channel: int) -> bytes:
         t, _, z, y, x = self._plan.recording.shape
@@ -275,7 +271,9 @@ class Level5Sink:
                 self._refuse(end)
             checksum = _joined_adler32(struct.unpack(">I", trailer[2:])[0], checksum, stretch.nbytes)
             file.seek(end)
-        self._write(*stretch.pieces, _STREAM_END + struct.pack(">I", checksum))
+        for piece in stretch.pieces:
+            self._write(piece)
+        self._write(_STREAM_END + struct.pack(">I", checksum))
         nbytes = file.tell() - start - 8
         file.seek(start + 4)
         self._write(struct.pack("<I", nbytes))

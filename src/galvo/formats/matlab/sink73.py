@@ -6,23 +6,24 @@ The HDF5 file stands behind 512 bytes whose first 128 are MATLAB's header. Dimen
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.core.ahead import ahead
 from galvo.core.blocks import BlockIndex
 from galvo.core.codec import Codec
 from galvo.core.output import Outlet, Target
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.transpose import transpose_into
 from galvo.errors import Unsupported
 from galvo.formats.hdf5.access import written
-from galvo.formats.matlab.columns import transpose_into
+from galvo.formats.hdf5.filters import create_chunked
 from galvo.formats.matlab.own import END_NAME, START_NAME, end_text, start_text, text_room
 from galvo.formats.matlab.sink5 import file_head, stored_axes, stored_dtype
 
@@ -116,26 +117,17 @@ class HierarchySink:
         self._output = output
 
     def _create(self, file: Any, name: str) -> None:
-        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        plist.set_chunk(self._chunk)
-        plist.set_obj_track_times(False)
-        if self._level is not None:
-            plist.set_shuffle()
-            plist.set_deflate(self._level)
-        plist.set_fletcher32()
         stored = self._dtype
         if stored.kind == "c":
             half = np.dtype(f"<f{stored.itemsize // 2}")
             stored = np.dtype([("real", half), ("imag", half)])
-        kind, space = h5py.h5t.py_create(stored, logical=True), h5py.h5s.create_simple(self._lengths)
-        dataset = h5py.Dataset(h5py.h5d.create(file.id, name.encode("ascii"), kind, space, plist))
+        dataset = create_chunked(file, name, stored, self._lengths, self._chunk, self._codec.steps, self._level)
         dataset.attrs["MATLAB_class"] = np.bytes_(self._class)
         if self._class == "logical":
             dataset.attrs["MATLAB_int_decode"] = np.int32(1)
 
-    def encode(self, index: BlockIndex, block: NDArray[Any]) -> list[bytes | memoryview]:
+    def encode(self, index: BlockIndex, block: NDArray[Any]) -> Iterator[bytes | memoryview]:
         """The chunks of a block, in the order of `_corners`."""
-        workers = worker_count(block.nbytes)
 
         def encoded(corner: tuple[int, int, int]) -> bytes | memoryview:
             channel, plane, first = corner
@@ -145,15 +137,14 @@ class HierarchySink:
             transpose_into(chunk[: frames.shape[0]], frames.swapaxes(1, 2))
             return self._codec.encode(chunk, self._level)
 
-        with ThreadPoolExecutor(workers) as pool:
-            return list((pool.map if workers > 1 else map)(encoded, self._corners(index)))
+        return ahead(encoded, self._corners(index), worker_count(block.nbytes))
 
     def _corners(self, index: BlockIndex) -> list[tuple[int, int, int]]:
         """Channel, plane and first frame of each chunk of a block, relative to it."""
         t, c, z = (part.stop - part.start for part in index[:3])
         return list(product(range(c), range(z), range(0, t, self._multiple)))
 
-    def put(self, index: BlockIndex, encoded: list[bytes | memoryview]) -> None:
+    def put(self, index: BlockIndex, encoded: Iterator[bytes | memoryview]) -> None:
         """Write the chunks of a block."""
         t, c, z = index[:3]
         with written(self._output, "r+") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo import native
+from galvo.core.ahead import ahead
 from galvo.core.blocks import BlockIndex
 from galvo.core.output import Outlet, Target
 from galvo.core.read import worker_count
@@ -218,7 +219,7 @@ class PzfSink:
         """Frames are written as they come."""
         self._output = output
 
-    def encode(self, index: BlockIndex, block: NDArray[Any]) -> list[bytes]:
+    def encode(self, index: BlockIndex, block: NDArray[Any]) -> Iterator[bytes]:
         """The blobs of a block, in the order of T, C, Z."""
         stored = self._stored(block)
         _, channels, planes = self._recording.shape[:3]
@@ -240,11 +241,9 @@ class PzfSink:
                 quantize_scale=levels[1] if levels else 1.0,
             )
 
-        workers = worker_count(block.nbytes)
-        with ThreadPoolExecutor(workers) as pool:
-            return list((pool.map if workers > 1 else map)(encoded, places))
+        return ahead(encoded, places, worker_count(block.nbytes))
 
-    def put(self, index: BlockIndex, encoded: list[bytes]) -> None:
+    def put(self, index: BlockIndex, encoded: Iterator[bytes]) -> None:
         """Write the blobs of a block."""
         t, c, z = index[:3]
         _, channels, planes = self._recording.shape[:3]

@@ -11,7 +11,8 @@ Rows are read in the order of FrameNum; without an index in their own. Source: P
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import h5py
@@ -38,6 +39,7 @@ SHIFT = "pixel_shift"
 
 _HEADER_BYTES = 64
 _KEPT_CHUNK = 16 << 10
+_ROWS_TOGETHER = 32
 
 
 class TableBlobs:
@@ -167,21 +169,23 @@ def _put_kept(file: Any, kept: bytes) -> None:
     file[KEPT][...] = np.frombuffer(kept, np.uint8)
 
 
-def put_rows(output: Outlet, numbers: Sequence[int], blobs: Sequence[bytes]) -> None:
+def put_rows(output: Outlet, numbers: Sequence[int], blobs: Iterator[bytes]) -> None:
     """Append blobs, and which frames they are."""
     with written(output, "r+") as file:
         data, index = file[DATA], file[INDEX]
-        start, stop = index.shape[0], index.shape[0] + len(blobs)
+        start, stop = index.shape[0], index.shape[0] + len(numbers)
         data.resize((stop,))
         index.resize((stop,))
-        rows = np.empty(len(blobs), h5py.vlen_dtype(np.uint8))
-        for number, blob in enumerate(blobs):
-            rows[number] = np.frombuffer(blob, np.uint8)
-        # h5py's own assignment makes a matrix of rows that happen to have one length
-        space = data.id.get_space()
-        space.select_hyperslab((start,), (len(blobs),))
-        data.id.write(h5py.h5s.create_simple((len(blobs),)), space, rows, h5py.h5t.py_create(rows.dtype))
-        table = np.empty(len(blobs), _INDEX_DTYPE)
+        for first in range(start, stop, _ROWS_TOGETHER):
+            some = [np.frombuffer(blob, np.uint8) for blob in islice(blobs, _ROWS_TOGETHER)]
+            rows = np.empty(len(some), h5py.vlen_dtype(np.uint8))
+            for row, blob in enumerate(some):
+                rows[row] = blob
+            # h5py's own assignment makes a matrix of rows that happen to have one length
+            space = data.id.get_space()
+            space.select_hyperslab((first,), (len(some),))
+            data.id.write(h5py.h5s.create_simple((len(some),)), space, rows, h5py.h5t.py_create(rows.dtype))
+        table = np.empty(len(numbers), _INDEX_DTYPE)
         table["FrameNum"], table["Position"] = numbers, np.arange(start, stop)
         index[start:stop] = table
 
