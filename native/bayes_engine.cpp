@@ -31,23 +31,6 @@ Brightness brightness_of(const RegressionSums &sums, double dispersion, Brightne
     return {static_cast<float>(alpha), static_cast<float>(f - alpha * r)};
 }
 
-}  // namespace
-
-class EngineWorkspace {
-  public:
-    std::vector<std::vector<BorderedPlane>> planes;  // of each factor 1, 2, 4 in use, and each channel
-    std::vector<StepWorkspace> steps;                // of each level
-    std::vector<char> varied;                        // whether a channel has anything to say
-    std::vector<Brightness> brightness, used;
-    std::vector<RegressionSums> regression;
-    std::vector<float> quantile;
-    std::vector<float> nodes, waves, sums, equations, coefficients, gradient, change, old, scratch;
-    SolveWorkspace solve;
-    StartWorkspace start;
-};
-
-namespace {
-
 // Modes of which only the first ky, kx are in use.
 Modes trimmed(const Modes &modes, std::int64_t ky, std::int64_t kx) {
     std::vector<float> rows, columns;
@@ -84,34 +67,39 @@ Engine::Engine(std::int64_t height, std::int64_t width, std::vector<EngineLevel>
     }
 }
 
-std::shared_ptr<EngineWorkspace> Engine::workspace() const {
-    auto workspace = std::make_shared<EngineWorkspace>();
+Engine::Loan Engine::workspace() const {
+    Loan loan = spare_.lend();
+    if (!(*loan).shaped) shape(*loan);
+    return loan;
+}
+
+void Engine::shape(EngineWorkspace &workspace) const {
     const std::size_t channels = static_cast<std::size_t>(channel_count());
     const std::int64_t coarsest = std::max(levels_.front().factor, start_.factor());
     for (std::int64_t factor = 1; factor <= coarsest; factor *= 2) {
-        workspace->planes.emplace_back(channels);
-        for (BorderedPlane &plane : workspace->planes.back()) plane.shape(height_ / factor, width_ / factor);
+        workspace.planes.emplace_back(channels);
+        for (BorderedPlane &plane : workspace.planes.back()) plane.shape(height_ / factor, width_ / factor);
     }
-    workspace->steps.resize(levels_.size());
+    workspace.steps.resize(levels_.size());
     for (std::size_t level = 0; level < levels_.size(); ++level)
-        workspace->steps[level].shape(height_ / levels_[level].factor, width_ / levels_[level].factor);
-    workspace->varied.assign(channels, 0);
-    workspace->brightness.assign(channels, Brightness{});
-    workspace->used = workspace->brightness;
-    workspace->regression.assign(channels, RegressionSums{});
-    workspace->quantile.assign(channels, 0.0f);
+        workspace.steps[level].shape(height_ / levels_[level].factor, width_ / levels_[level].factor);
+    workspace.varied.assign(channels, 0);
+    workspace.brightness.assign(channels, Brightness{});
+    workspace.used = workspace.brightness;
+    workspace.regression.assign(channels, RegressionSums{});
+    workspace.quantile.assign(channels, 0.0f);
     const std::size_t points = static_cast<std::size_t>(blocks_.row_count() * blocks_.column_count());
-    workspace->nodes.assign(static_cast<std::size_t>(nodes_.row_count() * nodes_.column_count() * 2), 0.0f);
-    if (pixels_) workspace->waves.assign(static_cast<std::size_t>(2 * pixels_->ky() * pixels_->column_stride()), 0.0f);
-    workspace->sums.assign(5 * points, 0.0f);
-    workspace->equations.assign(5 * points, 0.0f);
-    workspace->coefficients.assign(static_cast<std::size_t>(2 * blocks_.ky() * blocks_.kx()), 0.0f);
-    for (std::vector<float> *vector : {&workspace->gradient, &workspace->change, &workspace->old})
+    workspace.nodes.assign(static_cast<std::size_t>(nodes_.row_count() * nodes_.column_count() * 2), 0.0f);
+    if (pixels_) workspace.waves.assign(static_cast<std::size_t>(2 * pixels_->ky() * pixels_->column_stride()), 0.0f);
+    workspace.sums.assign(5 * points, 0.0f);
+    workspace.equations.assign(5 * points, 0.0f);
+    workspace.coefficients.assign(static_cast<std::size_t>(2 * blocks_.ky() * blocks_.kx()), 0.0f);
+    for (std::vector<float> *vector : {&workspace.gradient, &workspace.change, &workspace.old})
         vector->assign(active_.size(), 0.0f);
-    workspace->scratch.assign(static_cast<std::size_t>(std::max(nodes_.scratch_size(), blocks_.scratch_size())), 0.0f);
-    workspace->solve.shape(blocks_, unknown_count());
-    start_.shape(workspace->start);
-    return workspace;
+    workspace.scratch.assign(static_cast<std::size_t>(std::max(nodes_.scratch_size(), blocks_.scratch_size())), 0.0f);
+    workspace.solve.shape(blocks_, unknown_count());
+    start_.shape(workspace.start);
+    workspace.shaped = true;
 }
 
 StepSettings Engine::settings(std::size_t level, bool cubic) const noexcept {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <vector>
 
@@ -11,6 +10,7 @@
 #include "bayes_modes.hpp"
 #include "bayes_start.hpp"
 #include "bayes_step.hpp"
+#include "spare.hpp"
 
 namespace galvo::bayes {
 
@@ -45,7 +45,19 @@ struct EngineOutput {
     std::int64_t *solver_steps;  // conjugate gradient steps in all
 };
 
-class EngineWorkspace;
+// What a thread needs for any number of frames.
+struct EngineWorkspace {
+    bool shaped = false;
+    std::vector<std::vector<BorderedPlane>> planes;  // of each factor 1, 2, 4 in use, and each channel
+    std::vector<StepWorkspace> steps;                // of each level
+    std::vector<char> varied;                        // whether a channel has anything to say
+    std::vector<Brightness> brightness, used;
+    std::vector<RegressionSums> regression;
+    std::vector<float> quantile;
+    std::vector<float> nodes, waves, sums, equations, coefficients, gradient, change, old, scratch;
+    SolveWorkspace solve;
+    StartWorkspace start;
+};
 
 class Engine {
   public:
@@ -65,11 +77,14 @@ class Engine {
     std::int64_t block_rows() const noexcept { return blocks_.row_count(); }
     std::int64_t block_columns() const noexcept { return blocks_.column_count(); }
 
-    std::shared_ptr<EngineWorkspace> workspace() const;
+    // Kept for later runs as well: a call is often a dozen frames, which take no longer than new memory does.
+    using Loan = Spare<EngineWorkspace, 8>::Loan;
+    Loan workspace() const;
     void run(const FrameStack &frames, std::int64_t frame, EngineWorkspace &workspace,
              const EngineOutput &output) const noexcept;
 
   private:
+    void shape(EngineWorkspace &workspace) const;
     void load(const FrameStack &frames, std::int64_t frame, EngineWorkspace &workspace) const noexcept;
     void linearise_level(std::size_t level, bool cubic, const Field &displacement,
                          EngineWorkspace &workspace) const noexcept;
@@ -91,6 +106,7 @@ class Engine {
     EngineSettings how_;
     std::int64_t full_ky_, full_kx_;          // of the coefficients that come out
     std::vector<std::int64_t> full_active_;   // places of the unknowns in these
+    mutable Spare<EngineWorkspace, 8> spare_;
 };
 
 }  // namespace galvo::bayes

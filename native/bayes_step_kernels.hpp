@@ -97,14 +97,20 @@ GALVO_INLINE void fill_field(const RowField &field, std::int64_t y) noexcept {
 template <int kFactor>
 GALVO_INLINE void bounds(const float *u, float &low, float &high) noexcept {
     constexpr int kPerCell = static_cast<int>(kBlock) / kFactor;
-    low = high = u[0];
+    float lows[kFactor], highs[kFactor];
     for (int cell = 0; cell < kFactor; ++cell) {
-        for (int end = cell == 0 ? 1 : 0; end < 2; ++end) {
-            const float value = u[cell * kPerCell + end * (kPerCell - 1)];
-            low = value < low ? value : low;
-            high = value > high ? value : high;
-        }
+        const float first = u[cell * kPerCell], last = u[cell * kPerCell + kPerCell - 1];
+        lows[cell] = first < last ? first : last;
+        highs[cell] = first > last ? first : last;
     }
+    // In pairs, so that no comparison waits for more than two.
+    for (int half = kFactor / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) {
+            lows[i] = lows[i] < lows[i + half] ? lows[i] : lows[i + half];
+            highs[i] = highs[i] > highs[i + half] ? highs[i] : highs[i + half];
+        }
+    low = lows[0];
+    high = highs[0];
 }
 
 // Keys 1981, a = -1/2, for the taps -1, 0, 1, 2 at 0 <= t <= 1.
