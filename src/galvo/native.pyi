@@ -1,4 +1,4 @@
-"""Native kernels: positioned reads, checksums, TIFF chains, number scans, Huffman and GIF streams, transposition, motion.
+"""Native kernels: reads, checksums, TIFF chains, number scans, Huffman and GIF streams, transposition, motion.
 
 Everything here releases the GIL while it works, shares file descriptors among any number of threads and repeats reads
 that a signal interrupts. Integer columns are C-contiguous 1-D int64 arrays; nothing is converted silently, another
