@@ -14,6 +14,7 @@ from galvo import motion
 from galvo.errors import OptionError, WriteError
 from galvo.motion import pipeline
 from galvo.motion.quality import QUALITY
+from galvo.testing.movie import TwoPhotonMovie
 from galvo.testing.scanimage import RoiRequest, ScanfieldRequest, ScanImageRecording
 
 FAST = {"preset": "fast"}
@@ -358,3 +359,60 @@ def test_progress_is_told_in_frames(recording, moving, sway, tmp_path):
     seen.clear()
     galvo.correct(recording, flow=sway, reference=moving.reference, progress=lambda *told: seen.append(told))
     assert (seen[0], seen[-1]) == ((0, 40), (40, 40))
+
+
+# ---- a reference that follows the recording --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def changing():
+    """Frames whose tissue is replaced by another halfway, at the same place, and which move; the shifts (T, 2)."""
+    rng = np.random.default_rng(5)
+    tissues = [TwoPhotonMovie(frames=1, height=80, width=96, seed=seed).reference()[0] * 400 for seed in (1, 2)]
+    tissues[1] = 0.5 * tissues[0] + 0.5 * tissues[1]
+    shifts = rng.integers(-3, 4, (60, 2))
+    frames = [np.roll(tissues[t // 30], (y, x), (0, 1))[8:-8, 8:-8] for t, (x, y) in enumerate(shifts)]
+    return rng.poisson(np.stack(frames)).astype(np.uint16), shifts
+
+
+def test_the_reference_follows_the_recording(changing, tmp_path):
+    frames, shifts = changing
+    how = {"params": RIGID, "reference": slice(0, 20)}
+    one = galvo.correct(frames, **how)
+    updated = galvo.correct(frames, tmp_path / "out.h5", update_reference=30, **how)
+    assert updated.references.shape == (2, 1, 64, 80, 1)
+    late = slice(30, None)
+    assert updated.quality["correlation"][late].mean() > one.quality["correlation"][late].mean() + 0.03
+    # both parts lie at the same place
+    found = updated.shifts[:, 0] - shifts
+    assert np.abs(found - np.median(found, axis=0)).max() < 0.3
+    same_motion(galvo.open_correction(updated.path), updated)
+    assert motion.verify_motion(updated.path) >= 1
+
+
+@pytest.mark.parametrize("params", [FAST, VARIATIONAL, "flow"], ids=["bayes", "variational", "flow"])
+def test_every_estimator_updates_its_reference(moving, recording, sway, params):
+    how = {"flow": sway} if params == "flow" else {"params": params}
+    correction = galvo.correct(recording, reference=moving.reference, update_reference=20, **how)
+    assert correction.references.shape == (2, 1, 48, 64, 2)
+    if params != "flow":
+        inner = (slice(None), slice(8, -8), slice(8, -8))
+        errors = np.linalg.norm(correction.displacements(slice(None)) - moving.displacements, axis=-1)[inner]
+        assert errors.mean() < 0.75 * np.linalg.norm(moving.displacements, axis=-1)[inner].mean()
+
+
+def test_parts_of_the_recording_and_blocks(changing, monkeypatch):
+    """The last part takes what is less than half of one more; blocks may begin anywhere."""
+    frames, _ = changing
+    how = {"params": RIGID, "reference": slice(0, 20), "update_reference": 23}
+    whole = galvo.correct(frames, **how)
+    assert len(whole.references) == 3
+    monkeypatch.setattr(pipeline, "_LEAST_TOGETHER", 7)
+    monkeypatch.setattr(pipeline, "MOST_BLOCK_BYTES", 1)
+    same_motion(galvo.correct(frames, executor="sequential", **how), whole)
+    how["update_reference"] = 45
+    assert len(galvo.correct(frames, **how).references) == 1
+    plain = galvo.correct(frames, params=RIGID, reference=slice(0, 20))
+    same_motion(galvo.correct(frames, **how), plain)
+    with pytest.raises(OptionError, match="at least one frame"):
+        galvo.correct(frames, **{**how, "update_reference": 0})

@@ -41,7 +41,7 @@ def test_what_it_holds(kept, moving):
         h, w = group["rest"].shape[2:4]
         field = group["rest"][:, 0].astype(np.float32) + frames["shift"][:, None, None]
         assert frames.dtype.names == ("shift", *QUALITY, "flags")
-        assert group["reference"].shape == (1, 16, 20, 2)
+        assert group["references"].shape == (1, 1, 16, 20, 2)
         assert np.allclose(group["means"][0, 0], moving.pixels[:6, :, 0, :16, :20].mean(axis=0).transpose(1, 2, 0))
     assert np.array_equal(correction.motion.facts.expansion.expand(field), correction.displacements(slice(None)))
     assert facts["expansion"] == {"kind": "grid", "height": 16, "width": 20, "rows": h, "columns": w}
@@ -128,7 +128,7 @@ def test_cut_and_mixed_up_files(kept, copy):
         ),
         (lambda g: told(g, expansion=None), Malformed),
         (lambda g: g.__setitem__("facts", np.frombuffer(b"[" * 100_000, np.uint8)), Malformed),
-        (lambda g: g.__setitem__("reference", np.zeros((2, 16, 20, 2), "f4")), Malformed),
+        (lambda g: g.__setitem__("references", np.zeros((1, 2, 16, 20, 2), "f4")), Malformed),
         (lambda g: g.__setitem__("frames", np.zeros((6, 1), "f4")), Malformed),
         (
             lambda g: g.create_dataset("rest2", (1 << 40, 1, 4, 5, 2), "f2", chunks=(1, 1, 4, 5, 2)) and moved(g),

@@ -58,6 +58,12 @@ corrected again without estimating. Both appear under their names only when they
     metavar="a:b|FILE",
     help="Frames whose mean is the reference, or an image; by default the frames most alike.",
 )
+@click.option(
+    "--update-reference",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="A reference of their own for every N frames, for recordings that change slowly.",
+)
 @click.option("--apply-to", metavar="REC", help="Correct this recording instead of the one that is estimated on.")
 @click.option(
     "--fields",
@@ -96,6 +102,7 @@ def command(
     params_file: str | None,
     channels: tuple[str, ...],
     reference: str | None,
+    update_reference: int | None,
     apply_to: str | None,
     fields: str | None,
     frames: slice | None,
@@ -129,6 +136,7 @@ def command(
         common: dict[str, Any] = {
             "channels": channel_positions(channels, recording.channel_names, recording.shape[1]),
             "reference": _reference(reference),
+            "update_reference": update_reference,
             "executor": executor,
             "workers": workers,
             "overwrite": overwrite,

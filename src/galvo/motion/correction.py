@@ -62,8 +62,13 @@ class Correction:
 
     @property
     def reference(self) -> NDArray[np.float32]:
-        """What frames were registered to, (Z, Y, X, C)."""
+        """What frames were registered to, (Z, Y, X, C); those of the first part where the reference is updated."""
         return self.motion.facts.reference
+
+    @property
+    def references(self) -> NDArray[np.float32]:
+        """What the frames of each part were registered to, (E, Z, Y, X, C)."""
+        return self.motion.facts.references
 
     @property
     def mean_before(self) -> NDArray[np.float32]:
@@ -94,7 +99,8 @@ class Correction:
             found = int(np.count_nonzero(self.flags & flag))
             if found:
                 lines.append(f"{found:,} of {count:,} frames: {flag.meaning}")
-        return lines + [line for learned in self.motion.facts.learned for line in learned.get("remarks", ())]
+        told = (line for learned in self.motion.facts.learned for line in learned.get("remarks", ()))
+        return [*lines, *dict.fromkeys(told)]
 
     def displacements(self, t: int | slice | Sequence[int], z: int = 0) -> Fields:
         """Float32 (T, Y, X, 2) in pixels, x before y, that are applied to the frames at `t` of plane `z`."""

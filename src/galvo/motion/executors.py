@@ -23,18 +23,17 @@ __all__ = ["ExecutorName", "Solve", "solving"]
 ExecutorName = Literal["threads", "sequential", "processes"]
 
 Solve = Callable[[int, Frames, int, int], tuple[Fields, Flags]]
-"""``solve(plane, frames, first, count)``: fields (T, h, w, 2) and flags (T,) of `frames[first : first + count]`."""
+"""``solve(number, frames, first, count)``: what the plan of that number says of `frames[first : first + count]`."""
 
 
 @contextmanager
 def solving(name: ExecutorName, plans: Sequence[Plan], workers: int) -> Iterator[Solve]:
-    """What solves frames of any plane by its plan, as the executor does that a user named.
+    """What solves frames by any of some plans, as the executor does that a user named.
 
     Parameters
     ----------
     name : "threads", "sequential" or "processes"
     plans : sequence of Plan
-        One per plane.
     workers : int
         Threads or processes.
 
@@ -48,10 +47,12 @@ def solving(name: ExecutorName, plans: Sequence[Plan], workers: int) -> Iterator
         # a forked child would inherit threads that hold locks
         context = get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(pickled,)) as pool:
-            yield lambda plane, *what: _solve_apart(pool, workers, plans[plane], plane, *what)
+            yield lambda number, *what: _solve_apart(pool, workers, plans[number], number, *what)
     elif name in ("threads", "sequential"):
         threads = 1 if name == "sequential" else workers
-        yield lambda plane, frames, first, count: plans[plane].solve(frames, first=first, count=count, threads=threads)
+        yield lambda number, frames, first, count: plans[number].solve(
+            frames, first=first, count=count, threads=threads
+        )
     else:
         raise OptionError("no such executor", found=repr(name), expected="threads, sequential or processes")
 
@@ -67,7 +68,7 @@ def _pickled(plans: tuple[Plan, ...]) -> bytes:
 
 
 def _solve_apart(
-    pool: Executor, workers: int, plan: Plan, plane: int, frames: Frames, first: int, count: int
+    pool: Executor, workers: int, plan: Plan, number: int, frames: Frames, first: int, count: int
 ) -> tuple[Fields, Flags]:
     """A run of frames, with its context, for each process."""
     bounds = np.linspace(first, first + count, min(workers, count) + 1).round().astype(int).tolist()
@@ -75,7 +76,7 @@ def _solve_apart(
     try:
         for start, stop in pairwise(bounds):
             before, after = max(0, start - plan.halo), min(len(frames), stop + plan.halo)
-            waiting.append(pool.submit(_solve_here, plane, frames[before:after], start - before, stop - start))
+            waiting.append(pool.submit(_solve_here, number, frames[before:after], start - before, stop - start))
         parts = [future.result() for future in waiting]
     except BrokenProcessPool as error:
         raise Interrupted("a process that works on frames was ended from outside, or could not begin") from error
@@ -110,5 +111,5 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _solve_here(plane: int, frames: Frames, first: int, count: int) -> tuple[Fields, Flags]:
-    return _plans[plane].solve(frames, first=first, count=count, threads=1)
+def _solve_here(number: int, frames: Frames, first: int, count: int) -> tuple[Fields, Flags]:
+    return _plans[number].solve(frames, first=first, count=count, threads=1)

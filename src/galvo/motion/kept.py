@@ -72,29 +72,43 @@ class MotionFacts:
     Attributes
     ----------
     expansion : Expansion
-    reference : ndarray, float32 (Z, Y, X, C)
+    references : ndarray, float32 (E, Z, Y, X, C)
+        What frames were registered to: one for the recording, or one for each of E parts of it.
     params : mapping
         `MotionParams` as JSON has it.
     provenance : mapping
         galvo version, source files, channels that were estimated on.
-    learned : tuple of mapping, one per plane
+    learned : tuple of mapping, one per part and plane
         What the estimator reports of itself.
-    calibrations : tuple of bytes, one per plane
+    calibrations : tuple of bytes, one per part and plane
         What `galvo.motion.load_calibration` takes; empty where the estimator learns nothing.
+    part_frames : int
+        Frames of each part, of which the last takes what remains; 0: there is one part.
     """
 
     expansion: Expansion
-    reference: NDArray[np.float32]
+    references: NDArray[np.float32]
     params: Mapping[str, Any]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     learned: tuple[Mapping[str, Any], ...] = ()
     calibrations: tuple[bytes, ...] = ()
+    part_frames: int = 0
+
+    @property
+    def reference(self) -> NDArray[np.float32]:
+        """Of the first part, (Z, Y, X, C)."""
+        return np.asarray(self.references[0])
+
+    def parts_of(self, t: NDArray[np.int64]) -> NDArray[np.int64]:
+        """In which part of the recording frames are."""
+        last = len(self.references) - 1
+        return np.minimum(t // self.part_frames, last) if self.part_frames else np.zeros_like(t)
 
     @property
     def checksum(self) -> int:
         """CRC-32C of all that the motion of a frame depends on, besides the frame."""
-        told = json.dumps([self.params, repr(self.expansion), self.provenance], sort_keys=True)
-        crc = native.crc32c(np.ascontiguousarray(self.reference).view(np.uint8).reshape(-1))
+        told = json.dumps([self.params, repr(self.expansion), self.provenance, self.part_frames], sort_keys=True)
+        crc = native.crc32c(np.ascontiguousarray(self.references).view(np.uint8).reshape(-1))
         for part in (told.encode(), *self.calibrations):
             crc = native.crc32c(part, crc)
         return crc

@@ -40,7 +40,7 @@ from galvo.motion.records import MotionReader
 from galvo.motion.reference import Reference
 from galvo.motion.stored import MotionSink, open_motion
 from galvo.motion.threads import thread_count
-from galvo.motion.warping import Interpolation
+from galvo.motion.warping import Interpolation, warp
 from galvo.progress import ProgressOption, reporting
 
 __all__ = ["correct", "correct_fields"]
@@ -58,6 +58,7 @@ def correct(
     channels: Any = None,
     apply_to: Any = None,
     reference: ReferenceOption = None,
+    update_reference: int | None = None,
     flow: FlowFunction | None = None,
     executor: ExecutorName = "threads",
     workers: int | None = None,
@@ -87,6 +88,10 @@ def correct(
     reference : optional
         An image (Y, X), (Y, X, C) or (Z, Y, X, C), or a `Reference`; T positions whose mean it is to be, a slice or a
         list; None: the mean of frames that resemble each other most (`galvo.motion.build_reference`), plane by plane.
+    update_reference : int, optional
+        Every so many frames have a reference of their own, for recordings that change slowly: the mean of those among
+        them that resemble each other most, registered to `reference` by the estimator itself, so that the movie stays
+        where it is. All references are made before the first frame is corrected.
     flow : callable, optional
         A function that estimates instead of an estimator of galvo's (`galvo.motion.FunctionEstimator`). A field of
         full resolution is kept for each frame: 4 bytes per pixel.
@@ -137,6 +142,7 @@ def correct(
             shown=recording.isel(c=channels),
             params=_chosen(params, flow),
             reference=reference,
+            update_reference=update_reference,
             flow=flow,
             executor=executor,
             workers=1 if executor == "sequential" else thread_count(workers),
@@ -262,6 +268,7 @@ class _Job:
     shown: Recording
     params: MotionParams
     reference: ReferenceOption
+    update_reference: int | None
     flow: FlowFunction | None
     executor: ExecutorName
     workers: int
@@ -270,6 +277,8 @@ class _Job:
         """Refuse what could only fail later, or mean nothing."""
         shown = self.shown
         movie_of(shown.isel(z=0))
+        if self.update_reference is not None and self.update_reference < 1:
+            raise OptionError("a reference is of at least one frame", found=self.update_reference)
         if len(shown.fields) > shown.shape[2]:
             raise OptionError(
                 "several scan fields share the pages, and each moves for itself",
@@ -299,26 +308,51 @@ class _Job:
             "shape": list(shown.shape),
             "channels": list(shown.channel_names),
             "reference": _told_reference(self.reference),
+            "update_reference": self.update_reference,
             "flow": None if self.flow is None else name_of(self.flow),
         }
 
     def prepare(self, asked: dict[str, Any]) -> tuple[list[Plan], MotionFacts]:
-        """Reference and plan of each plane."""
+        """References and plans of each part and plane."""
         planes = [self.shown.isel(z=z) for z in range(self.shown.shape[2])]
         references = self._references(planes)
-        plans = [
-            calibrated(movie_of(plane), reference, self.params, self.workers, self.flow)
-            for plane, reference in zip(planes, references, strict=True)
-        ]
+        parts = self._parts()
+        if len(parts) > 1:
+            anchors = [self._plan(plane, reference) for plane, reference in zip(planes, references, strict=True)]
+            planes = [plane.isel(t=part) for part in parts for plane in planes]
+            references = [self._registered(plane, anchors[n % len(anchors)]) for n, plane in enumerate(planes)]
+        plans = [self._plan(plane, reference) for plane, reference in zip(planes, references, strict=True)]
+        images = np.stack([np.asarray(reference.image, np.float32) for reference in references])
         facts = MotionFacts(
             expansion=plans[0].expansion,
-            reference=np.stack([np.asarray(reference.image, np.float32) for reference in references]),
+            references=images.reshape(len(parts), -1, *images.shape[1:]),
             params=self.params.model_dump(mode="json"),
             provenance=asked,
             learned=tuple(plan.learned() for plan in plans),
             calibrations=tuple(plan.to_bytes() for plan in plans),
+            part_frames=0 if len(parts) == 1 else self.update_reference or 0,
         )
         return plans, facts
+
+    def _plan(self, plane: Recording, reference: Reference) -> Plan:
+        return calibrated(movie_of(plane), reference, self.params, self.workers, self.flow)
+
+    def _parts(self) -> list[slice]:
+        """Of the recording; the last one takes what is less than half of one more."""
+        count, length = len(self.shown), self.update_reference or len(self.shown)
+        number = max(1, round(count / length))
+        return [slice(n * length, None if n + 1 == number else (n + 1) * length) for n in range(number)]
+
+    def _registered(self, part: Recording, anchor: Plan) -> Reference:
+        """The reference of a part, without its motion against the reference of the recording."""
+        found = build_reference(part, threads=self.workers).reference
+        fields, _ = anchor.solve(found.image[np.newaxis], threads=self.workers)
+        displacements = anchor.expansion.expand(fields, threads=self.workers)[0]
+        image, *halves = (
+            np.asarray(warp(each[np.newaxis], displacements, threads=self.workers)[0], np.float32)
+            for each in (found.image, *(found.halves or ()))
+        )
+        return Reference(image, (halves[0], halves[1]) if halves else None, found.frame_count)
 
     def _references(self, planes: Sequence[Recording]) -> list[Reference]:
         wanted = self.reference

@@ -28,7 +28,7 @@ class MotionReader:
     recording : Recording
         With the channels that motion is estimated on.
     plans : sequence of Plan
-        One per plane.
+        One per part of the recording and plane.
     solve : callable
         What solves frames by them (`executors.solving`).
     facts : MotionFacts
@@ -56,24 +56,26 @@ class MotionReader:
     def read(self, selection: Selection, out: NDArray[Any]) -> None:
         """Fill `out` with the records of frames that follow each other."""
         times = np.asarray(selection.t, np.int64)
-        breaks = np.flatnonzero(np.diff(times) != 1) + 1
+        parts = self._facts.parts_of(times)
+        breaks = np.flatnonzero((np.diff(times) != 1) | (np.diff(parts) != 0)) + 1
         for run in np.split(np.arange(times.size), breaks):
             if run.size:
                 for place, plane in enumerate(np.asarray(selection.z).tolist()):
-                    out[run, 0, place, 0, 0] = self._records(int(times[run[0]]), run.size, plane)
+                    out[run, 0, place, 0, 0] = self._records(int(times[run[0]]), run.size, plane, int(parts[run[0]]))
 
-    def _records(self, start: int, count: int, plane: int) -> NDArray[Any]:
-        plan = self._plans[plane]
+    def _records(self, start: int, count: int, plane: int, part: int) -> NDArray[Any]:
+        number = part * self.shape[2] + plane
+        plan = self._plans[number]
         movie = movie_of(self._recording.isel(z=plane))
         first = max(0, start - plan.halo)
         block = movie.read(first, min(start + count + plan.halo, len(movie)))
-        fields, flags = self._solve(plane, block, start - first, count)
+        fields, flags = self._solve(number, block, start - first, count)
         records = np.zeros(count, self.dtype)
         frames = records["frame"]
         frames["shift"], records["rest"] = rounded(fields, self._facts.expansion.constant)
         frames["flags"] = flags
         applied = Motion(frames[:, np.newaxis], HeldRests(records["rest"][:, np.newaxis]), self._facts)
-        own, reference = block[start - first : start - first + count], self._facts.reference[plane]
+        own, reference = block[start - first : start - first + count], self._facts.references[part, plane]
         together = frames_together(*reference.shape[:2])
         for begin in range(0, count, together):
             some = range(begin, min(begin + together, count))

@@ -4,11 +4,11 @@
 |---|---|
 | /motion/frames | (T, Z) compound: shift (x, y) float32 in pixels, the numbers of `QUALITY` float32, flags uint32 |
 | /motion/rest | (T, Z, h, w, 2) float16: what the shift leaves of the solver field, x before y |
-| /motion/reference | (Z, Y, X, C) float32 |
+| /motion/references | (E, Z, Y, X, C) float32: of the recording, or of each of its parts |
 | /motion/means | (2, Z, Y, X, C) float32: mean of up to 256 frames before and after |
-| /motion/facts | UTF-8 JSON: schema_version, expansion, params, provenance, learned |
-| /motion/calibration/0 ... | bytes of the calibration of each plane |
-| /motion/content_crc32c | CRC-32C of facts, reference, means and calibrations, in this order |
+| /motion/facts | UTF-8 JSON: schema_version, expansion, params, provenance, learned, part_frames |
+| /motion/calibration/0 ... | bytes of the calibration of each part and plane |
+| /motion/content_crc32c | CRC-32C of facts, references, means and calibrations, in this order |
 | /motion/block_bounds, block_crc32c | T and Z where each block starts and stops, and the CRC-32C of its records |
 """
 
@@ -77,7 +77,7 @@ class MotionSink:
         """Records, facts, and room for what surrounds them."""
         facts = self._facts
         together = self.t_multiple(plan.recording) * plan.recording.shape[2] * plan.recording.dtype.itemsize
-        kept = 3 * facts.reference.nbytes + sum(map(len, facts.calibrations))
+        kept = 2 * facts.reference.nbytes + facts.references.nbytes + sum(map(len, facts.calibrations))
         return plan.recording.nbytes + together + kept + (1 << 20)
 
     def prepare(self, plan: WritePlan) -> None:
@@ -96,14 +96,15 @@ class MotionSink:
             "params": facts.params,
             "provenance": facts.provenance,
             "learned": facts.learned,
+            "part_frames": facts.part_frames,
         }
         with written(output, "w") as file:
             group = create_subgroup(file, GROUP)
             group["facts"] = np.frombuffer(json.dumps(told, default=_plain).encode(), np.uint8)
-            group["reference"] = facts.reference
+            group["references"] = facts.references
             kept = create_subgroup(group, "calibration")
-            for plane, content in enumerate(facts.calibrations):
-                kept[str(plane)] = np.frombuffer(content, np.uint8)
+            for number, content in enumerate(facts.calibrations):
+                kept[str(number)] = np.frombuffer(content, np.uint8)
             rest = kept_dtype(facts.expansion.solver_shape)["rest"].shape
             group.create_dataset("frames", (t, z), frame_dtype(), chunks=(self._multiple, 1), fletcher32=True)
             group.create_dataset("rest", (t, z, *rest), "<f2", chunks=(self._multiple, 1, *rest), fletcher32=True)
@@ -196,25 +197,29 @@ def open_motion(path: str, *, limits: Limits = DEFAULT_LIMITS) -> Motion:
         if not isinstance(group, h5py.Group):
             raise Malformed("this is no file of a motion", path=path, expected="/motion, as galvo correct writes it")
         told = _told(_dataset(group, "facts", 1, path, limits), path)
-        reference = _dataset(group, "reference", 4, path, limits)
+        references = _dataset(group, "references", 5, path, limits)
+        part_frames = told.get("part_frames")
         frames, rest = (_rows(group, name, path, limits) for name in ("frames", "rest"))
-        expansion = expansion_from_json(told.get("expansion"), reference.shape[1:3], path)
+        expansion = expansion_from_json(told.get("expansion"), references.shape[2:4], path)
         expected = (*frames.shape, *expansion.solver_shape, 2)
         if frames.dtype != frame_dtype() or rest.shape != expected or rest.dtype != np.float16:
             raise Malformed("/motion/rest does not fit /motion/frames", path=path, found=rest.shape, expected=expected)
-        if frames.shape[1] != reference.shape[0]:
-            raise Malformed("there is another number of references than planes", path=path, found=reference.shape)
+        if frames.shape[1] != references.shape[1] or not len(references):
+            raise Malformed("there is another number of references than planes", path=path, found=references.shape)
+        if not isinstance(part_frames, int) or part_frames < (len(references) > 1):
+            raise Malformed("the length of the parts is no number of frames", path=path, found=part_frames)
         facts = MotionFacts(
             expansion=expansion,
-            reference=np.asarray(reference, np.float32),
+            references=np.asarray(references, np.float32),
             params=told.get("params") or {},
             provenance=told.get("provenance") or {},
             learned=tuple(told.get("learned") or ()),
             calibrations=_calibrations(group, path, limits),
+            part_frames=part_frames,
         )
         means = np.asarray(_dataset(group, "means", 5, path, limits), np.float32)
-        if means.shape != (2, *reference.shape):
-            raise Malformed("/motion/means does not fit /motion/reference", path=path, found=means.shape)
+        if means.shape != (2, *references.shape[1:]):
+            raise Malformed("/motion/means does not fit /motion/references", path=path, found=means.shape)
         return Motion(np.asarray(frames[...]), _StoredRests(path), facts, means)
 
 
@@ -230,7 +235,7 @@ def verify_motion(path: str) -> int:
     with opened(path) as file:
         group = file[GROUP]
         if _content_checksum(group) != int(_dataset(group, "content_crc32c", 1, path, DEFAULT_LIMITS)[0]):
-            raise DamagedData("facts, reference, means or calibrations are not what was written", path=path)
+            raise DamagedData("facts, references, means or calibrations are not what was written", path=path)
         bounds = _dataset(group, "block_bounds", 2, path, DEFAULT_LIMITS)
         checksums = _dataset(group, "block_crc32c", 1, path, DEFAULT_LIMITS)
         if bounds.size != 4 * len(checksums):
@@ -253,7 +258,8 @@ def verify_motion(path: str) -> int:
 
 def _content_checksum(group: Any) -> int:
     """CRC-32C of all that is no record."""
-    names = ["facts", "reference", "means", *(f"calibration/{plane}" for plane in range(len(group["calibration"])))]
+    numbers = range(len(group["calibration"]))
+    names = ["facts", "references", "means", *(f"calibration/{number}" for number in numbers)]
     crc = 0
     for name in names:
         crc = native.crc32c(group[name][...].tobytes(), crc)
@@ -299,4 +305,4 @@ def _calibrations(group: Any, path: str, limits: Limits) -> tuple[bytes, ...]:
     kept = contained(group, "calibration")
     if not isinstance(kept, h5py.Group):
         return ()
-    return tuple(_dataset(kept, str(plane), 1, path, limits).tobytes() for plane in range(len(kept)))
+    return tuple(_dataset(kept, str(number), 1, path, limits).tobytes() for number in range(len(kept)))
