@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
+import subprocess
 import sys
+import time
 from multiprocessing import resource_tracker
 
 import numpy as np
+import psutil
 import pytest
 
 import galvo
 from galvo import motion
-from galvo.errors import OptionError, WriteError
+from galvo.errors import Interrupted, OptionError, WriteError
 from galvo.motion import pipeline
 from galvo.motion.quality import QUALITY
 from galvo.testing.movie import TwoPhotonMovie
@@ -416,3 +421,60 @@ def test_parts_of_the_recording_and_blocks(changing, monkeypatch):
     same_motion(galvo.correct(frames, **how), plain)
     with pytest.raises(OptionError, match="at least one frame"):
         galvo.correct(frames, **{**how, "update_reference": 0})
+
+
+# ---- processes that end ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("tracked")
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_a_worker_that_is_killed_is_told(recording, moving, tmp_path, monkeypatch):
+    (tmp_path / "deadly_flow.py").write_text(
+        "import os, signal\ndef flow(frames, reference):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from deadly_flow import flow
+
+    with pytest.raises(Interrupted, match="ended from outside"):
+        galvo.correct(
+            recording, tmp_path / "out.h5", flow=flow, executor="processes", workers=2, reference=moving.reference
+        )
+    assert [entry.name for entry in tmp_path.iterdir() if entry.is_file()] == ["deadly_flow.py"]
+    sys.modules.pop("deadly_flow")
+
+
+ORPHANS = """
+import os, signal, sys
+import numpy as np
+import galvo
+from galvo.motion.executors import solving
+from galvo.motion.custom import FunctionEstimator
+from galvo.motion.reference import Reference
+from endless_flow import flow
+
+if __name__ == "__main__":
+    frames = np.zeros((4, 8, 8, 1))
+    plan = FunctionEstimator(flow).calibrate(frames, Reference(frames[0]))
+    with solving("processes", [plan], 2) as solve:
+        solve(0, frames, 0, 4)
+"""
+
+
+@pytest.mark.harden
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_workers_end_with_a_killed_parent(tmp_path):
+    (tmp_path / "endless_flow.py").write_text(
+        "import os, time\ndef flow(frames, reference):\n"
+        "    open(f'{os.path.dirname(__file__)}/{os.getpid()}.pid', 'w').close()\n    time.sleep(600)\n"
+    )
+    (tmp_path / "script.py").write_text(ORPHANS)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    with subprocess.Popen([sys.executable, str(tmp_path / "script.py")], env=environment) as parent:
+        until = time.monotonic() + 60
+        while len(list(tmp_path.glob("*.pid"))) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        workers = [int(path.stem) for path in tmp_path.glob("*.pid")]
+        parent.kill()
+    assert len(workers) == 2
+    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)], timeout=10)
+    assert not alive
