@@ -236,26 +236,20 @@ GALVO_INLINE void residual_row(const BorderedPlane &frame, const ReferenceLevel 
     }
 }
 
-// Sums of `box` energies along a row whose columns were summed before.
+// Sums of `box` rows, or of a row and its neighbours: out[x] = inputs[0][x] + inputs[1][x] + ...
 template <int kBox>
-GALVO_INLINE void box_row(const float *sums, std::int64_t width, float *out) noexcept {
-    constexpr int kHalf = kBox / 2;
+GALVO_INLINE void add_up(const float *const *inputs, int box, std::int64_t width, float *out) noexcept {
     for (std::int64_t x = 0; x < width; x += kLanes) {
-        Lanes sum = load(sums + x - kHalf);
-        for (int k = 1 - kHalf; k <= kHalf; ++k) sum += load(sums + x + k);
+        Lanes sum = load(inputs[0] + x);
+        for (int k = 1; k < (kBox > 0 ? kBox : box); ++k) sum += load(inputs[k] + x);
         store(out + x, sum);
     }
 }
 
-GALVO_INLINE void box_row(int box, const float *sums, std::int64_t width, float *out) noexcept {
-    if (box == 7) return box_row<7>(sums, width, out);
-    if (box == 3) return box_row<3>(sums, width, out);
-    const int half = box / 2;
-    for (std::int64_t x = 0; x < width; x += kLanes) {
-        Lanes sum = load(sums + x - half);
-        for (int k = 1 - half; k <= half; ++k) sum += load(sums + x + k);
-        store(out + x, sum);
-    }
+GALVO_INLINE void add_up(const float *const *inputs, int box, std::int64_t width, float *out) noexcept {
+    if (box == 7) return add_up<7>(inputs, box, width, out);
+    if (box == 3) return add_up<3>(inputs, box, width, out);
+    add_up<0>(inputs, box, width, out);
 }
 
 // The pass over the frame: residuals and box sums of the energies of all pixels.
@@ -287,16 +281,13 @@ GALVO_INLINE void residual_pass(const BorderedPlane &frame, const ReferenceLevel
         // The image goes on as its mirror image.
         const float *inputs[kLargestBox];
         for (int k = 0; k < settings.box; ++k) inputs[k] = ring_row(mirrored(y - 2 * half + k, height));
-        for (std::int64_t x = 0; x < width; x += kLanes) {
-            Lanes sum = load(inputs[0] + x);
-            for (int k = 1; k < settings.box; ++k) sum += load(inputs[k] + x);
-            store(columns + x, sum);
-        }
+        add_up(inputs, settings.box, width, columns);
         for (int k = 1; k <= half; ++k) {
             columns[-k] = columns[mirrored(-k, width)];
             columns[width - 1 + k] = columns[mirrored(width - 1 + k, width)];
         }
-        box_row(settings.box, columns, width, workspace.energy.data() + (y - half) * stride);
+        for (int k = 0; k < settings.box; ++k) inputs[k] = columns + k - half;
+        add_up(inputs, settings.box, width, workspace.energy.data() + (y - half) * stride);
     }
 }
 
