@@ -17,10 +17,10 @@ from types import ModuleType
 import numpy as np
 
 import galvo
-from bench.convert import peak_memory_mb
+from bench.memory import peak_memory_mb
 from bench.recording import data_folder
 from bench.report import Report, parser
-from bench.timing import timed, with_peer
+from bench.timing import Timing, timed, with_peer
 from galvo.motion import MotionParams
 from galvo.motion.params import Preset
 from galvo.testing.movie import TwoPhotonMovie
@@ -75,7 +75,9 @@ def correct_all(report: Report, folder: Path, frame_count: int, peer_frame_count
         out = folder / f"out_{preset}"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
-        rates, timings, notes = {}, {}, {}
+        rates: dict[str, float] = {}
+        timings: dict[str, Timing | None] = {}
+        notes: dict[str, str] = {}
         for name, work, count in (
             ("galvo", partial(ours, sources["galvo"], out / "corrected.h5", preset), frame_count),
             ("PyFlowReg", peer and partial(peer, sources["PyFlowReg"], out / "peer", preset), peer_frame_count),
@@ -83,9 +85,10 @@ def correct_all(report: Report, folder: Path, frame_count: int, peer_frame_count
             if work is None:
                 timings[name] = None
                 continue
-            _, timings[name] = timed(work)
-            rates[name] = count / timings[name].minimum_s
-            notes[name] = f"{count} frames, {rates[name]:.1f} frames/s"
+            _, taken = timed(work)
+            timings[name] = per_frame(taken, count)
+            rates[name] = count / taken.minimum_s
+            notes[name] = f"per frame of {count}, {rates[name]:.1f} frames/s"
         shutil.rmtree(out)
         out.mkdir()
         notes["galvo"] += f", peak {peak_of_child(sources['galvo'], out / 'corrected.h5', preset):.0f} MB"
@@ -100,6 +103,10 @@ def correct_all(report: Report, folder: Path, frame_count: int, peer_frame_count
                 at_least=True,
             )
         shutil.rmtree(out)
+
+
+def per_frame(taken: Timing, count: int) -> Timing:
+    return Timing(tuple(wall / count for wall in taken.wall_s), tuple(cpu / count for cpu in taken.cpu_s))
 
 
 def peak_of_child(source: Path, destination: Path, preset: Preset) -> float:
