@@ -258,8 +258,8 @@ class PageOrder:
 
 
 def _added(axis: Indices, step: int | Int64) -> Int64 | tuple[int, int, int]:
-    if not isinstance(step, int):
-        return step[np.asarray(axis, np.int64)]
+    if isinstance(step, np.ndarray):
+        return np.asarray(step[outer_index([axis])])
     if isinstance(axis, range):
         return axis.start * step, axis.step * step, len(axis)
     return axis * step
