@@ -20,7 +20,7 @@ from galvo.core import source as source_module
 from galvo.core.index import EvenPages, FrameIndex, HeaderCheck, ListedPages, PageOrder
 from galvo.core.read import IndexedReader
 from galvo.core.source import FileSource
-from galvo.errors import GalvoError, Malformed, ReadError, SelectionError
+from galvo.errors import DamagedData, GalvoError, Malformed, ReadError, SelectionError
 
 HEADER = 24
 
@@ -173,6 +173,44 @@ def test_integers_take_the_quick_way(tmp_path, key):
         cut = recording.isel(t=slice(None, None, -1), y=slice(1, 3), x=slice(2, 3))
         np.testing.assert_array_equal(cut._frames.read((1, 0, 0)), frames[-2, 1:3, 2:3])
         assert recording.isel(y=[0, 2])._frames is None
+
+
+def test_every_page_of_several_files_takes_the_quick_way(tmp_path):
+    recording, frames = plain(tmp_path, count=3, files=4)
+    with recording:
+        for t, frame in enumerate(frames):
+            np.testing.assert_array_equal(recording._frames.read((t, 0, 0)), frame)
+
+
+def test_pages_with_too_few_bytes_and_planes_that_no_file_holds(tmp_path):
+    frames = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)
+    run = listed_file(tmp_path / "a.bin", frames, (2, 0, 1), short=1)
+    order = PageOrder(table=np.array([0, 1, -1, 2], np.int64).reshape(4, 1, 1))
+    index = FrameIndex((4, 1, 1, 4, 5), frames.dtype, (1, 1, 1, 4, 5), "YX", order, (run,))
+    with Recording(IndexedReader(FileSource([run.path]), index), Metadata(format="test")) as recording:
+        for t, page in ((0, 0), (3, 2)):
+            np.testing.assert_array_equal(recording._frames.read((t, 0, 0)), frames[page])
+        assert recording._frames.read(1) is None
+        assert recording._frames.read(2) is None
+        with pytest.raises(Malformed, match="too few"):
+            recording[1]
+        with pytest.raises(DamagedData, match="no file holds"):
+            recording[2]
+        # the byte that is missing is not among these
+        np.testing.assert_array_equal(recording.isel(x=slice(0, 4))._frames.read((1, 0, 0)), frames[1][:, :4])
+        np.testing.assert_array_equal(recording.isel(x=slice(0, 4))[1, 0, 0], frames[1][:, :4])
+
+
+def test_before_the_first_page_there_is_none(tmp_path):
+    frames = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)
+    path = tmp_path / "a.bin"
+    path.write_bytes(frames.tobytes())
+    run = EvenPages(2, 40, np.array([40], np.int64), np.array([40], np.int64))
+    order = PageOrder(table=np.array([0, -1, 1], np.int64).reshape(3, 1, 1))
+    index = FrameIndex((3, 1, 1, 4, 5), frames.dtype, (1, 1, 1, 4, 5), "YX", order, (run,))
+    with Recording(IndexedReader(FileSource([str(path)]), index), Metadata(format="test")) as recording:
+        np.testing.assert_array_equal(recording._frames.read((2, 0, 0)), frames[2])
+        assert recording._frames.read(1) is None
 
 
 def test_pages_are_checked_until_they_have_proven_themselves(tmp_path):
