@@ -201,18 +201,6 @@ def test_pages_with_too_few_bytes_and_planes_that_no_file_holds(tmp_path):
         np.testing.assert_array_equal(recording.isel(x=slice(0, 4))[1, 0, 0], frames[1][:, :4])
 
 
-def test_before_the_first_page_there_is_none(tmp_path):
-    frames = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)
-    path = tmp_path / "a.bin"
-    path.write_bytes(frames.tobytes())
-    run = EvenPages(2, 40, np.array([40], np.int64), np.array([40], np.int64))
-    order = PageOrder(table=np.array([0, -1, 1], np.int64).reshape(3, 1, 1))
-    index = FrameIndex((3, 1, 1, 4, 5), frames.dtype, (1, 1, 1, 4, 5), "YX", order, (run,))
-    with Recording(IndexedReader(FileSource([str(path)]), index), Metadata(format="test")) as recording:
-        np.testing.assert_array_equal(recording._frames.read((2, 0, 0)), frames[2])
-        assert recording._frames.read(1) is None
-
-
 def test_pages_are_checked_until_they_have_proven_themselves(tmp_path):
     recording, frames = plain(tmp_path, broken=(2,))
     with recording:
