@@ -33,6 +33,7 @@ using namespace nb::literals;
 namespace galvo {
 
 void define_bayes(nb::module_ &m);    // module_bayes.cpp
+void define_frames(nb::module_ &m);   // module_frames.cpp
 void define_huffman(nb::module_ &m);  // module_huffman.cpp
 void define_flow(nb::module_ &m);     // module_flow.cpp
 void define_quality(nb::module_ &m);  // module_quality.cpp
@@ -162,32 +163,6 @@ nb::tuple py_read_boxes(const Integers &fds, const Integers &offset, const Integ
         failure = read_boxes(plan);
     }
     return as_tuple(failure);
-}
-
-nb::tuple py_read_page(int fd, std::int64_t offset, nb::handle out, int swap, const PageTemplate *page_template,
-                       std::int64_t header_offset, std::int64_t delta, bool last) {
-    const Buffer bytes(out, PyBUF_WRITABLE);
-    const std::int64_t descriptor = fd, rows = 1, out_offset = 0;
-    const std::uint8_t is_last = last ? 1 : 0;
-    BoxPlan plan;
-    plan.job_count = 1;
-    plan.fds = &descriptor;
-    plan.offset = &offset;
-    plan.rows = &rows;
-    plan.out_offset = &out_offset;
-    plan.row_bytes = plan.file_row_stride = plan.out_row_stride = plan.out_size = bytes.size();
-    plan.out = bytes.data();
-    plan.swap = swap;
-    plan.page_template = page_template;
-    plan.header_offset = &header_offset;
-    plan.delta = &delta;
-    plan.last = &is_last;
-    Failure failure;
-    {
-        const nb::gil_scoped_release released;
-        failure = read_boxes(plan);
-    }
-    return nb::make_tuple(static_cast<int>(failure.outcome.kind), failure.outcome.value);
 }
 
 nb::tuple py_scan_text(const Integers &fds, const Integers &offset, const Integers &nbytes, const nb::list &keys,
@@ -326,9 +301,6 @@ NB_MODULE(native, m) {
           "swap"_a, "threads"_a, "template"_a.none() = nb::none(), "header_offset"_a.noconvert() = nb::none(),
           "delta"_a.noconvert() = nb::none(), "last"_a.none() = nb::none(),
           "Boxes of rows read into `out`; (-1, 0, 0), or (job, kind, value) of the first job that failed.");
-    m.def("read_page", &py_read_page, "fd"_a, "offset"_a, "out"_a, "swap"_a = 1, "template"_a.none() = nb::none(),
-          "header_offset"_a = -1, "delta"_a = 0, "last"_a = false,
-          "One page read into `out`; (0, 0), or kind and value of the failure.");
     m.def("scan_text", &py_scan_text, "fds"_a.noconvert(), "offset"_a.noconvert(), "nbytes"_a.noconvert(), "keys"_a,
           "threads"_a, "Numbers of `key = value` lines, float64 (jobs, keys), and the first failure.");
     m.def("tiff_walk", &py_tiff_walk, "fd"_a, "size"_a, "big"_a, "little"_a, "first"_a, "max_pages"_a,
@@ -338,6 +310,7 @@ NB_MODULE(native, m) {
     m.def("gif_decode", &py_gif_decode, "data"_a, "out"_a.noconvert(),
           "Fill `out` from the image data of a GIF; the number of indices that there were.");
     define_bayes(m);
+    define_frames(m);
     define_huffman(m);
     define_flow(m);
     define_quality(m);

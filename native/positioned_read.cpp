@@ -114,6 +114,14 @@ ReadResult read_fully(int fd, std::int64_t offset, std::uint8_t *first, std::int
     return {done + part.size, part.error};
 }
 
+void close_descriptor(int fd) noexcept {
+#if defined(_WIN32)
+    ::_close(fd);
+#else
+    ::close(fd);
+#endif
+}
+
 std::int64_t regular_file_size(int fd) noexcept {
 #if defined(_WIN32)
     const HANDLE handle = handle_of(fd);

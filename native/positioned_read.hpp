@@ -17,6 +17,8 @@ ReadResult read_fully(int fd, std::int64_t offset, std::uint8_t *out, std::int64
 ReadResult read_fully(int fd, std::int64_t offset, std::uint8_t *first, std::int64_t first_size, std::uint8_t *second,
                       std::int64_t second_size) noexcept;
 
+void close_descriptor(int fd) noexcept;
+
 // Size of a regular file, -1 for anything else.
 std::int64_t regular_file_size(int fd) noexcept;
 

@@ -10,6 +10,7 @@ inside the block of the first differing byte), 3 = the system refused the read (
 failed may or may not have been done.
 """
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -194,25 +195,111 @@ def read_boxes(
         A job reaches outside `out` or has a negative or overflowing position; nothing has been read then.
     """
 
-def read_page(
-    fd: int,
-    offset: int,
-    out: Buffer,
-    swap: int = 1,
-    template: PageTemplate | None = None,
-    header_offset: int = -1,
-    delta: int = 0,
-    last: bool = False,
-) -> tuple[int, int]:
-    """Kind and value of the failure, (0, 0) when all is well, of one page that is read into `out`.
-
-    `read_boxes` for a single contiguous job, without its columns.
+class Descriptor:
+    """An open file, closed with the last who holds it.
 
     Parameters
     ----------
-    out
-        Writable and C-contiguous, of any type and shape; filled as bytes.
+    number
+        What `os.open` gave; nobody else may close it.
+
+    Raises
+    ------
+    ValueError
+        `number` is negative.
     """
+
+    def __init__(self, number: int) -> None: ...
+    @property
+    def number(self) -> int:
+        """The file descriptor."""
+
+class FramePages:
+    """Where the pages of one file are, for `FrameReader`.
+
+    Parameters
+    ----------
+    count
+        Number of pages.
+    offset, nbytes
+        Of the pixels, one value or one per page, wherever the values lie; an offset below 0 has none in the file.
+    stride
+        What each page adds to `offset`.
+    template, header_offset, header_stride, last_page, proven
+        With `template`, the header block at ``header_offset + page * header_stride`` is read and checked with the
+        pixels, unless the page's byte in `proven` is not 0, and a page that passes gets 1. `proven` is writable, one
+        byte per page; on `last_page` the chain ends.
+
+    Raises
+    ------
+    ValueError
+        Negative numbers, or lengths that do not fit together.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        offset: NDArray[np.int64],
+        stride: int,
+        nbytes: NDArray[np.int64],
+        template: PageTemplate | None = None,
+        header_offset: int = 0,
+        header_stride: int = 0,
+        last_page: int = -1,
+        proven: NDArray[np.bool_] | None = None,
+    ) -> None: ...
+
+class FrameReader:
+    """Reads single frames of part of a recording by keys of integers.
+
+    Parameters
+    ----------
+    take
+        Called with the number of a file, gives its `Descriptor`.
+    pages
+        Of every file. Items may be replaced at any time.
+    first_page
+        The number of each file's first page, pages being counted through.
+    start, places
+        The page of a frame is `start` and what its positions on T, C and Z add to it, one entry for each axis: int64
+        values, or ``(first, step, length)``. An array (T, C, Z) holds the pages themselves, -1 where there is none.
+    row_nbytes
+        Of a whole row in the file.
+    skip
+        Bytes before the first pixel that is wanted of each frame.
+    rows, columns
+        Of the part that is wanted.
+    dtype
+        Of the arrays.
+    swap
+        As in `read_boxes`.
+
+    Raises
+    ------
+    ValueError
+        No rows or columns, or rows longer than `row_nbytes`.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[int], Descriptor],
+        pages: list[FramePages],
+        first_page: NDArray[np.int64],
+        start: int,
+        places: NDArray[np.int64] | tuple[NDArray[np.int64] | tuple[int, int, int], ...],
+        row_nbytes: int,
+        skip: int,
+        rows: int,
+        columns: int,
+        dtype: np.dtype[Any],
+        swap: int,
+    ) -> None: ...
+    def read(self, key: object) -> NDArray[Any] | None:
+        """The pixels of one frame as an array of its own; None wherever the general way must decide.
+
+        That is for every key but up to three integers (int itself or NumPy's) within their axes, the others of these
+        axes having length 1; and for pages without enough bytes, with another header, or that the system does not read.
+        """
 
 def transpose(source: NDArray[Any], out: NDArray[Any]) -> None:
     """Copy images from column by column to row by row.

@@ -33,6 +33,11 @@ def piece(number, offset, nbytes):
     return bytes((number + k) % 251 for k in range(offset, offset + nbytes))
 
 
+def open_descriptors(paths):
+    """Which of these files are open in this process; nothing where that cannot be told."""
+    return [one.path for one in psutil.Process().open_files() if one.path in paths] if hasattr(os, "fork") else []
+
+
 def in_child(check):
     """Whether `check` is true in a forked child, which has 20 s for it."""
     with warnings.catch_warnings():
@@ -136,10 +141,12 @@ def test_closing_while_a_read_holds_the_file(paths):
 def test_a_lease_that_fails_half_way_gives_back(paths):
     source = FileSource(paths)
     os.remove(paths[3])
-    with pytest.raises(NotFound), source.lease((0, 1, 3)):
+    with pytest.raises(NotFound) as caught, source.lease((0, 1, 3)):
         pass
-    assert not source._leased
     source.close()
+    # the error that is still there holds no file
+    assert not open_descriptors(paths)
+    assert caught.value.path == paths[3]
 
 
 def test_dropped_without_closing(paths):
@@ -182,8 +189,9 @@ def test_many_threads_on_few_descriptors(paths, monkeypatch):
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
-    assert not source._leased
+    assert len(open_descriptors(paths)) <= 1
     source.close()
+    assert not open_descriptors(paths)
 
 
 def test_closing_under_threads_gives_clean_errors_only(paths):

@@ -11,10 +11,10 @@ when they are made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from galvo import native
 from galvo.core.axes import Shape
 from galvo.core.codec import RAW, Codec
+from galvo.core.selection import Indices, outer_index
 from galvo.errors import Malformed, Truncated
 
 __all__ = ["EvenPages", "FrameIndex", "HeaderCheck", "Int64", "ListedPages", "PageOrder", "PageRun", "first_pages"]
@@ -68,8 +69,8 @@ class PageRun(Protocol):
     def locate(self, page: Int64, segment: Int64) -> tuple[Int64, Int64]:
         """Offset and nbytes of segments; an offset below 0 has no bytes in the file."""
 
-    def locate_first(self, page: int) -> tuple[int, int]:
-        """Offset and nbytes of the first segment of one page."""
+    def first_segments(self) -> tuple[Int64, int, Int64]:
+        """Offset, what each page adds to it, and nbytes of the pages' first segments: (1,) or (P,) each."""
 
     def text(self, page: Int64) -> tuple[Int64, Int64]:
         """Offset and nbytes of each page's own text; nbytes 0 where it has none."""
@@ -105,9 +106,9 @@ class EvenPages:
         """Offset and nbytes by arithmetic."""
         return self.offset[segment] + page * self.stride, self.nbytes[segment]
 
-    def locate_first(self, page: int) -> tuple[int, int]:
-        """Offset and nbytes by arithmetic."""
-        return self.offset.item(0) + page * self.stride, self.nbytes.item(0)
+    def first_segments(self) -> tuple[Int64, int, Int64]:
+        """Page 0's, and the stride."""
+        return self.offset[:1], self.stride, self.nbytes[:1]
 
     def text(self, page: Int64) -> tuple[Int64, Int64]:
         """Offset and nbytes of each page's text."""
@@ -174,9 +175,9 @@ class ListedPages:
         """Offset and nbytes by look-up."""
         return self.offset[page, segment], self.nbytes[page, segment]
 
-    def locate_first(self, page: int) -> tuple[int, int]:
-        """Offset and nbytes by look-up."""
-        return self.offset.item(page, 0), self.nbytes.item(page, 0)
+    def first_segments(self) -> tuple[Int64, int, Int64]:
+        """The first column."""
+        return self.offset[:, 0], 0, self.nbytes[:, 0]
 
     def text(self, page: Int64) -> tuple[Int64, Int64]:
         """Offset and nbytes of each page's text."""
@@ -230,6 +231,16 @@ class PageOrder:
         along_t = t * self.t if isinstance(self.t, int) else self.t[t]
         return self.start + along_t + c * self.c + z * self.z
 
+    def places(self, axes: Sequence[Indices]) -> tuple[int, Any]:
+        """The first page, and what positions on T, C and Z add to it: the table's part, or one entry for each axis.
+
+        An entry is int64 values, or (first, step, length) where they are even.
+        """
+        if self.table is not None:
+            return 0, self.table[outer_index(list(axes))]
+        steps: tuple[int | Int64, ...] = (self.t, self.c, self.z)
+        return self.start, tuple(_added(axis, step) for axis, step in zip(axes, steps, strict=True))
+
     def bounds(self, lengths: tuple[int, int, int]) -> tuple[int, int]:
         """Lowest and highest page of a grid of `lengths` (T, C, Z)."""
         if self.table is not None:
@@ -244,6 +255,14 @@ class PageOrder:
         for span in (*spans, self.c * ends[1], self.z * ends[2]):
             low, high = low + min(0, span), high + max(0, span)
         return low, high
+
+
+def _added(axis: Indices, step: int | Int64) -> Int64 | tuple[int, int, int]:
+    if isinstance(step, np.ndarray):
+        return np.asarray(step[outer_index([axis])])
+    if isinstance(axis, range):
+        return axis.start * step, axis.step * step, len(axis)
+    return axis * step
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any, Protocol, runtime_checkable
 
@@ -135,47 +136,44 @@ class IndexedReader:
         self._proven = {number: np.zeros(run.count, np.bool_) for number, run in enumerate(index.runs) if run.check}
         self._swap = _swapped_bytes(index.dtype)
         self._first_pages = index.first_page[:-1].tolist()
-        self._row_nbytes = self.shape[4] * self.dtype.itemsize
         whole = index.chunk_shape == (1, 1, 1, *index.shape[3:]) and not index.planar
         self._has_whole_frames = whole and self._is_direct
 
-    def read_frame(self, t: int, c: int, z: int, rows: range, columns: range) -> NDArray[Any] | None:
-        """A part of one frame (Y, X), by integers where `read` goes by arrays; None where that must serve it.
+    def frames(self, selection: Selection) -> native.FrameReader | None:
+        """What reads single frames of a selection by integers; None where that takes more than one read of each.
 
-        A frame takes 10 µs to come out of the page cache, less than a handful of small NumPy calls. Rows are read
-        whole.
+        A frame comes out of the page cache in 14 µs, less than a handful of small NumPy calls take.
         """
-        if not self._has_whole_frames:
+        index, (y, x) = self.index, selection.axes[3:]
+        dense = all(isinstance(axis, range) and axis.step == 1 and len(axis) > 0 for axis in (y, x))
+        if not dense or not self._has_whole_frames:
             return None
-        index = self.index
-        page = index.order.page_at(t, c, z)
-        if page < 0:
-            return None
-        file = bisect_right(self._first_pages, page) - 1
-        local = page - self._first_pages[file]
-        run = index.runs[file]
-        offset, nbytes = run.locate_first(local)
-        skip, height, width = rows.start * self._row_nbytes, len(rows), self.shape[4]
-        if offset < 0 or nbytes < skip + height * self._row_nbytes:
-            return None
-        out = np.empty((height, width), self.dtype)
-        offset += skip
-        check = run.check
-        descriptor = self.source.take(file)
-        try:
-            if check is None or self._proven[file][local]:
-                failed, _ = native.read_page(descriptor, offset, out, self._swap)
-            else:
-                delta = local * check.stride
-                header, last = check.offset + delta, local == check.last_page
-                failed, _ = native.read_page(descriptor, offset, out, self._swap, check.template, header, delta, last)
-                if not failed:
-                    self._proven[file][local] = True
-        finally:
-            self.source.give_back(file)
-        if failed:
-            return None
-        return out if len(columns) == width else out[:, columns.start : columns.stop].copy()
+        row_nbytes = self.shape[4] * self.dtype.itemsize
+        return native.FrameReader(
+            self.source.take,
+            self._frame_pages,
+            index.first_page[:-1],
+            *index.order.places(selection.axes[:3]),
+            row_nbytes,
+            y[0] * row_nbytes + x[0] * self.dtype.itemsize,
+            len(y),
+            len(x),
+            self.dtype,
+            self._swap,
+        )
+
+    @cached_property
+    def _frame_pages(self) -> list[native.FramePages]:
+        return [self._frame_pages_of(file, run) for file, run in enumerate(self.index.runs)]
+
+    def _frame_pages_of(self, file: int, run: PageRun) -> native.FramePages:
+        check, (offset, stride, nbytes) = run.check, run.first_segments()
+        if check is None:
+            return native.FramePages(run.count, offset, stride, nbytes)
+        return native.FramePages(
+            run.count, offset, stride, nbytes,
+            check.template, check.offset, check.stride, check.last_page, self._proven[file],
+        )  # fmt: skip
 
     def close(self) -> None:
         """Close the files."""
@@ -366,6 +364,8 @@ class IndexedReader:
                     hint="Open it again with walk=True",
                 )
             self.index = self.index.with_run(file, listed)
+            # made by another thread before the line above, what was predicted stays: its pages are still checked
+            self._frame_pages[file] = self._frame_pages_of(file, listed)
 
     def _refuse_missing(self, page: Int64, t: Int64 | int, c: Int64 | int, z: Int64 | int) -> None:
         missing = page < 0

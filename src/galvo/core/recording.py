@@ -423,42 +423,17 @@ class Recording:
         FormatError, ReadError, DamagedData
             The files do not hold what they promised.
         """
-        frame = self._whole_frame(key)
-        if frame is not None:
-            return frame
+        if self._frames is not None:
+            frame = self._frames.read(key)
+            if frame is not None:
+                return frame
         wanted, dropped = parse_key(key, self.shape, self.channel_names)
         pixels = self._read(wanted)
         return pixels.reshape([length for axis, length in enumerate(pixels.shape) if axis not in dropped])
 
     @cached_property
-    def _frame_reader(self) -> tuple[IndexedReader, tuple[Indices, ...], range, range] | None:
-        """The reader, T C Z, rows, columns, where it has a quick way for single frames and most of a row is shown."""
-        reader, y, x = self._reader, self._selection.y, self._selection.x
-        if not isinstance(reader, IndexedReader) or not isinstance(y, range) or not isinstance(x, range):
-            return None
-        dense = y.step == x.step == 1 and len(y) > 0 and 2 * len(x) > reader.shape[4]
-        return (reader, self._selection.axes[:3], y, x) if dense else None
-
-    def _whole_frame(self, key: Any) -> NDArray[Any] | None:
-        """What a key of plain integers selects when it is one whole frame; None for every other key."""
-        keys = key if type(key) is tuple else (key,)
-        if len(keys) > 3 or self._frame_reader is None:
-            return None
-        reader, axes, rows, columns = self._frame_reader
-        position = []
-        for number, axis in enumerate(axes):
-            if number < len(keys):
-                place = keys[number]
-                if type(place) is not int or not -len(axis) <= place < len(axis):
-                    return None
-            elif len(axis) == 1:
-                place = 0
-            else:
-                return None
-            position.append(int(axis[place]))
-        t, c, z = position
-        frame = reader.read_frame(t, c, z, rows, columns)
-        return frame if frame is None or len(keys) == 3 else frame[(None,) * (3 - len(keys))]
+    def _frames(self) -> native.FrameReader | None:
+        return self._reader.frames(self._selection) if isinstance(self._reader, IndexedReader) else None
 
     def _read(self, wanted: Selection) -> NDArray[Any]:
         out = empty(wanted.shape, self.dtype)

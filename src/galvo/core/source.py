@@ -1,15 +1,14 @@
 """Positioned reads over one or several files. Nothing else in galvo opens a file for reading bytes.
 
 A read names its offset, so any number of threads, and processes after a fork, share one descriptor
-without a seek pointer to fight over. Descriptors are opened on first use and kept, at most
-`_OPEN_FILES` idle ones; the rest are closed and opened again when they are needed.
+without a seek pointer to fight over. Descriptors are opened on first use and the last `_OPEN_FILES` are kept;
+others close when their last read ends, and are opened again when they are needed.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -85,8 +84,7 @@ class FileSource:
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = tuple(paths)
         self._lock = ForkSafeLock()
-        self._idle: OrderedDict[int, int] = OrderedDict()
-        self._leased: dict[int, tuple[int, int]] = {}
+        self._open: dict[int, native.Descriptor] = {}
         self._closed = False
         self.sizes = tuple(file_size(path) for path in self.paths)
 
@@ -97,55 +95,39 @@ class FileSource:
     @contextmanager
     def lease(self, files: Iterable[int]) -> Iterator[dict[int, int]]:
         """Descriptors of `files`, which stay open inside the `with`."""
-        wanted = sorted(set(files))
-        held: dict[int, int] = {}
+        held: list[native.Descriptor] = []
         try:
-            for file in wanted:
-                held[file] = self.take(file)
-            yield held
+            wanted = sorted(set(files))
+            held.extend(map(self.take, wanted))
+            yield {file: descriptor.number for file, descriptor in zip(wanted, held, strict=True)}
         finally:
-            for file in held:
-                self.give_back(file)
+            # an error that is on its way keeps this list
+            held.clear()
 
-    def take(self, file: int) -> int:
-        """A descriptor of one file, open until it is given back."""
+    def take(self, file: int) -> native.Descriptor:
+        """A descriptor of one file, open as long as somebody holds it."""
+        known = self._open.get(file)
+        if known is not None:
+            return known
         with self._lock.current:
             if self._closed:
                 raise ReadError("the recording is closed", path=self.paths[file], hint="Open it again")
-            if file in self._leased:
-                descriptor, users = self._leased[file]
-                self._leased[file] = (descriptor, users + 1)
-                return descriptor
-            descriptor = self._idle.pop(file, -1)
-            if descriptor < 0:
-                descriptor = _open(self.paths[file])
-                size = os.fstat(descriptor).st_size
-                if size != self.sizes[file]:
-                    os.close(descriptor)
-                    raise ReadError(
-                        "the file changed after it was opened",
-                        path=self.paths[file],
-                        found=f"{size} bytes",
-                        expected=f"{self.sizes[file]} bytes",
-                        hint="Open the recording again once nothing writes to it",
-                    )
-            self._leased[file] = (descriptor, 1)
+            if file in self._open:
+                return self._open[file]
+            descriptor = native.Descriptor(_open(self.paths[file]))
+            size = os.fstat(descriptor.number).st_size
+            if size != self.sizes[file]:
+                raise ReadError(
+                    "the file changed after it was opened",
+                    path=self.paths[file],
+                    found=f"{size} bytes",
+                    expected=f"{self.sizes[file]} bytes",
+                    hint="Open the recording again once nothing writes to it",
+                )
+            self._open[file] = descriptor
+            if len(self._open) > _OPEN_FILES:
+                del self._open[next(iter(self._open))]
             return descriptor
-
-    def give_back(self, file: int) -> None:
-        """Let go of a descriptor that was taken."""
-        with self._lock.current:
-            descriptor, users = self._leased[file]
-            if users > 1:
-                self._leased[file] = (descriptor, users - 1)
-                return
-            del self._leased[file]
-            if self._closed:
-                os.close(descriptor)
-                return
-            self._idle[file] = descriptor
-            while len(self._idle) > _OPEN_FILES:
-                os.close(self._idle.popitem(last=False)[1])
 
     def read_upto(self, file: int, offset: int, nbytes: int) -> bytes:
         """The bytes at `offset`, fewer than `nbytes` where the file ends."""
@@ -176,9 +158,4 @@ class FileSource:
         """Close every descriptor; those in use close when their read ends."""
         with self._lock:
             self._closed = True
-            while self._idle:
-                os.close(self._idle.popitem()[1])
-
-    def __del__(self) -> None:
-        if getattr(self, "_idle", None):
-            self.close()
+            self._open.clear()

@@ -59,9 +59,9 @@ class ChunkPages:
         """Offset and nbytes; an offset of -1 was never written."""
         return self._table().locate(page, segment)
 
-    def locate_first(self, page: int) -> tuple[int, int]:
-        """Offset and nbytes of the first chunk of one page."""
-        return self._table().locate_first(page)
+    def first_segments(self) -> tuple[Int64, int, Int64]:
+        """Offset, nothing to add to it, and nbytes of the first chunk of each page."""
+        return self._table().first_segments()
 
     def text(self, page: Int64) -> tuple[Int64, Int64]:
         """Chunks have no texts."""
