@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import galvo
-from bench.registrars import Array, Registrar, dis, ours, pyflowreg
+from bench.registrars import Array, Registrar, dis, ours, pyflowreg, suite2p
 from bench.report import Report, parser
 from bench.timing import Timing, timed
 from galvo import motion
@@ -44,13 +44,14 @@ def known_fields(count: int, height: int, width: int, seed: int) -> Array:
 
 def at(fields: Array, displacements: Array) -> Array:
     """The fields read at x + w(x)."""
-    return motion.warp(fields, displacements, interpolation="linear", fill="edge")
+    shown: Array = np.asarray(motion.warp(fields, displacements, interpolation="linear", fill="edge"))
+    return shown
 
 
 def closure_px(known: Array, before: Array, after: Array) -> Array:
     """Length of the error of every pixel of the interior; `after` is the estimate on the warped frames."""
-    length: Array = np.linalg.norm(after + at(known, after) - before, axis=-1)
-    return length[:, BORDER:-BORDER, BORDER:-BORDER]
+    length = np.linalg.norm(after + at(known, after) - before, axis=-1)
+    return np.ascontiguousarray(length[:, BORDER:-BORDER, BORDER:-BORDER])
 
 
 def reference_of(frames: Array) -> Array:
@@ -58,8 +59,8 @@ def reference_of(frames: Array) -> Array:
     reference = frames.mean(axis=0, dtype=np.float32)
     for _ in range(2):
         shifts = ours(frames, reference, estimator="rigid")
-        reference = motion.warp(frames, shifts, fill="edge").mean(axis=0, dtype=np.float32)
-    return reference
+        reference = np.asarray(motion.warp(frames, shifts, fill="edge").mean(axis=0), np.float32)
+    return np.asarray(reference)
 
 
 def registrars() -> dict[str, Registrar | None]:
@@ -69,6 +70,7 @@ def registrars() -> dict[str, Registrar | None]:
     made["galvo, rigid"] = partial(ours, estimator="rigid")
     made["OpenCV DIS medium"] = dis()
     made["PyFlowReg quality"] = pyflowreg(quality_setting="quality")
+    made["suite2p nonrigid"] = suite2p()
     made["PyFlowReg quality, alpha 8"] = pyflowreg(quality_setting="quality", alpha=8.0)
     return made
 

@@ -17,16 +17,19 @@ from bench.report import Report, parser
 from bench.timing import Timing, interleave
 from galvo import motion
 from galvo.motion import MotionParams
-from galvo.testing.motion import motion_movie
+from galvo.testing.movie import TwoPhotonMovie
 
 SIDE = 512
 PRESETS = ("fast", "balanced", "quality")
 
 
 def frames_of(count: int, channels: int) -> tuple[Array, Array]:
-    """Frames (T, Y, X, C) uint16 at 30 photons, and a reference of 50 frames."""
-    movie = motion_movie(height=SIDE, width=SIDE, frame_count=count, channels=channels, photons=30.0, seed=4)
-    return movie.frames, movie.reference
+    """Frames (T, Y, X, C) uint16 and a reference of 50 frames' noise (Y, X, C)."""
+    movie = TwoPhotonMovie(frames=count, height=SIDE, width=SIDE, photons=10.0, offset=200.0, elastic=1.5, seed=4)
+    frames = np.clip(np.moveaxis(movie.read(0, count), 1, -1)[..., :channels], 0, None).astype(np.uint16)
+    clean = np.moveaxis(movie.reference(), 0, -1)[..., :channels]
+    noisy = np.random.default_rng(0).poisson(clean.astype(np.float64) * 50) / 50
+    return np.ascontiguousarray(frames), (noisy * movie.gain + movie.offset).astype(np.float32)
 
 
 def register(plan: Any, frames: Array, threads: int | None) -> Array:
@@ -90,7 +93,10 @@ def variational(report: Report, channels: int, frame_count: int) -> None:
 
 def bayes(report: Report, frame_count: int) -> None:
     frames, reference = frames_of(frame_count, 1)
-    plans = {preset: motion.calibrate(frames, reference, MotionParams(preset=preset)) for preset in PRESETS}
+    plans = {
+        preset: motion.calibrate(frames, reference, MotionParams.model_validate({"preset": preset}))
+        for preset in PRESETS
+    }
     peers = {"PyFlowReg balanced": pyflowreg(quality_setting="balanced"), "OpenCV DIS medium": dis()}
     timings = compare(report, "bayes, with warp", {"balanced": plans["balanced"], **plans}, peers, frames, reference)
     for peer, limit in (("PyFlowReg balanced", 25), ("OpenCV DIS medium", 1)):
