@@ -23,6 +23,7 @@ DISTRIBUTIONS = (
     "roiextractors",
     "scanimage-tiff-reader",
     "pymecompress",
+    "CalSciPy",
     "av",
     "imageio",
     "imageio-ffmpeg",

@@ -184,7 +184,7 @@ def main() -> None:
             if suffix != ".mkv":
                 measure_reading(report, path, count)
         galvo.save(frames_of(4 * count), folder / "source.h5", overwrite=True)
-        for suffix in (".mp4", ".mkv", ".gif"):
+        for suffix in (".mp4", ".mkv", ".avi", ".gif", ".bin", ".tif"):
             short, long = peak_mb(suffix, 2 * count, folder), peak_mb(suffix, 4 * count, folder)
             report.goal(f"{suffix}: peak memory of a recording twice as long", long - short, limit=24, unit="MB more")
     report.publish(arguments.results)

@@ -25,6 +25,7 @@
 #include "positioned_read.hpp"
 #include "text_scan.hpp"
 #include "tiff_walk.hpp"
+#include "transpose.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -33,6 +34,7 @@ namespace galvo {
 
 void define_huffman(nb::module_ &m);  // module_huffman.cpp
 void define_flow(nb::module_ &m);     // module_flow.cpp
+void define_memory(nb::module_ &m);   // module_memory.cpp
 
 namespace {
 
@@ -242,6 +244,44 @@ nb::tuple py_tiff_walk(int fd, std::int64_t size, bool big, bool little, std::in
 }
 
 
+void py_transpose(nb::handle source, nb::handle out) {
+    const Strided from(source, false), to(out, true);
+    const int last = from.axis_count() - 1;
+    const std::int64_t width = from.width();
+    bool fits = last >= 1 && to.axis_count() == last + 1 && to.width() == width;
+    fits = fits && (width == 1 || width == 2 || width == 4 || width == 8 || width == 16);
+    std::int64_t outer = 1;
+    bool empty = false;
+    for (int axis = 0; fits && axis <= last; ++axis) {
+        fits = from.length(axis) == to.length(axis);
+        empty = empty || from.length(axis) == 0;
+        if (axis < last - 1) outer *= from.length(axis);
+    }
+    if (!fits) throw std::invalid_argument("source and out differ in shape or width, or are no images");
+    if (empty) return;
+    const auto adjacent = [width](const Strided &side, int axis) {
+        return side.length(axis) <= 1 || side.stride(axis) == width;
+    };
+    if (!adjacent(from, last - 1) || !adjacent(to, last))
+        throw std::invalid_argument("items must lie side by side in source's columns and in out's rows");
+    const nb::gil_scoped_release released;
+    std::vector<std::int64_t> at(static_cast<std::size_t>(last), 0);
+    const std::uint8_t *read = from.data();
+    std::uint8_t *write = to.data();
+    for (std::int64_t image = 0; image < outer; ++image) {
+        transpose(read, from.stride(last), write, to.stride(last - 1), static_cast<std::size_t>(from.length(last)),
+                  static_cast<std::size_t>(from.length(last - 1)), static_cast<std::size_t>(width));
+        for (int axis = last - 2; axis >= 0; --axis) {
+            read += from.stride(axis);
+            write += to.stride(axis);
+            if (++at[static_cast<std::size_t>(axis)] < from.length(axis)) break;
+            at[static_cast<std::size_t>(axis)] = 0;
+            read -= from.stride(axis) * from.length(axis);
+            write -= to.stride(axis) * to.length(axis);
+        }
+    }
+}
+
 nb::bytes py_gif_encode(nb::handle indices) {
     const Buffer bytes(indices);
     std::vector<std::uint8_t> data;
@@ -263,7 +303,7 @@ std::size_t py_gif_decode(nb::handle data, const Bytes &out) {
 
 NB_MODULE(native, m) {
     using namespace galvo;
-    m.doc() = "Native kernels of galvo: positioned reads, checksums, TIFF chains, number scans and Huffman streams.";
+    m.doc() = "Native kernels of galvo: positioned reads, checksums, TIFF chains, number scans, Huffman streams and transposition.";
 
     m.def("isa", [] { return std::string(isa_name(active_isa())); }, "Name of the instruction set in use.");
     m.def("crc32c", &py_crc32c, "data"_a, "value"_a = 0, "CRC-32C of `data`, going on from `value`.");
@@ -291,9 +331,11 @@ NB_MODULE(native, m) {
           "threads"_a, "Numbers of `key = value` lines, float64 (jobs, keys), and the first failure.");
     m.def("tiff_walk", &py_tiff_walk, "fd"_a, "size"_a, "big"_a, "little"_a, "first"_a, "max_pages"_a,
           "max_values"_a, "Columns of all pages of an IFD chain, and why the walk ended.");
+    m.def("transpose", &py_transpose, "source"_a, "out"_a, "Copy images whose columns lie side by side to rows.");
     m.def("gif_encode", &py_gif_encode, "indices"_a, "The image data of a GIF for 256 colors.");
     m.def("gif_decode", &py_gif_decode, "data"_a, "out"_a.noconvert(),
           "Fill `out` from the image data of a GIF; the number of indices that there were.");
     define_huffman(m);
     define_flow(m);
+    define_memory(m);
 }

@@ -1,4 +1,4 @@
-"""Native kernels: positioned reads, checksums, TIFF chains, number scans, Huffman and GIF streams.
+"""Native kernels: positioned reads, checksums, TIFF chains, number scans, Huffman and GIF streams, transposition.
 
 Everything here releases the GIL while it works, shares file descriptors among any number of threads and repeats reads
 that a signal interrupts. Integer columns are C-contiguous 1-D int64 arrays; nothing is converted silently, another
@@ -23,6 +23,54 @@ def isa() -> str:
     Chosen once, at import: the best that the machine has. The environment variable ``GALVO_ISA`` pins "baseline", or
     "sse4.2" on a machine with AVX2; any other value is ignored. Results are equal on all of them.
     """
+
+class Memory:
+    """Bytes of undefined content, aligned to 64, that any number of arrays may lie in.
+
+    They are given back with the last of these arrays, and the next `Memory` of about their size gets them, as far as
+    the limit lets them be kept. What is kept and what is in use are together never more than was in use at once.
+
+    Parameters
+    ----------
+    nbytes
+
+    Raises
+    ------
+    MemoryError
+    """
+
+    def __init__(self, nbytes: int) -> None: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def recycled_bytes() -> int:
+    """Bytes that are kept for the next `Memory`."""
+
+def recycled_limit() -> int:
+    """The most bytes that are kept; 0 until `raise_recycled_limit`."""
+
+def raise_recycled_limit(difference: int) -> None:
+    """Change the limit; beyond a lower one nothing stays."""
+
+def clear_recycled() -> None:
+    """Give back to the system what is kept."""
+
+def fletcher32(data: Buffer) -> int:
+    """Fletcher-32 of `data` as HDF5 stores it behind a chunk.
+
+    Parameters
+    ----------
+    data
+        Contiguous bytes.
+
+    Notes
+    -----
+    Two sums modulo 65535, both from 0, zero written as 65535 once anything was added: of words of two bytes, the first
+    one the higher, a last single byte being the higher one of a word; and of the first sum after each word. The second
+    makes the upper half. (HDF5 library, `H5_checksum_fletcher32`.)
+    """
+
+def append_fletcher32(data: Buffer) -> Memory:
+    """`data` with its `fletcher32` behind it, little endian, in one pass."""
 
 def crc32c(data: Buffer, value: int = 0) -> int:
     """CRC-32C (Castagnoli) of `data`, 0 .. 2**32 - 1.
@@ -164,6 +212,23 @@ def read_page(
     ----------
     out
         Writable and C-contiguous, of any type and shape; filled as bytes.
+    """
+
+def transpose(source: NDArray[Any], out: NDArray[Any]) -> None:
+    """Copy images from column by column to row by row.
+
+    Parameters
+    ----------
+    source
+        (..., Y, X) of items of 1, 2, 4, 8 or 16 bytes; those of a column lie side by side.
+    out
+        Writable, of the same shape and item size; those of a row lie side by side. Filled as bytes, whatever the
+        types are; does not overlap `source`.
+
+    Raises
+    ------
+    ValueError
+        Shapes, sizes or strides are others.
     """
 
 def scan_text(

@@ -221,6 +221,8 @@ def _metadata_differences(one: Recording, other: Recording) -> list[str]:
         for name in sorted({*one.metadata.texts, *other.metadata.texts})
         if one.metadata.texts.get(name) != other.metadata.texts.get(name)
     ]
+    if one.scan_fields != other.scan_fields:
+        found.append(f"scan fields differ: {len(one.scan_fields)} against {len(other.scan_fields)}")
     if one.shape[:3] == other.shape[:3]:
         found += _frame_differences(one, other)
         mine, theirs = one.events(), other.events()

@@ -149,3 +149,15 @@ def test_any_option_of_the_format_can_be_given(run, raw):
     assert run("info", "--open-option", "walk=true", raw).exit_code == 0
     assert run("info", "--open-option", "walk", raw).exit_code == 2
     assert "wlak" in run("info", "--open-option", "wlak=1", raw).stderr
+
+
+def test_an_interrupted_stack_opens_as_its_error_says(run, tmp_path):
+    truth = ScanImageRecording(slices=5, volumes=1, stack_mode="slow", channels=(1, 2), drop_pages=4)
+    (path,) = truth.write(tmp_path)
+    for verb in (("info",), ("convert", "-o", tmp_path / "out.h5")):
+        refused = run(*verb, path)
+        assert refused.exit_code == 1
+        assert "--open-option interrupted=slices" in refused.stderr
+        assert run(*verb, path, "--open-option", "interrupted=slices").exit_code == 0
+    with galvo.open(tmp_path / "out.h5") as copy:
+        np.testing.assert_array_equal(copy[0].swapaxes(0, 1).reshape(6, 32, 24), truth.expected_pages(0, 6))

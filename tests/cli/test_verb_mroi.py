@@ -40,7 +40,7 @@ def test_settings_for_suite2p(run, raw, truth, tmp_path):
     assert settings.pop("fs") == pytest.approx(truth.frame_rate_hz / 3, rel=1e-5)
     assert settings == {
         "mesoscan": True,
-        "input_format": "mesoscan",
+        "input_format": "tif",
         "nplanes": 3,
         "nchannels": 2,
         "nrois": 3,

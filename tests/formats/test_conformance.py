@@ -64,7 +64,6 @@ class TestTiff(FormatConformance):
         yield self.stack(tmp_path, "single", movie((1, 1, 1, 5, 3), "<f4"), big=True, rows=5)
         yield self.stack(tmp_path, "even", movie((20, 1, 1, 8, 8), "<i2"), big=True, rows=8)
         yield self.tiles(tmp_path)
-        yield self.samples(tmp_path)
         yield self.ome(tmp_path)
         yield self.companion(tmp_path)
         yield self.imagej(tmp_path)
@@ -157,12 +156,29 @@ class TestTiff(FormatConformance):
         path.write_bytes(builder.build())
         return Case(paths=[path], pixels=pixels)
 
-    def samples(self, tmp_path):
+
+class TestTiffSamples(TestTiff):
+    """Channels as the samples of a page."""
+
+    write_options = (
+        {"samples": "c"},
+        {"samples": "c", "compression": "zlib"},
+        {"samples": "c", "layout": "plain", "compression": "lzw", "predictor": True, "bigtiff": True},
+    )
+
+    def cases(self, tmp_path):
+        yield self.samples(tmp_path, "contiguous", planar=False)
+        yield self.samples(tmp_path, "planar", planar=True)
+        yield self.own(tmp_path, "own", samples="c")
+        yield self.own(tmp_path, "own-deflated", samples="c", layout="plain", compression="zlib")
+
+    def samples(self, tmp_path, name, *, planar):
         pixels = movie((4, 3, 1, 6, 5), "u1")
         builder = TiffBuilder(big=True, byteorder=">")
         for frame in pixels[:, :, 0]:
-            builder.image(5, 6, [frame.transpose(1, 2, 0).tobytes()], samples=3)
-        path = folder(tmp_path, "samples") / "samples.tif"
+            strips = [one.tobytes() for one in frame] if planar else [frame.transpose(1, 2, 0).tobytes()]
+            builder.image(5, 6, strips, samples=3, planar=1 + planar)
+        path = folder(tmp_path, name) / f"{name}.tif"
         path.write_bytes(builder.build())
         return Case(paths=[path], pixels=pixels)
 

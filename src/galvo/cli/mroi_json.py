@@ -30,7 +30,8 @@ Examples:
 def command(source: str, output: str | None, overwrite: bool, **given: Any) -> None:
     """Write the settings with which suite2p reads a multi-ROI ScanImage recording: planes, ROIs, their rows and places.
 
-    They are for suite2p's input format "mesoscan". Those of the analysis, such as tau and diameter, are yours to add.
+    suite2p 1 takes them as its db, but for fs, which is one of its settings; older versions take all as ops. Those of
+    the analysis, such as tau and diameter, are yours to add.
     """
     from galvo.core.atomic import write_file
     from galvo.formats.opening import open_recording

@@ -28,11 +28,6 @@ def _imagecodecs(function: str) -> Any:
     return getattr(import_module("imagecodecs"), function)
 
 
-def _fletcher32(data: Any) -> int:
-    """Fletcher-32 checksum as HDF5 stores it behind a chunk."""
-    return int(_imagecodecs("h5checksum_fletcher32")(data))
-
-
 @dataclass(frozen=True, slots=True)
 class _Target:
     """What the last step has to give: an array of `shape` and `dtype`, X before the samples if there are any."""
@@ -61,7 +56,7 @@ def _decompress(name: str) -> Callable[[Any, _Target], Any]:
 
 def _check_fletcher32(data: Any, target: _Target) -> Any:
     body, stored = memoryview(data)[:-4], int.from_bytes(memoryview(data)[-4:], "little")
-    if len(data) < 4 or _fletcher32(body) != stored:
+    if len(data) < 4 or native.fletcher32(body) != stored:
         raise ValueError("the chunk's Fletcher-32 checksum does not match")
     return body
 
@@ -125,7 +120,7 @@ def _shuffle(data: Any, target: _Target, level: int | None) -> Any:
 
 
 def _append_fletcher32(data: Any, target: _Target, level: int | None) -> Any:
-    return b"".join((data, _fletcher32(data).to_bytes(4, "little")))
+    return memoryview(native.append_fletcher32(data))
 
 
 def _difference(data: Any, target: _Target, level: int | None) -> Any:
@@ -154,7 +149,6 @@ _ENCODERS: dict[str, Callable[[Any, _Target, int | None], Any]] = {
 
 _FUNCTIONS = {
     **{name: _DECODERS.get(name, f"{name}_decode") for name in ("zlib", "lzw", "packbits", "zstd", "lzma", "lzf")},
-    "fletcher32": "h5checksum_fletcher32",
     "difference": "delta_decode",
     "float-difference": "floatpred_decode",
     "reversed-bits": "bitorder_decode",
@@ -192,15 +186,17 @@ class Codec:
         """Whether the stored bytes are the pixels."""
         return not self.steps
 
-    def encode(self, array: NDArray[Any], level: int | None = None) -> bytes | memoryview:
+    def encode(self, array: NDArray[Any], level: int | None = None, x_axis: int = -1) -> bytes | memoryview:
         """A chunk as it is stored.
 
         Parameters
         ----------
         array : ndarray
-            The chunk in stored axes, X last, C order; its bytes are taken as they are.
+            The chunk in stored axes, C order; its bytes are taken as they are.
         level : int, optional
             Of the compression; the codec's own default otherwise.
+        x_axis : int
+            Position of X among its axes, along which TIFF predictors run.
 
         Raises
         ------
@@ -208,7 +204,7 @@ class Codec:
             A step that galvo only reads.
         """
         data: Any = _as_bytes(array)
-        target = _Target(array.shape, array.dtype, -1)
+        target = _Target(array.shape, array.dtype, x_axis)
         for step in self.steps:
             try:
                 encoder = _ENCODERS[step]

@@ -107,7 +107,7 @@ class EvenPages:
 
     def locate_first(self, page: int) -> tuple[int, int]:
         """Offset and nbytes by arithmetic."""
-        return int(self.offset[0]) + page * self.stride, int(self.nbytes[0])
+        return self.offset.item(0) + page * self.stride, self.nbytes.item(0)
 
     def text(self, page: Int64) -> tuple[Int64, Int64]:
         """Offset and nbytes of each page's text."""
@@ -176,7 +176,7 @@ class ListedPages:
 
     def locate_first(self, page: int) -> tuple[int, int]:
         """Offset and nbytes by look-up."""
-        return int(self.offset[page, 0]), int(self.nbytes[page, 0])
+        return self.offset.item(page, 0), self.nbytes.item(page, 0)
 
     def text(self, page: Int64) -> tuple[Int64, Int64]:
         """Offset and nbytes of each page's text."""

@@ -13,22 +13,28 @@ _alive: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
 
 
 class ForkSafeLock:
-    """`threading.Lock` that is new in a forked child."""
+    """`threading.Lock` that is new in a forked child.
+
+    Attributes
+    ----------
+    current : Lock
+        The lock of this process, for a ``with`` where each call counts.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.current = threading.Lock()
         _alive.add(self)
 
     def __enter__(self) -> None:
-        self._lock.acquire()
+        self.current.acquire()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lock.release()
+        self.current.release()
 
     def _renew(self) -> None:
-        self._lock = threading.Lock()
+        self.current = threading.Lock()
 
 
 def _renew_all() -> None:

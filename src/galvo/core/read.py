@@ -24,6 +24,7 @@ from galvo.core.index import FrameIndex, Int64, PageRun
 from galvo.core.lock import ForkSafeLock
 from galvo.core.selection import Indices, Piece, Selection, outer_index, spans, split_by_chunk
 from galvo.core.source import FileSource
+from galvo.core.transpose import transpose_into
 from galvo.errors import DamagedData, GalvoError, Malformed, ReadError, Truncated
 
 __all__ = ["SMALL_READ_BYTES", "CanvasReader", "IndexedReader", "Reader", "coverage_of", "worker_count"]
@@ -115,10 +116,6 @@ class _Segment:
         return cls(y[0], x[0], (y[1], x[1]), (y[2], x[2]), (rows, columns))
 
 
-def _cut(rows: NDArray[Any], columns: range) -> NDArray[Any]:
-    return rows if len(columns) == rows.shape[1] else rows[:, columns.start : columns.stop].copy()
-
-
 class IndexedReader:
     """Reads the frames that a `FrameIndex` locates in a `FileSource`.
 
@@ -138,6 +135,7 @@ class IndexedReader:
         self._proven = {number: np.zeros(run.count, np.bool_) for number, run in enumerate(index.runs) if run.check}
         self._swap = _swapped_bytes(index.dtype)
         self._first_pages = index.first_page[:-1].tolist()
+        self._row_nbytes = self.shape[4] * self.dtype.itemsize
         whole = index.chunk_shape == (1, 1, 1, *index.shape[3:]) and not index.planar
         self._has_whole_frames = whole and self._is_direct
 
@@ -157,26 +155,27 @@ class IndexedReader:
         local = page - self._first_pages[file]
         run = index.runs[file]
         offset, nbytes = run.locate_first(local)
-        width = self.shape[4]
-        skip = rows.start * width * self.dtype.itemsize
-        out = np.empty((len(rows), width), self.dtype)
-        if offset < 0 or nbytes < skip + out.nbytes:
+        skip, height, width = rows.start * self._row_nbytes, len(rows), self.shape[4]
+        if offset < 0 or nbytes < skip + height * self._row_nbytes:
             return None
+        out = np.empty((height, width), self.dtype)
         offset += skip
+        check = run.check
         descriptor = self.source.take(file)
         try:
-            check = run.check
             if check is None or self._proven[file][local]:
-                failed = native.read_page(descriptor, offset, out, self._swap)[0]
-                return None if failed else _cut(out, columns)
-            delta = local * check.stride
-            header, last = check.offset + delta, local == check.last_page
-            if native.read_page(descriptor, offset, out, self._swap, check.template, header, delta, last)[0]:
-                return None
+                failed, _ = native.read_page(descriptor, offset, out, self._swap)
+            else:
+                delta = local * check.stride
+                header, last = check.offset + delta, local == check.last_page
+                failed, _ = native.read_page(descriptor, offset, out, self._swap, check.template, header, delta, last)
+                if not failed:
+                    self._proven[file][local] = True
         finally:
             self.source.give_back(file)
-        self._proven[file][local] = True
-        return _cut(out, columns)
+        if failed:
+            return None
+        return out if len(columns) == width else out[:, columns.start : columns.stop].copy()
 
     def close(self) -> None:
         """Close the files."""
@@ -447,6 +446,7 @@ class IndexedReader:
         inner = [piece[1] for piece in page]
         letters = [letter for letter in AXES if letter in index.stored_axes]
         order = [index.stored_axes.index(letter) for letter in letters]
+        is_turned = index.stored_axes.index("X") < index.stored_axes.index("Y")
         # whole chunks that lie in `out` as in the file are decoded straight to there
         is_direct = is_view and order == list(range(len(order))) and all(_is_run(axis) for axis in inner)
         for segment, start, data in zip(segments, offset.tolist(), self._stored(file, offset, nbytes), strict=True):
@@ -460,7 +460,11 @@ class IndexedReader:
             chunk = chunk.reshape([lengths[letter] if letter in letters else 1 for letter in AXES])
             part = chunk[outer_index([*inner, *segment.inside])]
             if is_view:
-                target[(slice(None),) * 3 + segment.place] = part
+                place = target[(slice(None),) * 3 + segment.place]
+                if is_turned:
+                    transpose_into(place, part)
+                else:
+                    place[...] = part
             else:
                 out[outer_index([*(piece[2] for piece in page), *segment.outside])] = part
 

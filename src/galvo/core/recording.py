@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from galvo.core.cast import Cast, Scale, settled_scale
 from galvo.core.checksum import StoredChecksums
 from galvo.core.events import EventFacts, event_dtype
 from galvo.core.facts import FrameFacts, TimedFacts
+from galvo.core.memory import empty
 from galvo.core.metadata import LeftOut, Metadata
 from galvo.core.read import IndexedReader, Reader, coverage_of
 from galvo.core.selection import Indices, Selection, is_whole, parse_axis, parse_key
@@ -246,6 +247,11 @@ class Recording:
         ]
 
     @property
+    def scan_fields(self) -> tuple[ScanField, ...]:
+        """Where each of `fields` lies; `plane` is its Z among the planes that are shown."""
+        return tuple(replace(self._fields[number], plane=z) for number, z in self._shown_fields)
+
+    @property
     def field(self) -> ScanField | None:
         """Where a field of a multi-ROI recording lies; None for other recordings."""
         return self.metadata.scan_field
@@ -423,36 +429,37 @@ class Recording:
         return pixels.reshape([length for axis, length in enumerate(pixels.shape) if axis not in dropped])
 
     @cached_property
-    def _frame_reader(self) -> tuple[IndexedReader, range, range] | None:
-        """The reader, rows and columns, where it has a quick way for single frames and most of each row is shown."""
+    def _frame_reader(self) -> tuple[IndexedReader, tuple[Indices, ...], range, range] | None:
+        """The reader, T C Z, rows, columns, where it has a quick way for single frames and most of a row is shown."""
         reader, y, x = self._reader, self._selection.y, self._selection.x
         if not isinstance(reader, IndexedReader) or not isinstance(y, range) or not isinstance(x, range):
             return None
         dense = y.step == x.step == 1 and len(y) > 0 and 2 * len(x) > reader.shape[4]
-        return (reader, y, x) if dense else None
+        return (reader, self._selection.axes[:3], y, x) if dense else None
 
     def _whole_frame(self, key: Any) -> NDArray[Any] | None:
         """What a key of plain integers selects when it is one whole frame; None for every other key."""
         keys = key if type(key) is tuple else (key,)
         if len(keys) > 3 or self._frame_reader is None:
             return None
-        axes = self._selection.axes[:3]
+        reader, axes, rows, columns = self._frame_reader
         position = []
-        for axis, number in zip(axes, keys, strict=False):
-            if type(number) is not int or not -len(axis) <= number < len(axis):
+        for number, axis in enumerate(axes):
+            if number < len(keys):
+                place = keys[number]
+                if type(place) is not int or not -len(axis) <= place < len(axis):
+                    return None
+            elif len(axis) == 1:
+                place = 0
+            else:
                 return None
-            position.append(int(axis[number]))
-        for axis in axes[len(keys) :]:
-            if len(axis) != 1:
-                return None
-            position.append(int(axis[0]))
-        reader, rows, columns = self._frame_reader
+            position.append(int(axis[place]))
         t, c, z = position
         frame = reader.read_frame(t, c, z, rows, columns)
-        return frame if frame is None or len(keys) == 3 else frame.reshape((1,) * (3 - len(keys)) + frame.shape)
+        return frame if frame is None or len(keys) == 3 else frame[(None,) * (3 - len(keys))]
 
     def _read(self, wanted: Selection) -> NDArray[Any]:
-        out = np.empty(wanted.shape, self.dtype)
+        out = empty(wanted.shape, self.dtype)
         if out.size:
             self._reader.read(self._selection.take(wanted), out)
         return out

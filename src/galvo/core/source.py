@@ -109,7 +109,7 @@ class FileSource:
 
     def take(self, file: int) -> int:
         """A descriptor of one file, open until it is given back."""
-        with self._lock:
+        with self._lock.current:
             if self._closed:
                 raise ReadError("the recording is closed", path=self.paths[file], hint="Open it again")
             if file in self._leased:
@@ -134,7 +134,7 @@ class FileSource:
 
     def give_back(self, file: int) -> None:
         """Let go of a descriptor that was taken."""
-        with self._lock:
+        with self._lock.current:
             descriptor, users = self._leased[file]
             if users > 1:
                 self._leased[file] = (descriptor, users - 1)

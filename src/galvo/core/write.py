@@ -17,6 +17,7 @@ import numpy as np
 from galvo.core.atomic import require_space, write_error
 from galvo.core.checksum import block_checksum
 from galvo.core.journal import LAID_OUT
+from galvo.core.memory import recycling
 from galvo.core.output import Output, Target
 from galvo.core.sink import Sink, WritePlan
 from galvo.errors import GalvoError
@@ -58,7 +59,9 @@ def write_recording(
     make = Output.resume if resume else Output.create
     output = make(target, {**plan.fingerprint(), **target.to_json()}, overwrite, needed)
     try:
-        with ThreadPoolExecutor(1, thread_name_prefix="galvo writer") as writer:
+        # a block that is read, one that is encoded, one that is written
+        most_bytes = 3 * max(map(plan.block_nbytes, range(len(plan.blocks))), default=0)
+        with recycling(most_bytes), ThreadPoolExecutor(1, thread_name_prefix="galvo writer") as writer:
             _write_blocks(plan, sink, output, progress, writer)
     except BaseException as error:
         try:

@@ -20,6 +20,7 @@ from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
 from galvo.errors import Malformed, Unsupported
 from galvo.formats import REGISTRY
+from galvo.formats.kept_fields import plain_fields
 from galvo.limits import Limits
 
 __all__ = [
@@ -51,6 +52,7 @@ def kept_facts(plan: WritePlan) -> dict[str, Any]:
     """What is known before the pixels are written; unknown is None."""
     recording, metadata = plan.recording, plan.recording.metadata
     before = metadata.attributes.get("provenance")
+    fields = plain_fields(recording.scan_fields)
     return {
         "schema_version": SCHEMA_VERSION,
         "shape": recording.shape,
@@ -64,6 +66,7 @@ def kept_facts(plan: WritePlan) -> dict[str, Any]:
         "provenance": {**plan.provenance, **({"before": before} if before else {})},
         "attributes": {name: value for name, value in metadata.attributes.items() if name not in _ADDED},
         "texts": dict(metadata.texts),
+        **({"fields": fields} if fields else {}),
     }
 
 

@@ -4,7 +4,7 @@
 
     {"schema_version": 1, "shape": [T, C, Z, Y, X], "channel_names": [...], "frame_rate_hz": ..., "pixel_size_um": ...,
      "z_um": ..., "start_time": ..., "source_format": ..., "source_version": ..., "texts": {...}, "attributes": {...},
-     "provenance": {...},
+     "provenance": {...}, "fields": [...] where there are scan fields,
      "frames": {name: column}, "events": {name: column} or null, "block_bounds": column, "block_crc32c": column,
      "crc32c": of all that comes before, as `_canonical` writes it}
 
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from galvo import native
 from galvo.core.axes import Shape
 from galvo.core.metadata import LeftOut, Metadata
+from galvo.core.scanfield import ScanField
 from galvo.core.sink import WritePlan
 from galvo.errors import Malformed
 from galvo.formats.kept import (
@@ -44,6 +45,7 @@ from galvo.formats.kept import (
     plain,
     require_schema,
 )
+from galvo.formats.kept_fields import kept_fields
 from galvo.limits import Limits
 
 __all__ = ["KeptJson", "kept_json", "sealed"]
@@ -154,6 +156,10 @@ class KeptJson:
     def left_out(self, metadata: Metadata) -> list[LeftOut]:
         """What the conversion had left out."""
         return kept_left_out(metadata)
+
+    def fields(self) -> tuple[ScanField, ...]:
+        """The scan fields of the pages."""
+        return kept_fields(self._kept.get("fields"), self.shape, self._path)
 
     def facts(self) -> KeptFacts:
         """The frame table and the events."""

@@ -9,7 +9,21 @@ import numpy as np
 from galvo.core.recording import Recording
 from galvo.errors import OptionError
 
-__all__ = ["require_plain"]
+__all__ = ["rate_note", "require_plain", "shown_hz"]
+
+_ASSUMED_HZ = 30.0
+
+
+def shown_hz(recording: Recording, wanted_hz: float | None) -> float:
+    """At which rate players show the frames: as it is wanted, as they were recorded, or as is usual."""
+    return wanted_hz or recording.frame_rate_hz or _ASSUMED_HZ
+
+
+def rate_note(recording: Recording, wanted_hz: float | None) -> tuple[str, ...]:
+    """That the rate is an assumption, where it is one."""
+    if wanted_hz or recording.frame_rate_hz:
+        return ()
+    return (f"the recording has no frame rate: players show {_ASSUMED_HZ:g} frames a second (frame_rate=)",)
 
 
 def require_plain(

@@ -30,10 +30,12 @@ from numpy.typing import NDArray
 
 from galvo.testing.scanimage_classic import classic_file
 from galvo.testing.scanimage_file import write_file
-from galvo.testing.scanimage_header import header_entries, render_json, render_matlab, roi_groups_text
+from galvo.testing.scanimage_header import header_entries
+from galvo.testing.scanimage_literals import render_json, render_matlab
 from galvo.testing.scanimage_older import flat_entries, state_text
 from galvo.testing.scanimage_pixels import fill_pixels, page_pixels
 from galvo.testing.scanimage_request import ScanImageRequest, require
+from galvo.testing.scanimage_roi_text import roi_groups_text
 from galvo.testing.scanimage_rois import (
     PlacedField,
     RoiRequest,

@@ -1,4 +1,4 @@
-"""The two static texts of a generated ScanImage file: header ("non-varying frame data") and ROI groups.
+"""The header of a generated ScanImage file ("non-varying frame data").
 
 Grammar and key names: ScanImage BigTIFF specification and headers of recordings made by versions 2018 to 2023.
 Numbers carry 6 significant digits up to version 2022 and 16 from 2023 on; keys are in ASCII order, one per line;
@@ -9,105 +9,15 @@ follow the observed files, the rest is there to give a reader something to skip.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from galvo.testing.scanimage_rois import rois_json
+from galvo.testing.scanimage_literals import Cell, Literal, Matrix, Row
 
 if TYPE_CHECKING:
     from galvo.testing.scanimage_request import ScanImageRequest
 
-__all__ = ["Cell", "Literal", "Matrix", "Row", "header_entries", "render_json", "render_matlab", "roi_groups_text"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A MATLAB row vector; one element is written bare, as MATLAB does."""
-
-    items: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A MATLAB matrix by rows; rows of one element make a column vector."""
-
-    rows: tuple[tuple[Any, ...], ...]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A MATLAB cell row."""
-
-    items: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Literal:
-    """Text that goes into the header as it is (enumerations, stale or malformed values)."""
-
-    text: str
-
-
-def render_matlab(value: object, digits: int = 6) -> str:
-    """Return `value` as the MATLAB literal that ScanImage writes, with `digits` significant digits."""
-    match value:
-        case Literal(text):
-            return text
-        case bool():
-            return "true" if value else "false"
-        case int():
-            return str(value)
-        case float():
-            if math.isnan(value):
-                return "NaN"
-            if math.isinf(value):
-                return "Inf" if value > 0 else "-Inf"
-            return f"{value:.{digits}g}"
-        case str():
-            return "'" + value.replace("'", "''") + "'"
-        case Row(items):
-            if len(items) == 1:
-                return render_matlab(items[0], digits)
-            return "[" + " ".join(render_matlab(item, digits) for item in items) + "]"
-        case Matrix(rows):
-            if len(rows) == 1:
-                return render_matlab(Row(rows[0]), digits)
-            return "[" + ";".join(" ".join(render_matlab(item, digits) for item in row) for row in rows) + "]"
-        case Cell(items):
-            return "{" + " ".join(render_matlab(item, digits) for item in items) + "}"
-    raise TypeError(f"no MATLAB literal for {type(value).__name__}")
-
-
-def _plain(value: object) -> object:
-    match value:
-        case Literal(text):
-            try:
-                return json.loads(text)
-            except ValueError:
-                return text
-        case float() if not math.isfinite(value):
-            return None
-        case Row(items):
-            return _plain(items[0]) if len(items) == 1 else [_plain(item) for item in items]
-        case Matrix(rows):
-            return [[_plain(item) for item in row] for row in rows]
-        case Cell(items):
-            return [_plain(item) for item in items]
-    return value
-
-
-def render_json(entries: dict[str, object]) -> str:
-    """Return dotted `entries` as the nested JSON object of the option `useJsonHeaderFormat`."""
-    tree: dict[str, Any] = {}
-    for key, value in entries.items():
-        *parents, leaf = key.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = _plain(value)
-    return json.dumps(tree, indent=2) + "\n"
+__all__ = ["header_entries"]
 
 
 _COMPONENTS: Final = {
@@ -318,87 +228,3 @@ def _stack(recording: ScanImageRequest) -> dict[str, object]:
         "SI.hStackManager.zsRelative": column,
     }
     return entries
-
-
-def _identifier(name: str) -> str:
-    return hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:16].upper()
-
-
-_EMPTY_ARRAY: Final = {"_ArrayType_": "double", "_ArraySize_": [1, 0], "_ArrayData_": None}
-
-
-def _roi_group(name: str, rois: object) -> dict[str, object]:
-    identifier = _identifier(name)
-    return {
-        "ver": 1,
-        "classname": "scanimage.mroi.RoiGroup",
-        "name": name,
-        "UserData": None,
-        "roiUuid": identifier,
-        "roiUuiduint64": float(f"{int(identifier, 16):.10g}"),
-        "rois": rois,
-    }
-
-
-def roi_groups_text(recording: ScanImageRequest) -> str:
-    """Return the ROI group JSON of `recording`: its regions, or the one default scan field without multi-ROI.
-
-    A list of one element is collapsed to the element and an empty one becomes a typed null, as in observed files.
-    """
-    size_x, size_y = recording.scan_size_deg
-    step_x, step_y = size_x / recording.width, size_y / recording.height
-    scanfield = {
-        "ver": 1,
-        "classname": "scanimage.mroi.scanfield.fields.RotatedRectangle",
-        "name": "Default Imaging Scanfield",
-        "UserData": None,
-        "roiUuid": _identifier("scanfield"),
-        "centerXY": [0, 0],
-        "sizeXY": [size_x, size_y],
-        "rotationDegrees": 0,
-        "enable": 1,
-        "pixelResolutionXY": [recording.width, recording.height],
-        "pixelToRefTransform": [
-            [step_x, 0, -(size_x + step_x) / 2],
-            [0, step_y, -(size_y + step_y) / 2],
-            [0, 0, 1],
-        ],
-        "affine": [[size_x, 0, -size_x / 2], [0, size_y, -size_y / 2], [0, 0, 1]],
-    }
-    roi = {
-        "ver": 1,
-        "classname": "scanimage.mroi.Roi",
-        "name": "Default Imaging Roi",
-        "UserData": None,
-        "roiUuid": _identifier("roi"),
-        "zs": 0,
-        "scanfields": scanfield,
-        "discretePlaneMode": 0,
-        "powers": None,
-        "pzAdjust": [],
-        "enable": 1,
-    }
-    imaging = _roi_group("Default Imaging ROI Group", roi)
-    if recording.rois:
-        imaging = _roi_group("MROI Imaging ROI Group", rois_json(recording))
-    groups = {
-        "imagingRoiGroup": imaging,
-        "photostimRoiGroups": None,
-        "integrationRoiGroup": _roi_group("", _EMPTY_ARRAY),
-    }
-    return _layout({"RoiGroups": groups}) + "\n"
-
-
-def _layout(value: object, indent: str = "") -> str:
-    # Rows of numbers stay on one line, everything else is indented by two spaces.
-    deeper = indent + "  "
-    if isinstance(value, dict):
-        lines = [f"{deeper}{json.dumps(key)}: {_layout(item, deeper)}" for key, item in value.items()]
-        return "{\n" + ",\n".join(lines) + "\n" + indent + "}"
-    if isinstance(value, list) and any(isinstance(item, list) for item in value):
-        return "[\n" + ",\n".join(deeper + _layout(item, deeper) for item in value) + "\n" + indent + "]"
-    if isinstance(value, float):
-        return f"{value:.10g}"
-    if isinstance(value, list):
-        return "[" + ",".join(_layout(item) for item in value) + "]"
-    return json.dumps(value)

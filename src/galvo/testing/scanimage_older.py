@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from galvo.testing.scanimage_header import Matrix, Row, render_matlab
+from galvo.testing.scanimage_literals import Matrix, Row, render_matlab
 
 if TYPE_CHECKING:
     from galvo.testing.scanimage_request import ScanImageRequest

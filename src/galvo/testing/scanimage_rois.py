@@ -10,12 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
-if TYPE_CHECKING:
-    from galvo.testing.scanimage_request import ScanImageRequest
-
-__all__ = ["PlacedField", "RoiRequest", "ScanfieldRequest", "page_size", "placed_fields", "rois_json"]
+__all__ = ["PlacedField", "RoiRequest", "ScanfieldRequest", "page_size", "placed_fields"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,55 +125,3 @@ def page_size(rois: Sequence[RoiRequest], depths_um: Sequence[float], gap_rows: 
     """Return height and width of the pages."""
     fields = placed_fields(rois, depths_um, gap_rows)
     return max(field.rows.stop for field in fields), max(field.columns.stop for field in fields)
-
-
-_EMPTY: Final = {"_ArrayType_": "double", "_ArraySize_": [1, 0], "_ArrayData_": None}
-
-
-def _collapsed(items: Sequence[Any]) -> Any:
-    """A list as MATLAB's JSON has it: one element stands bare, none is a typed null."""
-    return _EMPTY if not items else items[0] if len(items) == 1 else list(items)
-
-
-def rois_json(recording: ScanImageRequest) -> Any:
-    """Return what stands as `imagingRoiGroup.rois`."""
-    entries = []
-    for roi in recording.rois:
-        fields = []
-        for field in roi.scanfields:
-            (width, height), (x, y), (columns, rows) = field.size_deg, field.center_deg, field.pixels
-            step_x, step_y = width / columns, height / rows
-            fields.append(
-                {
-                    "ver": 1,
-                    "classname": "scanimage.mroi.scanfield.fields.RotatedRectangle",
-                    "name": "",
-                    "UserData": None,
-                    "centerXY": [x, y],
-                    "sizeXY": [width, height],
-                    "rotationDegrees": field.rotation_deg,
-                    "enable": 1,
-                    "pixelResolutionXY": [columns, rows],
-                    "pixelToRefTransform": [
-                        [step_x, 0, x - (width + step_x) / 2],
-                        [0, step_y, y - (height + step_y) / 2],
-                        [0, 0, 1],
-                    ],
-                    "affine": [[width, 0, x - width / 2], [0, height, y - height / 2], [0, 0, 1]],
-                }
-            )
-        entries.append(
-            {
-                "ver": 1,
-                "classname": "scanimage.mroi.Roi",
-                "name": roi.name,
-                "UserData": None,
-                "zs": _collapsed(roi.zs) if roi.zs_json is None else roi.zs_json,
-                "scanfields": _collapsed(fields),
-                "discretePlaneMode": int(roi.discrete),
-                "powers": None,
-                "pzAdjust": [],
-                "enable": int(roi.enable),
-            }
-        )
-    return _collapsed(entries)

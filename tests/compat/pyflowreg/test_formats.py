@@ -181,14 +181,14 @@ def test_displacements(tmp_path, stated):
 
 def test_tiff_as_others_see_it(tmp_path, video, needs):
     needs("tiff")
-    for channels, axes in ((1, "TYX"), (2, "TCYX")):
+    for channels, axes in ((1, "TYX"), (2, "TYXS"), (3, "TYXS")):
         path, pixels = tmp_path / f"{channels}.TIFF", video(c=channels)
         write(path, "TIFF", pixels)
         with tifffile.TiffFile(path) as file:
             assert file.is_bigtiff
             assert len(file.series) == 1
             assert file.series[0].axes == axes
-            np.testing.assert_array_equal(file.asarray().reshape(11, channels, 6, 8), pixels.transpose(0, 3, 1, 2))
+            np.testing.assert_array_equal(file.asarray().reshape(pixels.shape), pixels)
 
 
 def test_suite2p_interleaves_channels(tmp_path, video, needs):
@@ -208,6 +208,8 @@ def test_suite2p_interleaves_channels(tmp_path, video, needs):
         ({"bigtiff": False}, False, 1),
         ({"imagej": True}, False, 1),
         ({"imagej": True, "bigtiff": True}, False, 1),
+        ({"samples": None}, True, 1),
+        ({"layout": "plain"}, True, 1),
         ({"compression": "none"}, True, 1),
         ({"compression": "zlib"}, True, 8),
         ({"compression": "deflate", "compression_level": 6}, True, 8),
@@ -223,7 +225,11 @@ def test_tiff_options(tmp_path, video, needs, options, big, compression):
         assert file.is_bigtiff == big
         assert file.is_imagej == bool(options.get("imagej"))
         assert file.pages[0].compression == compression
-        np.testing.assert_array_equal(file.asarray(), pixels.transpose(0, 3, 1, 2))
+        is_samples = not {"imagej", "samples", "layout"} & set(options)
+        assert file.pages[0].samplesperpixel == (2 if is_samples else 1)
+        found = np.stack([page.asarray() for page in file.pages])
+    expected = pixels if is_samples else pixels.transpose(0, 3, 1, 2).reshape(22, 6, 8)
+    np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(shown(path), pixels)
 
 

@@ -430,12 +430,37 @@ def test_a_plane_of_volumes(write, samples):
     np.testing.assert_array_equal(plane.get_series(1, 4), samples(truth, 1, 2)[1:4])
     np.testing.assert_array_equal(plane.get_samples([3, 0]), samples(truth, 1, 2)[[3, 0]])
     np.testing.assert_array_equal(extractor.slice_samples(1, 4).select_plane(0).get_series(), samples(truth, 1, 0)[1:4])
+    part = extractor.slice_samples(1, 4).slice_field_of_view(2, 10).select_plane(1)
+    np.testing.assert_array_equal(part.get_series(0, 2), samples(truth, 1, 1)[1:3, 2:10])
+    np.testing.assert_array_equal(part.get_samples([-1, 0]), samples(truth, 1, 1)[[3, 1], 2:10])
+    np.testing.assert_array_equal(plane.get_series(-2), samples(truth, 1, 2)[3:])
+    with pytest.raises(AssertionError, match="greater than or equal to zero"):
+        part.get_series(-1)
     for call in (plane.get_num_planes, plane.get_volume_shape):
         with pytest.raises(NotImplementedError, match="This extractor is not volumetric"):
             call()
     for wrong in (3, -1):
         with pytest.raises(ValueError, match=rf"plane_index \({wrong}\) must satisfy 0 <= plane_index < num_planes"):
             extractor.select_plane(wrong)
+
+
+def test_a_plane_reads_no_other_planes(write, monkeypatch):
+    _, (path,) = write(**VOLUMES)
+    extractor = ScanImageImagingExtractor(path, "Channel 2")
+    read = []
+    reader = extractor._recording._reader
+    original = reader.read
+
+    def watched(selection, out):
+        read.append(list(selection.z))
+        original(selection, out)
+
+    monkeypatch.setattr(reader, "read", watched)
+    plane = extractor.select_plane(2)
+    plane.get_series(1, 4)
+    plane.get_samples([3, 0])
+    extractor.slice_samples(1, 4).select_plane(2).get_series()
+    assert read == [[2], [2], [2]]
 
 
 # ---- texts ---------------------------------------------------------------------------------------------------------
@@ -450,6 +475,9 @@ def test_metadata(write):
     assert extractor._metadata is general["FrameData"]
     assert extractor._metadata["SI.hChannels.channelSave"] == [1, 2]
     assert extractor._metadata["SI.VERSION_MAJOR"] == "2019b"
+    # 'it''s ours' and zeros(1,0)
+    assert extractor._metadata["SI.hUserFunctions.userFunctionsCfg__1.UserFcnName"] == "it's ours"
+    assert extractor._metadata["SI.hPmts.gains"] == []
     assert set(general["RoiGroups"]) == {"imagingRoiGroup", "photostimRoiGroups", "integrationRoiGroup"}
     assert general["RoiGroups"]["imagingRoiGroup"]["rois"]["scanfields"]["pixelResolutionXY"] == [24, 32]
 

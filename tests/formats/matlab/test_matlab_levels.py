@@ -320,6 +320,29 @@ def test_going_back_in_what_is_deflated(tmp_path, reads):
                 assert np.array_equal(frame, values[..., t])
 
 
+@pytest.mark.parametrize("deflated", [False, True])
+def test_several_threads(tmp_path, monkeypatch, deflated):
+    """Deflated channels each by one thread, one channel by two, arrays at rest by as many as there are."""
+    monkeypatch.setattr("galvo.formats.matlab.columns.worker_count", lambda nbytes: 3)
+    monkeypatch.setattr("galvo.formats.matlab.columns._READ_BYTES", 20_000)
+    values = [noise((70, 66, 9), "<c8", seed) for seed in range(4)]
+    builder = MatBuilder()
+    for number, array in enumerate(values):
+        builder.array(f"ch{number}", array, deflated=deflated)
+    path = written(tmp_path, builder)
+    expected = np.stack(values).transpose(3, 0, 1, 2)
+    with galvo.open(path, axes="YXT") as rec:
+        assert np.array_equal(rec[...][:, :, 0], expected)
+        assert np.array_equal(rec[:, [3, 0, 0, 2], 0, 10:60], expected[:, [3, 0, 0, 2], 10:60])
+        assert np.array_equal(rec[::-1, 2, 0], expected[::-1, 2])
+    content = bytearray(path.read_bytes())
+    if deflated:
+        content[-1] ^= 1
+        path.write_bytes(content)
+        with galvo.open(path, axes="YXT") as rec, pytest.raises(DamagedData):
+            rec[...]
+
+
 # ---- damage ---------------------------------------------------------------------------------------------------------
 
 

@@ -297,9 +297,23 @@ def test_another_gap_that_fits_is_used_and_both_numbers_are_told(tmp_path, open_
 def test_pages_that_no_gap_explains_are_not_split_and_both_numbers_are_told(tmp_path, open_warned):
     truth = ScanImageRecording.multi_roi(ROIS, frames=2)
     short = ScanImageRecording(rois=ROIS, frames=2, height=truth.height - 1, width=truth.width)
-    with open_warned(short.write(tmp_path)[0], rf"{truth.height - 1} rows.* {truth.height}; they are not split") as rec:
+    with open_warned(short.write(tmp_path)[0], rf"{truth.height - 1} rows.* {truth.height}; .* not split") as rec:
         assert rec.fields == ()
         np.testing.assert_array_equal(rec[...], short.expected())
+
+
+def test_pages_of_averaged_lines_are_not_split_though_other_gaps_would_fit(tmp_path, open_warned):
+    """Two small ROIs of 16 + 26 + 8 rows, of which every two lines were averaged: 25 rows, as with a gap of 1 row."""
+    rois = (ROIS[0], ROIS[2])
+    truth = ScanImageRecording.multi_roi(rois, frames=2)
+    assert truth.height == 16 + 26 + 8
+    period = repr((truth.height + 26) * truth.line_period_s)
+    stated = {"SI.hRoiManager.scanFramePeriod": period, "SI.hRoiManager.linePeriod": repr(truth.line_period_s)}
+    asked = {"rois": rois, "frames": 2, "height": 25, "width": truth.width, "extra_header": stated}
+    with open_warned(
+        ScanImageRecording(**asked).write(tmp_path)[0], r"25 rows.* 50, as if 2 lines were averaged; .*rec\.isel\(y="
+    ) as rec:
+        assert rec.fields == ()
 
 
 def test_pages_narrower_than_a_roi_are_not_split(tmp_path, open_warned):
@@ -337,15 +351,25 @@ def test_rois_at_other_depths_only(tmp_path, open_warned):
         assert rec.fields == ()
 
 
-@pytest.mark.parametrize("text", ["", "<scanimage.mroi.RoiGroup>"])
-def test_no_roi_groups_at_all(tmp_path, open_warned, text):
+@pytest.mark.parametrize(
+    ("text", "version", "said"),
+    [
+        ("", "2021", "nowhere in the file"),
+        ("<scanimage.mroi.RoiGroup>", "2021", "serialised"),
+        ("<scanimage.mroi.RoiGroup>", "5.0", "serialised"),
+        # as bytes that are no text, so that nothing of them is kept
+        ("\0\x01<RoiGroup>", "5.0", "serialised"),
+    ],
+)
+def test_no_roi_groups_at_all(tmp_path, open_warned, text, version, said):
     class Without(ScanImageRecording):
         def roi_text(self) -> str:
             return text
 
-    truth = Without(rois=ROIS, frames=2)
-    with open_warned(truth.write(tmp_path)[0], "serialised" if text else "nowhere") as rec:
+    truth = Without(rois=ROIS, frames=2, version=version)
+    with open_warned(truth.write(tmp_path)[0], rf"{said}.*not split into fields: .*rec\.isel\(y=") as rec:
         assert rec.fields == ()
+        np.testing.assert_array_equal(rec[...], truth.expected())
 
 
 # ---- parts, processes ------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from galvo.formats.scanimage.packing import Packing, flyback_rows, pack, read_sc
 from galvo.formats.scanimage.rois import parse_rois
 from galvo.formats.scanimage.stacks import read_timeline
 from galvo.testing.scanimage import RoiRequest, ScanfieldRequest, ScanImageRecording
-from galvo.testing.scanimage_header import Cell, Literal, render_json, render_matlab
+from galvo.testing.scanimage_literals import Cell, Literal, render_json, render_matlab
 
 MESOSCOPE = Path("scanimage_mroi") / "sofroniewn_mesoscope"
 BERGAMO = Path("scanimage_headers") / "aind_bergamo_example_metadata.txt.gz"

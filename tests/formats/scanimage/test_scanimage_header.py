@@ -14,7 +14,7 @@ from galvo.errors import GalvoError, Malformed
 from galvo.formats.scanimage import header as header_module
 from galvo.formats.scanimage.header import Header, is_header
 from galvo.formats.scanimage.literal import parse_literal
-from galvo.testing.scanimage_header import Cell, Matrix, Row, render_matlab
+from galvo.testing.scanimage_literals import Cell, Matrix, Row, render_matlab
 
 LITERALS = {
     "1": 1,

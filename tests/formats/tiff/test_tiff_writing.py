@@ -96,6 +96,69 @@ def test_tifffile_reads_every_type(tmp_path, monkeypatch, layout, compression, b
         assert np.array_equal(galvo.load(path), pixels)
 
 
+def samples_of(pixels):
+    """Pages with channels as samples: T, Z."""
+    return pixels.transpose(0, 2, 3, 4, 1).reshape(-1, *pixels.shape[3:], pixels.shape[1])
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize(("layout", "big"), [("ome", None), ("ome", True), ("plain", None)])
+def test_channels_as_samples(tmp_path, monkeypatch, layout, big, compression):
+    """Counts of channels whose bits fit into an entry, and do not; several strips a page."""
+    monkeypatch.setattr(sink, "_STRIP_BYTES", 1800)
+    path = tmp_path / "out.tif"
+    options = {"zlib": {"predictor": True}, "zstd": {"compression_level": 3}}.get(compression, {})
+    for channels, dtype in ((2, "<u2"), (3, "u1"), (5, "<f4"), (4, ">i2")):
+        pixels = movie((4, channels, 3, 20, 31), dtype)
+        rows = 1800 // (31 * channels * pixels.itemsize)
+        galvo.save(
+            pixels, path, layout=layout, compression=compression, bigtiff=big, samples="c", block_bytes=20_000,
+            overwrite=True, **options,
+        )  # fmt: skip
+        with tifffile.TiffFile(path) as tif:
+            assert tif.is_bigtiff == bool(big)
+            assert len(tif.pages) == 12
+            for page in tif.pages:
+                assert (page.samplesperpixel, page.planarconfig, page.photometric) == (channels, 1, 1)
+                assert tuple(page.extrasamples) == (0,) * (channels - 1)
+                assert page.rowsperstrip == (20 if compression == "none" else rows)
+            assert np.array_equal(np.stack([page.asarray() for page in tif.pages]), samples_of(pixels))
+            if layout == "ome":
+                assert tif.is_ome
+                assert tif.series[0].axes == "TZYXS"
+            assert tif.asarray().dtype.str[1:] == np.dtype(dtype).str[1:]
+            assert np.array_equal(tif.asarray().reshape(samples_of(pixels).shape), samples_of(pixels))
+        assert np.array_equal(galvo.load(path), pixels)
+        assert np.array_equal(galvo.load(path, walk=True), pixels)
+        # by what other programs are told, without what galvo kept
+        path.write_bytes(path.read_bytes().replace(struct.pack("<HH", 65271, 2), struct.pack("<HH", 65270, 2), 1))
+        with galvo.open(path, **({} if layout == "ome" else {"planes": 3})) as recording:
+            assert np.array_equal(recording[...], pixels)
+
+
+def test_samples_and_names(tmp_path):
+    """OME has one name for all of them; galvo keeps each."""
+    pixels = movie()
+    galvo.save(known(pixels), tmp_path / "out.tif", samples="c")
+    galvo.save(known(pixels[:, :1]), tmp_path / "one.tif", samples="c")
+    with tifffile.TiffFile(tmp_path / "out.tif") as tif:
+        root = ElementTree.fromstring(tif.ome_metadata)
+    (channel,) = root.iter(OME + "Channel")
+    assert channel.attrib == {"ID": "Channel:0:0", "SamplesPerPixel": "2"}
+    (stated,) = root.iter(OME + "Pixels")
+    assert (stated.get("SizeC"), stated.get("Interleaved")) == ("2", "true")
+    (data,) = root.iter(OME + "TiffData")
+    assert data.attrib == {"IFD": "0", "PlaneCount": "12"}
+    planes = [(plane.get("TheT"), plane.get("TheZ"), plane.get("TheC")) for plane in root.iter(OME + "Plane")]
+    assert planes == [(str(t), str(z), "0") for t in range(4) for z in range(3)]
+    with galvo.open(tmp_path / "out.tif") as recording:
+        assert recording.channel_names == KNOWN.channel_names
+        assert np.array_equal(recording.frame_table()["timestamp_s"], known(pixels).frame_table()["timestamp_s"])
+    with tifffile.TiffFile(tmp_path / "one.tif") as tif:
+        assert (tif.pages[0].samplesperpixel, tif.series[0].axes) == (1, "TZYX")
+    assert "suite2p" in galvo.save(pixels, tmp_path / "dry.tif", samples="c", dry_run=True).notes[0]
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (3, 1, 1, 4, 5), (1, 3, 1, 4, 5), (1, 1, 4, 4, 3), (2, 4, 1, 4, 3)])
 @pytest.mark.parametrize("layout", DTYPES)
 def test_shapes_that_could_be_colours(tmp_path, layout, shape):
@@ -589,6 +652,8 @@ def test_types_that_a_layout_lacks(tmp_path, dtype, layout, hint):
         {"predictor": 2, "compression": "zlib"},
         {"bigtiff": "yes"},
         {"layout": "imagej", "bigtiff": True},
+        {"layout": "imagej", "samples": "c"},
+        {"samples": "t"},
         {"layout": "imagej", "compression": "zstd"},
         {"layout": "imagej", "compression": "zlib", "predictor": True},
         {"append": True},

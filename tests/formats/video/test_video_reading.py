@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import warnings
-from contextlib import suppress
+from contextlib import closing, suppress
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import galvo
+from galvo.core.source import FileSource
 from galvo.errors import (
     DamagedData,
     GalvoError,
@@ -25,6 +28,10 @@ from galvo.errors import (
     Truncated,
     UnknownFormat,
 )
+from galvo.formats.video.containers import OWN_UUID
+from galvo.formats.video.index import take_index
+from galvo.formats.video.library import open_container
+from galvo.limits import DEFAULT_LIMITS
 from galvo.testing.sandbox import run_case
 
 from .conftest import av, decoded, mux, numbered, numbers
@@ -76,6 +83,57 @@ def test_every_frame_is_its_own(stream):
             np.testing.assert_array_equal(recording[frame, 0, 0], expected[frame, ..., 0], err_msg=str(frame))
         np.testing.assert_array_equal(recording[::-7, 0, 0], expected[::-7, ..., 0])
         np.testing.assert_array_equal(recording[[5, 59, 5, 0], 0, 0], expected[[5, 59, 5, 0], ..., 0])
+
+
+def test_the_containers_table_is_what_its_packets_are(stream):
+    """Wherever the table of MP4 or AVI is taken, all that is known of the packets is what reading them tells."""
+    demuxer = {".mp4": "mov", ".mov": "mov", ".avi": "avi"}.get(stream.suffix, "matroska")
+    with closing(FileSource([str(stream)])) as source:
+        quick, slow = (
+            take_index(open_container(source, demuxer, DEFAULT_LIMITS), 0, source, demuxer, whole, DEFAULT_LIMITS)
+            for whole in (True, False)
+        )
+        places = range(len(slow.keys))
+        assert [quick.is_open(place, source) for place in places] == [slow.is_open(place, source) for place in places]
+    for name in ("pts", "position", "nbytes", "usable", "keys", "frame_pts", "packet_by_pts", "needed", "failure"):
+        np.testing.assert_array_equal(getattr(quick, name), getattr(slow, name), err_msg=name)
+    h264 = stream.name in ("b-frames.mp4", "one-key-frame.mp4", "late.mp4", "sound.mov")
+    assert (quick.unread, slow.unread) == (h264, False), "which way it was taken"
+
+
+def test_opening_reads_no_pixels_but_the_first_and_the_last(tmp_path, monkeypatch):
+    path = tmp_path / "long.avi"
+    galvo.save(np.tile(numbered(250), (48, 1, 1)), path)
+    read = []
+    original = FileSource.read_upto
+
+    def counted(source, file, offset, nbytes):
+        data = original(source, file, offset, nbytes)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(FileSource, "read_upto", counted)
+    with galvo.open(path) as recording:
+        assert sum(read) < path.stat().st_size / 2
+        assert len(recording) == 12_000
+        assert numbers(recording[[11_999, 6001], 0, 0]) == [11_999 % 250, 6001 % 250]
+
+
+def test_colors_of_a_palette_at_random(tmp_path):
+    """FFmpeg tells an AVI's palette once; frames that are sought have it too."""
+    grays = np.arange(255, -1, -1, dtype=np.uint8)
+    galvo.save(numbered(COUNT), tmp_path / "inverted.avi")
+    content = (tmp_path / "inverted.avi").read_bytes()
+    straight = np.repeat(grays[::-1], 4).reshape(256, 4) * np.array([1, 1, 1, 0], np.uint8)
+    assert content.count(straight.tobytes()) == 1
+    table = np.repeat(grays, 4).reshape(256, 4) * np.array([1, 1, 1, 0], np.uint8)
+    # not as galvo's own any more
+    content = content.replace(straight.tobytes(), table.tobytes()).replace(OWN_UUID, bytes(16))
+    (tmp_path / "inverted.avi").write_bytes(content)
+    with galvo.open(tmp_path / "inverted.avi") as recording:
+        assert recording.shape[1] == 1
+        for frame in (50, 3, 59, 20):
+            np.testing.assert_array_equal(recording[frame, 0, 0], 255 - numbered(COUNT)[frame])
 
 
 def test_threads_share_a_video(stream):
@@ -345,17 +403,83 @@ def test_changed_bytes_end_well(tmp_path, name, count):
         def read():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", GalvoWarning)
-                recording = galvo.open(path, limits=galvo.Limits(frame_bytes=16 << 20), damaged="report")
-            with recording:
-                for frame in range(min(len(recording), 30)):
-                    with suppress(DamagedData):
-                        recording[frame]
+                with galvo.open(path, limits=galvo.Limits(frame_bytes=16 << 20), damaged="report") as recording:
+                    for frame in range(min(len(recording), 30)):
+                        with suppress(DamagedData):
+                            recording[frame]
             return 0
 
         verdict = run_case(read, seconds=20, memory_bytes=600 << 20)
         if not verdict.is_allowed:
             bad.append((number, verdict.kind, verdict.detail[-400:]))
     assert not bad, bad[:3]
+
+
+def threads_of_the_system():
+    return len(os.listdir("/proc/self/task"))
+
+
+def damaged_movie(path):
+    """A movie whose frames from the eleventh on do not decode."""
+    mux(path, numbered(20), **X264, g="20", bf="0", sc_threshold="0")
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][10]
+        content[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads in /proc")
+def test_failed_decoders_leave_no_threads(tmp_path):
+    """Nothing but the error may hold on to libav's threads."""
+    path = damaged_movie(tmp_path / "lost.mp4")
+    gc.collect()
+    gc.disable()
+    try:
+        before = threads_of_the_system()
+        with galvo.open(path, damaged="report") as recording:
+            for frame in (12, 13, 14, 3, 12):
+                with suppress(DamagedData):
+                    recording[frame]
+        assert threads_of_the_system() == before
+    finally:
+        gc.enable()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_lets_go_of_its_parents_decoders(tmp_path):
+    """libav waits for its threads when it frees them, and a forked child has none."""
+    path = damaged_movie(tmp_path / "lost.mp4")
+    expected = list(range(10))
+    held = []
+    with galvo.open(path, damaged="report") as recording:
+        recording[2]
+        try:
+            recording[12]
+        except DamagedData as error:
+            held.append(error)
+
+        def let_go():
+            held.clear()
+            gc.collect()
+            found = numbers(recording[:10, 0, 0])
+            recording.close()
+            gc.collect()
+            return found == expected
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                signal.alarm(20)
+                code = 0 if let_go() else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert numbers(recording[:10, 0, 0]) == expected
 
 
 # ---- the extra ------------------------------------------------------------------------------------------------------

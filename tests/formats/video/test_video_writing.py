@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from itertools import islice
@@ -14,6 +15,7 @@ from galvo.core.array import ArrayReader
 from galvo.core.metadata import Metadata
 from galvo.core.recording import Recording
 from galvo.errors import GalvoError, OptionError
+from galvo.formats.video import avi
 from galvo.formats.video.containers import examine
 from galvo.testing.disk_faults import snapshot
 from galvo.testing.trials import Trial
@@ -137,16 +139,27 @@ def test_h264_damage_is_found(tmp_path):
     assert found > 10
 
 
-@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "gray.gif"])
-def test_resumed_is_the_same_bit_for_bit(tmp_path, name):
-    """Stopped after each block: no block is coded twice, and the file is what an unbroken run gives."""
-    pixels, folder = scene(48, 64, 64), tmp_path / "trial"
+def trial_of(folder, name, **options):
+    """48 frames in four blocks, and a function that writes them."""
+    pixels = scene(48, 64, 64)
 
     def write(path, resume, progress):
-        galvo.save(pixels, path, overwrite=True, resume=resume, progress=progress, block_bytes=64 * 64 * 12)
+        galvo.save(pixels, path, overwrite=True, resume=resume, progress=progress, block_bytes=64 * 64 * 12, **options)
 
-    target = galvo.formats.REGISTRY.for_writing(name).sink().target(str(folder / name), Recording.from_array(pixels))
-    trial = Trial(folder, target, write)
+    sink = galvo.formats.REGISTRY.for_writing(name).sink(**options)
+    return Trial(folder, sink.target(str(folder / name), Recording.from_array(pixels)), write), write
+
+
+LIKE_OTHERS = [("out.mov", {}), ("out.avi", {}), ("out.avi", {"codec": "ffv1"})]
+EACH_ITS_OWN = [("out.mp4", {}), ("out.mkv", {}), ("out.avi", {"codec": "h264"}), ("gray.gif", {})]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), EACH_ITS_OWN + [pytest.param(*case, marks=pytest.mark.harden) for case in LIKE_OTHERS]
+)
+def test_resumed_is_the_same_bit_for_bit(tmp_path, name, options):
+    """Stopped after each block: no block is coded twice, and the file is what an unbroken run gives."""
+    trial, write = trial_of(tmp_path / "trial", name, **options)
     assert snapshot(str(tmp_path / "trial")) == {}
     if hasattr(os, "fork"):
         for number in range(0, len(trial.operations) + 1, 3):
@@ -154,6 +167,19 @@ def test_resumed_is_the_same_bit_for_bit(tmp_path, name):
     again = tmp_path / name
     write(again, False, False)
     assert again.read_bytes() == trial.expected[name]
+
+
+@pytest.mark.harden
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(("name", "options"), [*LIKE_OTHERS, EACH_ITS_OWN[2]])
+def test_every_fault(tmp_path, name, options):
+    """What the suite does to Matroska, to the other containers: kills, errors, a full disk, power cuts."""
+    trial, _ = trial_of(tmp_path / "trial", name, **options)
+    for number in range(len(trial.operations)):
+        trial.kill_at(number, torn=bool(number % 2), anew=number % 5 == 0)
+        trial.fail_at(number, errno.ENOSPC, lasting=True)
+        trial.fail_at(number, errno.EIO)
+    trial.cut_power(300)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -198,7 +224,7 @@ def test_ffv1_is_exact_for_others_too(tmp_path, dtype, color):
 
 
 @pytest.mark.parametrize("rate", [0.02, 7.77, 29.97, 240.0, 5000.0])
-@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.mov", "out.avi"])
 def test_rates(tmp_path, name, rate):
     """Players show the frames at the recording's rate, galvo knows it exactly."""
     recording = Recording(ArrayReader(scene(40, 16, 16)[:, None, None]), Metadata(format="array", frame_rate_hz=rate))
@@ -212,7 +238,7 @@ def test_rates(tmp_path, name, rate):
 
 def test_what_galvo_keeps_is_no_trouble_for_others(tmp_path):
     """No title, comment or tag: an attachment of Matroska, and a box of MP4 that readers pass over."""
-    for name in ("out.mkv", "out.mp4"):
+    for name in ("out.mkv", "out.mp4", "out.mov", "out.avi"):
         galvo.save(scene(5, 20, 20), tmp_path / name)
         with av.open(str(tmp_path / name)) as container:
             assert not set(map(str.lower, container.metadata)) & {"comment", "title", "description"}
@@ -221,6 +247,99 @@ def test_what_galvo_keeps_is_no_trouble_for_others(tmp_path):
         layer = examine(recording._reader._source, "matroska")
         assert layer.kept is not None
         assert layer.announced_bytes == (tmp_path / "out.mkv").stat().st_size
+
+
+# ---- QuickTime, AVI -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "options"), [("out.mov", {}), ("out.avi", {"codec": "h264"})])
+def test_h264_elsewhere_is_that_of_mp4(tmp_path, name, options):
+    """The same frames, and for FFmpeg the same kind of stream, whose key frames it knows."""
+    pixels = scene(70, 33, 47)
+    galvo.save(pixels, tmp_path / "out.mp4", block_bytes=33 * 47 * 32)
+    result = galvo.save(pixels, tmp_path / name, block_bytes=33 * 47 * 32, verify=True, **options)
+    assert result.verification.ok
+    assert any(note.startswith("coded with loss: largest error") for note in result.notes)
+    np.testing.assert_array_equal(galvo.load(tmp_path / name), galvo.load(tmp_path / "out.mp4"))
+    np.testing.assert_array_equal(decoded(tmp_path / name)[0], decoded(tmp_path / "out.mp4")[0])
+    with av.open(str(tmp_path / name)) as container:
+        assert container.format.name.split(",")[0] == {"out.mov": "mov", "out.avi": "avi"}[name]
+        (stream,) = container.streams
+        assert (stream.profile, stream.codec_context.pix_fmt, stream.frames) == ("High", "yuv420p", 70)
+        keys = [number for number, packet in enumerate(container.demux(stream)) if packet.size and packet.is_keyframe]
+        assert {0, 32, 64} <= set(keys)
+        assert len(keys) < 10
+
+
+def riff(content, start, stop):
+    """Letters and content of the chunks of an AVI, by the letter of the format."""
+    while start < stop:
+        nbytes = int.from_bytes(content[start + 4 : start + 8], "little")
+        assert start + 8 + nbytes <= stop
+        yield content[start : start + 4], content[start + 8 : start + 8 + nbytes]
+        start += 8 + nbytes + nbytes % 2
+    assert start == stop
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("codec", ["raw", "ffv1"])
+def test_avi_is_exact(tmp_path, codec, color):
+    """For galvo and for ffmpeg; plain pixels lie there bottom up, in rows of whole words, as the index says."""
+    pixels = RNG.integers(0, 256, (9, 3 if color else 1, 1, 31, 45), np.uint8)
+    path = tmp_path / "out.avi"
+    assert galvo.save(pixels, path, color=color, codec=codec, verify=True, block_bytes=6000).verification.ok
+    np.testing.assert_array_equal(galvo.load(path, squeeze=False), pixels)
+    shown, times = decoded(path)
+    error = np.abs(shown.transpose(0, 3, 1, 2).astype(int) - pixels[:, :, 0])
+    assert error.max() == 0
+    np.testing.assert_allclose(times, np.arange(9) / 30, atol=1e-6)
+    content = path.read_bytes()
+    ((name, whole),) = riff(content, 0, len(content))
+    assert (name, whole[:4]) == (b"RIFF", b"AVI ")
+    parts = [(name, part[:4] if name == b"LIST" else None, part) for name, part in riff(whole, 4, len(whole))]
+    assert [part[:2] for part in parts] == [
+        (b"LIST", b"hdrl"), (b"LIST", b"movi"), (b"idx1", None), (b"JUNK", None)]  # fmt: skip
+    movi, index = parts[1][2], parts[2][2]
+    frames = [data for name, data in riff(movi, 4, len(movi)) if name in (b"00db", b"00dc")]
+    entries = np.frombuffer(index, "<u4").reshape(-1, 4)
+    assert [movi[at + 8 : at + 8 + nbytes] for _, _, at, nbytes in entries.tolist()] == frames
+    assert (entries[:, 1] == 16).all()
+    if codec == "raw":
+        rows = np.stack([np.frombuffer(data, np.uint8) for data in frames]).reshape(9, 31, -1)
+        assert rows.shape[2] % 4 == 0
+        stored = rows[:, ::-1, : 45 * (3 if color else 1)].reshape(9, 31, 45, -1)[..., ::-1]
+        np.testing.assert_array_equal(stored.transpose(0, 3, 1, 2), pixels[:, :, 0])
+
+
+def test_avi_of_16_bits(tmp_path):
+    pixels = RNG.integers(0, 65536, (9, 31, 45), np.uint16)
+    galvo.save(pixels, tmp_path / "out.avi", codec="ffv1")
+    np.testing.assert_array_equal(galvo.load(tmp_path / "out.avi"), pixels)
+    np.testing.assert_array_equal(decoded(tmp_path / "out.avi", "gray16le")[0], pixels)
+
+
+@pytest.mark.parametrize("codec", ["raw", "h264"])
+def test_avi_of_many_gigabytes(tmp_path, monkeypatch, codec):
+    """One RIFF list after another, here of some frames; FFmpeg finds them through the index of indexes."""
+    monkeypatch.setattr(avi.AviWriter.__init__, "__defaults__", (20_000 if codec == "raw" else 4_000,))
+    pixels = numbered(100)
+    path = tmp_path / "out.avi"
+    assert galvo.save(pixels, path, codec=codec, crf=1, block_bytes=32 * 80 * 17, verify=True).verification.ok
+    content = path.read_bytes()
+    lists = [whole[:4] for _, whole in riff(content, 0, len(content))]
+    assert lists[0] == b"AVI "
+    assert set(lists[1:]) == {b"AVIX"}
+    assert len(lists) >= 4
+    assert numbers(decoded(path)[0][..., 0]) == list(range(100))
+    with galvo.open(path) as recording:
+        assert numbers(recording[:, 0, 0]) == list(range(100))
+        assert [numbers(recording[frame, 0])[0] for frame in (99, 3, 50, 17)] == [99, 3, 50, 17]
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.frames == 100
+        assert len(stream.index_entries) == 100
+        container.seek(int(90 / stream.time_base / stream.average_rate), stream=stream)
+        assert next(container.demux(stream)).pts >= (64 if codec == "h264" else 90)
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------------
@@ -235,10 +354,12 @@ def test_refusals_name_what_helps(tmp_path):
         (deep.astype(np.float32), "out.mkv", {}, "scale="),
         (np.concatenate([deep, deep], axis=1), "out.mkv", {}, 'axes="TYX"'),
         (np.concatenate([deep, deep], axis=2), "out.mkv", {}, 'axes="TYX"'),
-        (deep, "out.avi", {}, ".mkv"),
-        (deep, "out.mov", {}, ".mp4"),
+        (deep, "out.avi", {}, "codec=ffv1"),
+        (deep, "out.avi", {"codec": "h264"}, "codec=ffv1"),
+        (deep, "out.mov", {}, ".mkv"),
+        (deep, "out.mov", {"codec": "ffv1"}, ".mkv and .avi"),
         (deep, "out.mkv", {"codec": "h264"}, "codec='ffv1'"),
-        (deep, "out.mkv", {"codec": "theora"}, "h264 or ffv1"),
+        (deep, "out.mkv", {"codec": "theora"}, "h264, ffv1 or raw"),
         (deep, "out.mkv", {"crf": 60}, "0 to 51"),
         (deep, "out.mkv", {"preset": "quick"}, "medium"),
         (deep, "out.mkv", {"frame_rate": 0}, "frame_rate"),

@@ -105,6 +105,12 @@ class ImagingExtractor(_Parent):
         parts = [self.get_series(at, at + 1) for at in self._indices(sample_indices).tolist()]
         return np.concatenate(parts) if parts else self.get_series(0, 0)
 
+    def _read_plane(self, samples: range | NDArray[np.int64], plane: int) -> NDArray[Any]:
+        """One plane of samples that there are, (T, Y, X)."""
+        if isinstance(samples, range):
+            return self.get_series(samples.start, samples.stop)[..., plane]
+        return self.get_samples(samples)[..., plane]
+
     def _indices(self, sample_indices: ArrayLike) -> NDArray[np.int64]:
         """Indices of samples from 0."""
         wanted = np.asarray(sample_indices)

@@ -47,6 +47,9 @@ class _View(ImagingExtractor):
         """Times in s as the files state them."""
         return self._parent_imaging.get_native_timestamps(start_sample, end_sample)
 
+    def _bounds(self, start_sample: int | None, end_sample: int | None) -> tuple[int, int]:
+        return self._parent_imaging._bounds(start_sample, end_sample)
+
 
 class _NoOriginal:
     """Stands where the original is not installed."""
@@ -90,14 +93,23 @@ class SampleSlicedImagingExtractor(_View, _Sliced):
 
     def get_series(self, start_sample: int | None = None, end_sample: int | None = None) -> NDArray[Any]:
         """Samples from `start_sample` to before `end_sample`; neither may be negative."""
+        start, end = self._bounds(start_sample, end_sample)
+        return self._parent_imaging.get_series(start + self._start_sample, end + self._start_sample)
+
+    def _bounds(self, start_sample: int | None, end_sample: int | None) -> tuple[int, int]:
         for name, value in (("start_sample", start_sample), ("end_sample", end_sample)):
             if value is not None and value < 0:
                 raise AssertionError(
                     f"'{name}' must be greater than or equal to zero! Received '{value}'.\n"
                     "Negative slicing semantics are not supported."
                 )
-        start, end = self._bounds(start_sample, end_sample)
-        return self._parent_imaging.get_series(start + self._start_sample, end + self._start_sample)
+        return ImagingExtractor._bounds(self, start_sample, end_sample)
+
+    def _read_plane(self, samples: range | NDArray[np.int64], plane: int) -> NDArray[Any]:
+        first = self._start_sample
+        if isinstance(samples, range):
+            return self._parent_imaging._read_plane(range(samples.start + first, samples.stop + first), plane)
+        return self._parent_imaging._read_plane(samples + first, plane)
 
     def get_samples(self, sample_indices: ArrayLike) -> NDArray[Any]:
         """Samples by index."""
@@ -177,8 +189,9 @@ class _SinglePlaneImagingExtractor(_View):
 
     def get_series(self, start_sample: int | None = None, end_sample: int | None = None) -> NDArray[Any]:
         """Samples from `start_sample` to before `end_sample`, (T, Y, X)."""
-        return self._parent_imaging.get_series(start_sample, end_sample)[..., self._plane_index]
+        samples = range(*self._bounds(start_sample, end_sample))
+        return self._parent_imaging._read_plane(samples, self._plane_index)
 
     def get_samples(self, sample_indices: ArrayLike) -> NDArray[Any]:
         """Samples by index, (T, Y, X)."""
-        return self._parent_imaging.get_samples(sample_indices)[..., self._plane_index]
+        return self._parent_imaging._read_plane(self._indices(sample_indices), self._plane_index)

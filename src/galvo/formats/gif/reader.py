@@ -114,6 +114,7 @@ def _own(reader: GifReader, kept: KeptJson, damaged: str, damage: list[Damage]) 
         replace(metadata, attributes={**metadata.attributes, "stored": stored}),
         files=[path],
         facts=kept.facts(),
+        fields=kept.fields(),
         left_out=kept.left_out(metadata),
         damage=damage,
         checksums=kept if kept.get("block_crc32c") is not None and not damage else None,

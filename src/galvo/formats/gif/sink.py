@@ -20,14 +20,13 @@ from galvo.errors import OptionError
 from galvo.formats.gif.blocks import APPLICATION, sub_blocks
 from galvo.formats.gif.colors import with_table
 from galvo.formats.kept_json import kept_json
-from galvo.formats.plain import require_plain
+from galvo.formats.plain import rate_note, require_plain, shown_hz
 
 __all__ = ["GifSink"]
 
 _MOST_SIDE = 65_535
 _MOST_LOOP = 65_535
 _MOST_DELAY = 65_535
-_ASSUMED_HZ = 30.0
 _TICKS_PER_S = 100
 # below, browsers show an image for 100 ms
 _LEAST_SHOWN = 2
@@ -75,11 +74,8 @@ class GifSink:
     @property
     def notes(self) -> tuple[str, ...]:
         """How players show it."""
-        told = []
-        recorded = self._recording.frame_rate_hz
-        if recorded is None and self._wanted_rate is None:
-            told.append(f"the recording has no frame rate: players show {_ASSUMED_HZ:g} frames a second (frame_rate=)")
-        if self._rate < (self._wanted_rate or recorded or 0):
+        told = list(rate_note(self._recording, self._wanted_rate))
+        if self._rate < shown_hz(self._recording, self._wanted_rate):
             told.append(f"a GIF shows {_TICKS_PER_S} frames per second at most, and so does this one")
         elif _TICKS_PER_S % self._rate:
             told.append(f"a GIF counts in 10 ms: frames are shown longer or shorter, {self._rate:g} Hz on average")
@@ -119,7 +115,7 @@ class GifSink:
         y, x = recording.shape[3:]
         if max(y, x) > _MOST_SIDE:
             raise OptionError("too large for a GIF", found=f"{x} x {y}", expected=f"at most {_MOST_SIDE} on a side")
-        rate = self._wanted_rate or recording.frame_rate_hz or _ASSUMED_HZ
+        rate = shown_hz(recording, self._wanted_rate)
         self._rate = min(rate, float(_TICKS_PER_S))
         if self._delay(0) > _MOST_DELAY:
             raise OptionError("no rate for a GIF", found=f"{rate} Hz", hint="Name another one with frame_rate=")

@@ -30,6 +30,7 @@ from galvo.formats.hdf5.schema import (
     GROUP,
     StoredFrameChecksums,
     read_datasets,
+    read_fields,
     read_metadata,
     read_shape,
 )
@@ -74,6 +75,7 @@ def open_hdf5(
         movie = _own_movie(file, path, limits) if own else find_movie(file, path, dataset, axes, allow_external)
         reader, steps = movie_reader(file, path, movie, allow_external, limits)
         metadata = read_metadata(file, path, limits) if own else Metadata(format="hdf5")
+        fields = read_fields(file, path, limits) if own else ()
     stored = who_reads(steps)
     if stored:
         metadata = replace(metadata, attributes={**metadata.attributes, "stored": "; ".join(stored)})
@@ -84,6 +86,7 @@ def open_hdf5(
         metadata,
         files=[path],
         facts=stored_facts(path, reader.shape[:3], limits),
+        fields=fields,
         left_out=kept_left_out(metadata),
         checksums=StoredFrameChecksums(path, reader.shape, limits),
     )

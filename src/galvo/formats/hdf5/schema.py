@@ -18,11 +18,13 @@ from galvo import native
 from galvo.core.axes import AXES, Shape
 from galvo.core.blocks import BlockIndex
 from galvo.core.metadata import Metadata
+from galvo.core.scanfield import ScanField
 from galvo.core.sink import WritePlan
 from galvo.errors import LimitExceeded, Malformed, Unsupported
 from galvo.formats.hdf5.access import opened
 from galvo.formats.hdf5.guard import contained
 from galvo.formats.kept import checked_blocks, kept_facts, kept_metadata, plain, require_schema
+from galvo.formats.kept_fields import kept_fields
 from galvo.limits import Limits
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "member_names",
     "read_array",
     "read_datasets",
+    "read_fields",
     "read_metadata",
     "read_shape",
 ]
@@ -62,6 +65,8 @@ def create_group(file: h5py.Group, plan: WritePlan, axes: str, datasets: Sequenc
         group[name] = _utf8(facts[name] or "")
     for name in ("channel_names", "provenance", "attributes"):
         group[name] = _utf8(json.dumps(facts[name], default=plain))
+    if "fields" in facts:
+        group["fields"] = _utf8(json.dumps(facts["fields"]))
     create_subgroup(group, "texts")
     for name, text in facts["texts"].items():
         if "/" in name or name in ("", "."):
@@ -215,6 +220,13 @@ def read_metadata(file: h5py.Group, path: str, limits: Limits) -> Metadata:
     facts |= {name: _text(group, name, path, limits) for name in ("start_time", "source_format", "source_version")}
     facts |= {name: _json(group, name, path, limits) for name in ("channel_names", "provenance", "attributes")}
     return kept_metadata(facts, "hdf5", path)
+
+
+def read_fields(file: h5py.Group, path: str, limits: Limits) -> tuple[ScanField, ...]:
+    """The scan fields of the pages, none in a file without them."""
+    group = file[GROUP]
+    stored = _json(group, "fields", path, limits) if group.get("fields", getlink=True) is not None else None
+    return kept_fields(stored, read_shape(file, path, limits), path)
 
 
 class StoredFrameChecksums:

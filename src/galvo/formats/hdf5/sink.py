@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +19,7 @@ from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
 from galvo.errors import OptionError, Unsupported
 from galvo.formats.hdf5.access import written
-from galvo.formats.hdf5.filters import FILTER_NUMBERS, who_reads
+from galvo.formats.hdf5.filters import create_chunked, who_reads
 from galvo.formats.hdf5.frames import create_frames, write_events, write_frames
 from galvo.formats.hdf5.schema import GROUP, create_group, create_subgroup, finish_group
 
@@ -212,29 +211,11 @@ class Hdf5Sink:
             parent = file
             for part in name.split("/")[:-1]:
                 parent = parent[part] if part in parent else create_subgroup(parent, part)
-        datasets = [self._create_dataset(file, name) for name in self._datasets]
+        how = (recording.dtype, self._lengths, self._chunk, self._codec.steps, self._level)
+        datasets = [create_chunked(file, name, *how) for name in self._datasets]
         _describe(file, self._datasets, datasets, recording, self._axes)
         create_group(file, self._plan, self._axes, self._datasets)
         create_frames(file[GROUP], self._plan)
-
-    def _create_dataset(self, file: Any, name: str) -> Any:
-        """A dataset whose filters are those of the codec, whether or not this HDF5 has them: chunks come encoded."""
-        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        plist.set_chunk(self._chunk)
-        plist.set_obj_track_times(False)
-        for step in self._codec.steps:
-            if step == "shuffle":
-                plist.set_shuffle()
-            elif step == "zlib":
-                plist.set_deflate(self._level)
-            elif step == "fletcher32":
-                plist.set_fletcher32()
-            else:
-                values = (self._level,) if self._level is not None else ()
-                plist.set_filter(FILTER_NUMBERS[step], h5py.h5z.FLAG_OPTIONAL, values)
-        kind = h5py.h5t.py_create(self._plan.recording.dtype, logical=True)
-        space = h5py.h5s.create_simple(self._lengths)
-        return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, plist))
 
     def encode(self, index: BlockIndex, block: NDArray[Any]) -> list[bytes | memoryview]:
         """The chunks of a block, in the order of `_corners`."""
@@ -257,7 +238,9 @@ class Hdf5Sink:
         t, c, z = index[:3]
         with written(self._output, "r+") as file:
             datasets = [file[name].id for name in self._datasets]
-            for (channel, plane, first), data in zip(self._corners(index), encoded, strict=True):
+            for number, (channel, plane, first) in enumerate(self._corners(index)):
+                # its memory is then free for the next block
+                data, encoded[number] = encoded[number], b""
                 place = {"T": t.start + first, "C": c.start + channel, "Z": z.start + plane, "Y": 0, "X": 0}
                 dataset = datasets[0] if "C" in self._axes else datasets[c.start + channel]
                 dataset.write_direct_chunk(tuple(place[letter] for letter in self._axes), data)

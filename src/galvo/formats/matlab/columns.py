@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import chain, pairwise, product
 from typing import Any
 
 import numpy as np
@@ -18,32 +18,16 @@ from galvo.core.index import Int64
 from galvo.core.read import worker_count
 from galvo.core.selection import Indices, Selection, compact, outer_index
 from galvo.core.source import FileSource
+from galvo.core.transpose import transpose_into
 from galvo.errors import DamagedData, Malformed, ReadError
 from galvo.formats.matlab.variable import Content, Part, Variable
 
-__all__ = ["ColumnReader", "transpose_into"]
+__all__ = ["ColumnReader"]
 
 _READ_BYTES = 4 << 20
 # what a read of its own costs, expressed in bytes that are read and left out
 _SKIPPED_BYTES = 64 << 10
 _READ_AHEAD = 2
-_TILE = 32
-_SMALL_FRAME_BYTES = 64 << 10
-
-
-def transpose_into(target: NDArray[Any], source: NDArray[Any]) -> None:
-    """Copy `source` to `target`, of its shape but with the last two axes the other way round in memory.
-
-    In stripes, which is twice as fast as NumPy's own order where the whole is larger than the cache.
-    """
-    if target.ndim < 2 or math.prod(target.shape[-2:]) * target.itemsize <= _SMALL_FRAME_BYTES:
-        target[...] = source
-        return
-    source = np.broadcast_to(source, target.shape)
-    for frame in np.ndindex(target.shape[:-2]):
-        into, out_of = target[frame], source[frame]
-        for first in range(0, into.shape[0], _TILE):
-            into[first : first + _TILE] = out_of[first : first + _TILE]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,18 +89,25 @@ class ColumnReader:
             raise ReadError("the recording is closed", path=self._source.paths[0], hint="Open it again")
         if out.size == 0:
             return
-        jobs, workers = self._jobs(selection, out), worker_count(out.nbytes)
+        by_variable, workers = self._jobs(selection, out), worker_count(out.nbytes)
         if workers == 1:
-            for job in jobs:
-                self._place(job, self._fetch(job))
-        elif any(one.content is not None and one.content.forward_only() for one in self._variables):
-            self._read_forward(jobs)
-        else:
+            self._read_in_turn(chain.from_iterable(by_variable))
+        elif not any(one.content is not None and one.content.forward_only() for one in self._variables):
             with ThreadPoolExecutor(workers) as pool:
-                for _ in pool.map(lambda job: self._place(job, self._fetch(job)), jobs):
+                for _ in pool.map(lambda job: self._read_in_turn([job]), chain.from_iterable(by_variable)):
+                    pass
+        elif len(by_variable) == 1:
+            self._read_forward(by_variable[0])
+        else:
+            with ThreadPoolExecutor(min(workers, len(by_variable))) as pool:
+                for _ in pool.map(self._read_in_turn, by_variable):
                     pass
 
-    def _read_forward(self, jobs: Iterator[_Job]) -> None:
+    def _read_in_turn(self, jobs: Iterable[_Job]) -> None:
+        for job in jobs:
+            self._place(job, self._fetch(job))
+
+    def _read_forward(self, jobs: Iterable[_Job]) -> None:
         """One read after another, while what came before is put in its place."""
         with ThreadPoolExecutor(1) as pool:
             waiting: deque[Future[None]] = deque()
@@ -127,20 +118,27 @@ class ColumnReader:
             for placed in waiting:
                 placed.result()
 
-    def _jobs(self, selection: Selection, out: NDArray[Any]) -> Iterator[_Job]:
+    def _jobs(self, selection: Selection, out: NDArray[Any]) -> list[Iterator[_Job]]:
+        """For each variable that is wanted its reads, in the order of the file."""
         several = len(self._variables) > 1
         absent = [place for place, letter in enumerate(AXES) if letter not in self._letters]
         present = [AXES.index(letter) for letter in self._letters]
         channels = np.asarray(selection.c).tolist() if several else [0]
-        for position, channel in enumerate(channels):
-            variable = self._variables[channel]
-            target = (out[:, position : position + 1] if several else out).transpose(absent + present)
-            content = variable.content
-            if content is None:
+
+        def reads(variable: Variable, target: NDArray[Any]) -> Iterator[_Job]:
+            if variable.content is None:
                 raise DamagedData(f"{variable.name} was never written", path=self._source.paths[0])
             for number, part in enumerate(variable.parts):
                 shown = target if self.dtype.kind != "c" else (target.real, target.imag)[number]
-                yield from self._part_jobs(variable.name, content, part, selection, shown, len(absent))
+                yield from self._part_jobs(variable.name, variable.content, part, selection, shown, len(absent))
+
+        return [
+            reads(
+                self._variables[channel],
+                (out[:, position : position + 1] if several else out).transpose(absent + present),
+            )
+            for position, channel in enumerate(channels)
+        ]
 
     def _part_jobs(
         self, name: str, content: Content, part: Part, selection: Selection, target: NDArray[Any], absent: int

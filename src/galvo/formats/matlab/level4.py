@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from galvo.core.source import FileSource
-from galvo.errors import LimitExceeded, Malformed, Truncated
-from galvo.formats.matlab.variable import MOST_VARIABLES, Part, Span, Variable
+from galvo.errors import Malformed, Truncated
+from galvo.formats.matlab.variable import Part, Span, Variable, check_array
 
 __all__ = ["byte_order", "variables"]
 
@@ -69,18 +69,8 @@ def variables(source: FileSource) -> Iterator[Variable]:
         start = offset + _HEADER_BYTES + name_bytes
         nbytes = rows * columns * dtype.itemsize
         end = start + nbytes * (1 + imaginary)
-        if end > size:
-            raise Truncated(
-                "an array reaches beyond the end of the file",
-                path=path,
-                offset=offset,
-                found=f"{size} bytes",
-                expected=f"{end}",
-                hint="The arrays before it can be read by naming one with variable=",
-            )
         count += 1
-        if count > MOST_VARIABLES:
-            raise LimitExceeded("more arrays than a recording has", path=path, found=f"over {MOST_VARIABLES}")
+        check_array(path, offset, end, size, count)
         name = head[_HEADER_BYTES : _HEADER_BYTES + name_bytes].rstrip(b"\0").decode("ascii", "replace")
         if what:
             yield Variable(name=name, kind=what, shape=(rows, columns) if what == "char" else ())

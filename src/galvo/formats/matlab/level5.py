@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from galvo.core.source import FileSource
-from galvo.errors import GalvoError, LimitExceeded, Malformed, Truncated
+from galvo.errors import GalvoError, Malformed, Truncated
 from galvo.formats.matlab.inflate import Inflated
-from galvo.formats.matlab.variable import CLASSES, MOST_VARIABLES, Content, Part, Span, Variable
+from galvo.formats.matlab.variable import CLASSES, Content, Part, Span, Variable, check_array
 
 __all__ = ["HEADER_BYTES", "byte_order", "variables"]
 
@@ -67,18 +67,8 @@ def variables(source: FileSource, cut: bool = False) -> Iterator[Variable]:
         start, end = offset + 8, offset + 8 + nbytes
         if kind not in (_MATRIX, _COMPRESSED):
             raise Malformed("no array begins here", path=path, offset=offset, found=f"type {kind}")
-        if end > size and not cut:
-            raise Truncated(
-                "an array reaches beyond the end of the file",
-                path=path,
-                offset=offset,
-                found=f"{size} bytes",
-                expected=f"{end}",
-                hint="The arrays before it can be read by naming one with variable=",
-            )
         count += 1
-        if count > MOST_VARIABLES:
-            raise LimitExceeded("more arrays than a recording has", path=path, found=f"over {MOST_VARIABLES}")
+        check_array(path, offset, min(end, size) if cut else end, size, count)
         if kind == _COMPRESSED:
             found = _deflated(source, start, min(nbytes, size - start), order, cut)
         else:

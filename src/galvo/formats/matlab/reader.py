@@ -187,29 +187,24 @@ def own_recording(kept: Kept, reader: Reader, path: str, damaged: str, limits: L
     """A recording with all that galvo kept of it."""
     check_bounds(reader, path, limits)
     metadata = kept.json.metadata("matlab")
-    if kept.is_complete:
-        return Recording(
-            reader,
-            metadata,
-            files=[path],
-            facts=kept.json.facts(),
-            left_out=kept.json.left_out(metadata),
-            checksums=kept.json,
-        )
-    message = "galvo did not finish writing this file, or its end was cut off"
-    if damaged != "report":
-        raise Truncated(
-            message,
-            path=path,
-            found=f"no variable {END_NAME}",
-            hint='Resume the conversion, or open what is there with damaged="report"',
-        )
-    told = Damage(path=path, offset=None, message=f"{message}; frames that are not there cannot be read")
+    damage = []
+    if not kept.is_complete:
+        message = "galvo did not finish writing this file, or its end was cut off"
+        if damaged != "report":
+            raise Truncated(
+                message,
+                path=path,
+                found=f"no variable {END_NAME}",
+                hint='Resume the conversion, or open what is there with damaged="report"',
+            )
+        damage = [Damage(path=path, offset=None, message=f"{message}; frames that are not there cannot be read")]
     return Recording(
         reader,
         metadata,
         files=[path],
         facts=kept.json.facts(),
+        fields=kept.json.fields(),
         left_out=kept.json.left_out(metadata),
-        damage=[told],
+        damage=damage,
+        checksums=kept.json if kept.is_complete else None,
     )

@@ -24,8 +24,8 @@ from galvo.core.partial import PartialFile
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.transpose import transpose_into
 from galvo.errors import DamagedData, Unsupported
-from galvo.formats.matlab.columns import transpose_into
 from galvo.formats.matlab.own import CREATED_BY, END_NAME, START_NAME, end_text, start_text, text_room
 
 __all__ = ["MOST_BYTES", "Level5Sink", "array_nbytes", "file_head", "stored_axes", "stored_dtype"]

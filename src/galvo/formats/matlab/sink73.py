@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,9 +19,10 @@ from galvo.core.output import Outlet, Target
 from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.transpose import transpose_into
 from galvo.errors import Unsupported
 from galvo.formats.hdf5.access import written
-from galvo.formats.matlab.columns import transpose_into
+from galvo.formats.hdf5.filters import create_chunked
 from galvo.formats.matlab.own import END_NAME, START_NAME, end_text, start_text, text_room
 from galvo.formats.matlab.sink5 import file_head, stored_axes, stored_dtype
 
@@ -116,19 +116,11 @@ class HierarchySink:
         self._output = output
 
     def _create(self, file: Any, name: str) -> None:
-        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        plist.set_chunk(self._chunk)
-        plist.set_obj_track_times(False)
-        if self._level is not None:
-            plist.set_shuffle()
-            plist.set_deflate(self._level)
-        plist.set_fletcher32()
         stored = self._dtype
         if stored.kind == "c":
             half = np.dtype(f"<f{stored.itemsize // 2}")
             stored = np.dtype([("real", half), ("imag", half)])
-        kind, space = h5py.h5t.py_create(stored, logical=True), h5py.h5s.create_simple(self._lengths)
-        dataset = h5py.Dataset(h5py.h5d.create(file.id, name.encode("ascii"), kind, space, plist))
+        dataset = create_chunked(file, name, stored, self._lengths, self._chunk, self._codec.steps, self._level)
         dataset.attrs["MATLAB_class"] = np.bytes_(self._class)
         if self._class == "logical":
             dataset.attrs["MATLAB_int_decode"] = np.int32(1)

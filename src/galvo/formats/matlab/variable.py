@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from galvo.core.source import FileSource
-from galvo.errors import Truncated
+from galvo.errors import LimitExceeded, Truncated
 from galvo.limits import Limits
 
-__all__ = ["CLASSES", "MOST_VARIABLES", "Content", "Part", "Span", "Variable", "listing", "read_text"]
+__all__ = ["CLASSES", "Content", "Part", "Span", "Variable", "check_array", "listing", "read_text"]
 
 # numeric classes and their types
 CLASSES: dict[str, np.dtype[Any]] = {
@@ -22,7 +22,7 @@ CLASSES: dict[str, np.dtype[Any]] = {
     "logical": np.dtype("?"),
     **{name: np.dtype(name) for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")},
 }
-MOST_VARIABLES = 100_000
+_MOST_VARIABLES = 100_000
 _LISTED = 12
 
 
@@ -112,6 +112,21 @@ class Variable:
         lengths = "x".join(map(str, self.shape))
         kind = f"complex {self.kind}" if self.dtype is not None and self.dtype.kind == "c" else self.kind
         return f"{self.name} {lengths} {kind}" if lengths else f"{self.name} {kind}"
+
+
+def check_array(path: str, offset: int, end: int, size: int, count: int) -> None:
+    """Refuse the `count`-th array of a file, from `offset` to `end`, where it is cut off or one too many."""
+    if end > size:
+        raise Truncated(
+            "an array reaches beyond the end of the file",
+            path=path,
+            offset=offset,
+            found=f"{size} bytes",
+            expected=f"{end}",
+            hint="The arrays before it can be read by naming one with variable=",
+        )
+    if count > _MOST_VARIABLES:
+        raise LimitExceeded("more arrays than a recording has", path=path, found=f"over {_MOST_VARIABLES}")
 
 
 def listing(variables: Sequence[Variable]) -> str:

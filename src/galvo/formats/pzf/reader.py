@@ -331,6 +331,7 @@ def _own(found: _Found, kept: KeptJson) -> Recording:
         replace(metadata, attributes={**metadata.attributes, **told}),
         files=found.files,
         facts=kept.facts(),
+        fields=kept.fields(),
         left_out=kept.left_out(metadata),
         damage=[*damage, *wrong],
         checksums=kept if kept.get("block_crc32c") is not None else None,

@@ -174,6 +174,7 @@ def _recording(
         metadata,
         files=[path],
         facts=None if kept is None else kept.facts(),
+        fields=() if kept is None else kept.fields(),
         left_out=() if kept is None else kept.left_out(metadata),
         damage=damage,
         checksums=kept if kept is not None and not damage and kept.get("block_crc32c") is not None else None,

@@ -58,7 +58,6 @@ def describe(
     if description and description != header.text:
         kept["description"] = description
     stated = header.count("SI.TIFF_FORMAT_VERSION")
-    stated = header.count("SI.TIFF_FORMAT_VERSION")
     attributes: dict[str, Any] = {"tiff_format_version": texts.tiff_format_version or stated}
     for name, keys in _ATTRIBUTES.items():
         key = next((key for key in keys if key in header), None)

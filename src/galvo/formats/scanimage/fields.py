@@ -6,7 +6,7 @@ from galvo.core.scanfield import FieldPart, LineClock, ScanField
 from galvo.errors import warn
 from galvo.formats.scanimage.header import Header
 from galvo.formats.scanimage.packing import Packing, Scanner, flyback_rows, pack, read_scanner
-from galvo.formats.scanimage.rois import parse_rois
+from galvo.formats.scanimage.rois import NOT_SPLIT, parse_rois
 from galvo.formats.scanimage.timeline import Timeline
 
 __all__ = ["find_fields"]
@@ -38,14 +38,15 @@ def find_fields(
         Empty, with a warning, where pages do not hold what the ROI groups say.
     """
     if not roi_text.lstrip().startswith("{"):
-        what = "as MATLAB serialised them" if roi_text else "nowhere in the file"
-        warn(f"{path}: multi-ROI is on, but ROI groups are {what}; pages are not split into fields")
+        serialised = roi_text or header.count("SI.TIFF_FORMAT_VERSION") == 1
+        what = "as MATLAB serialised them, which galvo does not read" if serialised else "nowhere in the file"
+        warn(f"{path}: multi-ROI is on, but ROI groups are {what}; {NOT_SPLIT}")
         return ()
     rois = parse_rois(roi_text, path)
     depths: list[float | None] = list(timeline.z_um or [None] * timeline.slices)
     scanner = read_scanner(header)
     if len(rois) * len(depths) > _MOST_FIELDS:
-        warn(f"{path}: {len(rois)} ROIs at {len(depths)} depths are too many; pages are not split into fields")
+        warn(f"{path}: {len(rois)} ROIs at {len(depths)} depths are too many; {NOT_SPLIT}")
         return ()
     packing = pack(rois, depths, scanner, size, path) if rois else None
     if packing is None:

@@ -1,9 +1,11 @@
-"""The settings that suite2p needs to read multi-ROI pages itself (its input format "mesoscan").
+"""The settings that suite2p needs to read multi-ROI pages itself (its mesoscope input).
 
 Names and meaning from suite2p's documentation of inputs and settings: ``lines`` are the rows of each region in the
 TIFF pages, counted from 0; ``dx`` and ``dy`` where in space each region is, in pixels; ``nplanes`` planes of
 ``nchannels`` pages follow each other; ``fs`` is the rate of each plane; ``ignore_flyback`` are planes to leave out.
-suite2p multiplies planes by regions: plane ``nrois * z + k`` is region k at depth z.
+suite2p multiplies planes by regions: plane ``nrois * z + k`` is region k at depth z. Runs of suite2p 0.14.4 and 1.1.0
+read every field right: both know such pages by ``lines``, the older one by ``mesoscan`` too, and take them for
+``input_format`` "tif"; the newer one has no "mesoscan" among its formats.
 """
 
 from __future__ import annotations
@@ -40,8 +42,8 @@ def mesoscope_settings(recording: Recording) -> dict[str, Any]:
         say.
     """
     header = recording.metadata.header
-    fields = [field.field for field in recording.fields]
-    if not isinstance(header, Header) or not fields:
+    fields = recording.scan_fields
+    if recording.metadata.format != "scanimage" or not isinstance(header, Header) or not fields:
         raise OptionError("only multi-ROI recordings of ScanImage have such settings", found=recording.metadata.format)
     path = str(recording.files[0])
     timeline = read_timeline(header, path)
@@ -49,8 +51,7 @@ def mesoscope_settings(recording: Recording) -> dict[str, Any]:
         raise OptionError("suite2p reads one frame per slice", path=path, found=f"{timeline.repeats} frames per slice")
     depths: dict[int, list[ScanField]] = {plane: [] for plane in range(timeline.slices)}
     for field in fields:
-        if field is not None:
-            depths[field.plane].append(field)
+        depths[field.plane].append(field)
     first = depths[0]
     rows = [[field.rows for field in plane] for plane in depths.values()]
     if any(one != rows[0] for one in rows) or not first:
@@ -66,7 +67,7 @@ def mesoscope_settings(recording: Recording) -> dict[str, Any]:
     count = len(first)
     settings: dict[str, Any] = {
         "mesoscan": True,
-        "input_format": "mesoscan",
+        "input_format": "tif",
         "nplanes": timeline.cycle,
         "nchannels": timeline.channel_count,
         "nrois": count,

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from galvo.errors import Malformed, Unsupported
+from galvo.errors import Malformed
 from galvo.formats.scanimage.header import Header
 from galvo.formats.scanimage.timeline import MOST_CHANNELS, MOST_SLICES, Timeline
 
-__all__ = ["channel_ids", "read_version_3", "read_version_4", "refuse_mixed"]
+__all__ = ["channel_ids", "read_version_3", "read_version_4"]
 
 
 def channel_ids(saved: list[float], stated: Any, path: str) -> tuple[int, ...]:
@@ -35,19 +35,8 @@ def channel_ids(saved: list[float], stated: Any, path: str) -> tuple[int, ...]:
     return tuple(int(number) for number in saved)
 
 
-def refuse_mixed(average: int, acquired: int, flyback: int, path: str) -> None:
-    """A page that averages frames of two slices belongs to no plane."""
-    if acquired % average or flyback % average:
-        raise Unsupported(
-            "frames were averaged across slices, so that a page belongs to no single plane",
-            path=path,
-            found=f"{average} averaged frames, {acquired} frames per slice, {flyback} flyback frames",
-            expected="an averaging factor that divides both",
-        )
-
-
 def read_version_3(header: Header, path: str) -> Timeline:
-    """3.x: ``state.acq``; a stack takes all frames of a slice before the next one."""
+    """3.x, in acquired frames: ``state.acq``; a stack takes all frames of a slice before the next one."""
     acq = "state.acq."
     count = header.count(acq + "numberOfChannelsSave") or 1
     slices = header.count(acq + "numberOfZSlices") or 1
@@ -70,26 +59,24 @@ def read_version_3(header: Header, path: str) -> Timeline:
             channel_names=names,
             channel_ids=tuple(saved),
             average=average,
-            frame_rate_hz=rate and rate / average,
+            frame_rate_hz=rate,
             announced=frames // average if frames else None,
         )
-    acquired = frames or average
-    refuse_mixed(average, acquired, 0, path)
     return Timeline(
         channel_names=names,
         channel_ids=tuple(saved),
         slices=slices,
-        repeats=acquired // average,
+        repeats=frames or average,
         average=average,
         slow=True,
-        frame_rate_hz=rate and rate / average,
+        frame_rate_hz=rate,
         z_um=tuple(step * plane for plane in range(slices)) if step is not None else None,
         announced=1,
     )
 
 
 def read_version_4(header: Header, path: str) -> Timeline:
-    """4.x: fast stacks take one frame per slice and may repeat, slow ones take all frames of a slice once."""
+    """4.x, in acquired frames: fast stacks take one per slice and may repeat, slow ones all of a slice once."""
     ids = channel_ids(header.numbers("SI.channelsSave"), header.get("SI.channelsSave"), path)
     names = tuple(f"Channel {number}" for number in ids)
     average = header.count("SI.acqNumAveragedFrames") or 1
@@ -105,21 +92,20 @@ def read_version_4(header: Header, path: str) -> Timeline:
             channel_names=names,
             channel_ids=ids,
             average=average,
-            frame_rate_hz=rate and rate / average,
+            frame_rate_hz=rate,
             announced=frames // average if frames and not fast else None,
         )
     acquired = 1 if fast else frames or 1
-    refuse_mixed(average, acquired, flyback, path)
     step = header.number("SI.stackZStepSize")
     return Timeline(
         channel_names=names,
         channel_ids=ids,
         slices=slices,
-        repeats=acquired // average,
-        flyback=flyback // average,
+        repeats=acquired,
+        flyback=flyback,
         average=average,
         slow=not fast,
-        frame_rate_hz=rate and rate / average,
+        frame_rate_hz=rate,
         volume_rate_hz=rate and rate / (slices * acquired + flyback),
         z_um=tuple(step * plane for plane in range(slices)) if step is not None else None,
         announced=(header.count("SI.fastZNumVolumes") if fast else 1),

@@ -17,7 +17,7 @@ from itertools import product
 
 from galvo.errors import warn
 from galvo.formats.scanimage.header import Header
-from galvo.formats.scanimage.rois import Roi, Scanfield, Tie
+from galvo.formats.scanimage.rois import NOT_SPLIT, Roi, Scanfield, Tie
 
 __all__ = ["Packing", "Scanner", "flyback_rows", "pack", "read_scanner"]
 
@@ -162,15 +162,18 @@ def pack(
     candidates = [_packed(rois, depths, gap, tie) for gap, tie in product(scanner.rows(scanner.flyto_s), ties)]
     first = candidates[0]
     if not any(first.planes):
-        warn(f"{path}: no ROI is scanned at the depths of the planes, so pages are not split into fields")
+        warn(f"{path}: no ROI is scanned at the depths of the planes; {NOT_SPLIT}")
         return None
     chosen = next((one for one in candidates if one.height == height), None)
     if chosen is None:
-        chosen = next(_fitting(rois, depths, height), None)
+        # lines averaged by the hardware: where that cuts ROIs from gaps is not known
+        averaged = first.height // height if first.height % height == 0 and _fills_period(scanner, first.height) else 1
+        chosen = next(_fitting(rois, depths, height), None) if averaged == 1 else None
         if chosen is None:
+            told = f", as if {averaged} lines were averaged" if averaged > 1 else ""
             warn(
                 f"{path}: pages have {height} rows, but the ROIs with gaps of {first.gap_rows} rows add up to "
-                f"{first.height}; they are not split into fields"
+                f"{first.height}{told}; {NOT_SPLIT}"
             )
             return None
         warn(
@@ -178,7 +181,7 @@ def pack(
             f"them, add up to {first.height}; gaps of {chosen.gap_rows} rows fit and are used"
         )
     if chosen.width > width:
-        warn(f"{path}: pages have {width} columns, but ROIs have {chosen.width}; pages are not split into fields")
+        warn(f"{path}: pages have {width} columns, but ROIs have {chosen.width}; {NOT_SPLIT}")
         return None
     if chosen.width < width:
         warn(f"{path}: pages have {width} columns, the widest ROI has {chosen.width}")
@@ -205,22 +208,33 @@ def flyback_rows(scanner: Scanner, height: int) -> int:
     answers = scanner.rows(scanner.flyback_s)
     if scanner.z_flyback_s > scanner.flyback_s:
         answers += scanner.rows(scanner.z_flyback_s)
+    lines = _period_lines(scanner)
+    return answers[0] if lines is None else min(answers, key=lambda rows: abs(lines - height - rows))
+
+
+def _period_lines(scanner: Scanner) -> float | None:
+    """Lines that a frame period takes, as the header states both."""
     if not scanner.line_period_s or not scanner.frame_period_s:
-        return answers[0]
-    spare = scanner.frame_period_s / scanner.line_period_s - height
-    return min(answers, key=lambda rows: abs(spare - rows))
+        return None
+    return scanner.frame_period_s / scanner.line_period_s
+
+
+def _fills_period(scanner: Scanner, height: int) -> bool:
+    """Whether lines of that height and the flight back are known to take the frame period."""
+    lines, expected = _period_lines(scanner), height + flyback_rows(scanner, height)
+    return lines is not None and abs(lines - expected) <= _IDENTITY_LINES + _IDENTITY * expected
 
 
 def _check_period(scanner: Scanner, height: int, path: str) -> None:
     """Warn when the lines of a frame are not those of its page and of the flight back."""
-    if not scanner.line_period_s or not scanner.frame_period_s:
+    lines = _period_lines(scanner)
+    if lines is None:
         return
-    lines = scanner.frame_period_s / scanner.line_period_s
     if not scanner.resonant:
         # flights of galvos are no rows, so a frame may take longer than its page
         if lines < height * (1 - _IDENTITY) - _IDENTITY_LINES:
             warn(f"{path}: the ROIs have {height} lines, but the frame period is that of {lines:.2f} lines")
         return
-    expected = height + flyback_rows(scanner, height)
-    if abs(lines - expected) > _IDENTITY_LINES + _IDENTITY * expected:
+    if not _fills_period(scanner, height):
+        expected = height + flyback_rows(scanner, height)
         warn(f"{path}: ROIs, gaps and flyback make {expected} lines, the frame period is that of {lines:.2f} lines")

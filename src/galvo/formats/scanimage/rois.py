@@ -15,7 +15,10 @@ from typing import Any, Literal
 
 from galvo.errors import warn
 
-__all__ = ["Roi", "Scanfield", "Tie", "parse_rois", "same_depth"]
+__all__ = ["NOT_SPLIT", "Roi", "Scanfield", "Tie", "parse_rois", "same_depth"]
+
+NOT_SPLIT = "pages are not split into fields: select the rows of each with rec.isel(y=slice(...))"
+"""How warnings end that say why there are no fields."""
 
 Tie = Literal["up", "even"]
 Reach = Literal["everywhere", "discrete", "between"]
@@ -131,7 +134,7 @@ def parse_rois(text: str, path: str) -> tuple[Roi, ...]:
     try:
         tree = json.loads(text)
     except (ValueError, RecursionError) as error:
-        warn(f"{path}: the ROI groups do not parse, so pages are not split into fields: {error}")
+        warn(f"{path}: the ROI groups do not parse ({error}); {NOT_SPLIT}")
         return ()
     groups = tree.get("RoiGroups", tree) if isinstance(tree, dict) else None
     group = groups.get("imagingRoiGroup") if isinstance(groups, dict) else None

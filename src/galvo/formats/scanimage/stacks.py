@@ -10,7 +10,7 @@ import math
 
 from galvo.errors import Malformed, warn
 from galvo.formats.scanimage.header import Header
-from galvo.formats.scanimage.older import channel_ids, read_version_3, read_version_4, refuse_mixed
+from galvo.formats.scanimage.older import channel_ids, read_version_3, read_version_4
 from galvo.formats.scanimage.timeline import Timeline
 
 __all__ = ["read_timeline"]
@@ -27,13 +27,14 @@ def read_timeline(header: Header, path: str) -> Timeline:
         Averaging that mixes slices or volumes in one page.
     """
     if header.flavour == "state":
-        return read_version_3(header, path)
+        return read_version_3(header, path).logged(path)
     if "SI.hChannels.channelSave" not in header and "SI.channelsSave" in header:
-        return read_version_4(header, path)
-    return _current(header, path)
+        return read_version_4(header, path).logged(path)
+    return _current(header, path).logged(path)
 
 
 def _current(header: Header, path: str) -> Timeline:
+    """In acquired frames."""
     ids, names = _channels(header, path)
     average = header.count("SI.hScan2D.logAverageFactor") or 1
     rate = header.positive("SI.hRoiManager.scanFrameRate")
@@ -44,7 +45,7 @@ def _current(header: Header, path: str) -> Timeline:
             channel_names=names,
             channel_ids=ids,
             average=average,
-            frame_rate_hz=rate and rate / average,
+            frame_rate_hz=rate,
             z_um=(depths[0],) if depths else None,
             announced=int(per_slice // average) if math.isfinite(per_slice) and per_slice > 1 else None,
         )
@@ -61,22 +62,21 @@ def _current(header: Header, path: str) -> Timeline:
             channel_ids=ids,
             average=average,
             slow=slow,
-            frame_rate_hz=rate and rate / average,
+            frame_rate_hz=rate,
             z_um=(depths[0],) if depths else None,
             announced=int(total) if math.isfinite(total) and total > 1 else None,
         )
-    refuse_mixed(average, acquired, flyback, path)
     cycle = slices * acquired + flyback
     volume_rate = header.positive("SI.hRoiManager.scanVolumeRate") or (rate and rate / cycle)
     return Timeline(
         channel_names=names,
         channel_ids=ids,
         slices=slices,
-        repeats=acquired // average,
-        flyback=flyback // average,
+        repeats=acquired,
+        flyback=flyback,
         average=average,
         slow=slow,
-        frame_rate_hz=rate and rate / average,
+        frame_rate_hz=rate,
         volume_rate_hz=volume_rate,
         z_um=_depths(depths, slices, acquired),
         announced=_volume_count(header),

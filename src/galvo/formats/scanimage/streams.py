@@ -119,7 +119,9 @@ def cut_volumes(files: Sequence[FileStart], timeline: Timeline, channels: int, p
     if start.size == 0:
         total = sum(one.page_count for one in files)
         is_stack = timeline.slow and timeline.is_volumetric
-        hint = 'galvo.open(..., interrupted="slices") shows the slices that are whole' if is_stack else None
+        hint = None
+        if is_stack:
+            hint = 'galvo.open(..., interrupted="slices") or --open-option interrupted=slices shows the whole slices'
         raise Malformed(
             "not one whole volume is in the files" if timeline.is_volumetric else "not one whole frame is in the files",
             path=path,

@@ -8,7 +8,9 @@ One slice is no volume: its frames are T, whatever ``framesPerSlice`` counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from galvo.errors import Unsupported
 
 __all__ = ["MOST_CHANNELS", "MOST_SLICES", "Timeline"]
 
@@ -67,6 +69,27 @@ class Timeline:
     def is_volumetric(self) -> bool:
         """Whether frames make volumes."""
         return self.slices > 1 or self.flyback > 0
+
+    def logged(self, path: str) -> Timeline:
+        """The timeline in logged frames, of one whose repeats, flyback and frame rate count acquired ones.
+
+        Raises
+        ------
+        Unsupported
+            A page that averages frames of two slices, or of a slice and flyback, belongs to no plane.
+        """
+        average, rate = self.average, self.frame_rate_hz
+        logged = replace(self, frame_rate_hz=rate and rate / average)
+        if not self.is_volumetric:
+            return logged
+        if self.repeats % average or self.flyback % average:
+            raise Unsupported(
+                "frames were averaged across slices, so that a page belongs to no single plane",
+                path=path,
+                found=f"{average} averaged frames, {self.repeats} frames per slice, {self.flyback} flyback frames",
+                expected="an averaging factor that divides both",
+            )
+        return replace(logged, repeats=self.repeats // average, flyback=self.flyback // average)
 
     @property
     def cycle(self) -> int:

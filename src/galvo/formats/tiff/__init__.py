@@ -67,5 +67,5 @@ FORMAT = Format(
     sink=_sink,
     group=_group,
     options=("pages", "axes", "channels", "planes", "samples", "image", "series", "walk"),
-    write_options=("layout", "compression", "compression_level", "predictor", "bigtiff"),
+    write_options=("layout", "compression", "compression_level", "predictor", "bigtiff", "samples"),
 )

@@ -3,7 +3,8 @@
 ::
 
     header
-    values of the first IFD: resolution, software, description, what galvo keeps (room for its final form)
+    values of the first IFD: resolution, software, bits and types of samples, description, what galvo keeps (room for
+    its final form)
     uncompressed   the IFDs of all pages, then the pixels of all pages without a gap
     compressed     for each block: its IFDs, the tables of its strips if a page has several, its strips
 
@@ -13,6 +14,7 @@ every position arithmetic. IFDs that lie together are walked in few reads, which
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from galvo.formats.tiff.directories import Directory, Field, aligned, file_header
@@ -34,6 +36,8 @@ class PageFacts:
     ----------
     height, width, rows : int
         Pixels; `rows` are those of a strip.
+    samples : int
+        Of a pixel, one behind another.
     bits, sample_format, compression, predictor : int
         Tags 258, 339, 259 and 317.
     x_resolution, y_resolution : (int, int)
@@ -43,6 +47,7 @@ class PageFacts:
     height: int
     width: int
     rows: int
+    samples: int
     bits: int
     sample_format: int
     compression: int
@@ -70,7 +75,7 @@ class Arrangement:
     first, other : Directory
         IFD of page 0, and of every other page.
     values : tuple of (int, bytes)
-        What lies outside the first IFD, without description and what is kept, and where.
+        What lies outside the IFDs, without description and what is kept, and where.
     description_at, kept_at, kept_nbytes : int
     ifds_at : int
         Where the first IFD is, or the first block.
@@ -131,12 +136,21 @@ def arrange(facts: PageFacts, page_count: int, big: bool, description_nbytes: in
         at = position + len(value)
         return position
 
+    def shorts(code: int, values: Sequence[int]) -> Field:
+        packed = b"".join(value.to_bytes(2, "little") for value in values)
+        return Field(code, _SHORT, len(values), packed if len(packed) <= (8 if big else 4) else place(packed))
+
     ratios: list[int | tuple[int, int]] = [facts.x_resolution, facts.y_resolution]
     software: int | bytes = _SOFTWARE
     if not big:
         ratios = [place(b"".join(number.to_bytes(4, "little") for number in ratio)) for ratio in
                   (facts.x_resolution, facts.y_resolution)]  # fmt: skip
         software = place(_SOFTWARE)
+    bits = shorts(258, [facts.bits] * facts.samples)
+    sample_formats = shorts(339, [facts.sample_format] * facts.samples)
+    # channels are no colours: one is the grey of the image, the others are unspecified
+    several = [Field(284, _SHORT, 1, 1)] if facts.samples > 1 else []
+    extra = [shorts(338, [0] * (facts.samples - 1))] if facts.samples > 1 else []
     description_at = aligned(at)
     kept_at = aligned(description_at + description_nbytes)
     ifds_at = aligned(kept_at + kept_nbytes)
@@ -146,18 +160,20 @@ def arrange(facts: PageFacts, page_count: int, big: bool, description_nbytes: in
         Field(254, _LONG, 1, 0),
         Field(256, _LONG, 1, facts.width),
         Field(257, _LONG, 1, facts.height),
-        Field(258, _SHORT, 1, facts.bits),
+        bits,
         Field(259, _SHORT, 1, facts.compression),
         Field(262, _SHORT, 1, 1),
         Field(STRIP_OFFSETS, wide, strips),
-        Field(277, _SHORT, 1, 1),
+        Field(277, _SHORT, 1, facts.samples),
         Field(278, _LONG, 1, facts.rows),
         Field(STRIP_BYTE_COUNTS, wide, strips),
         Field(282, _RATIONAL, 1, ratios[0]),
         Field(283, _RATIONAL, 1, ratios[1]),
+        *several,
         Field(296, _SHORT, 1, facts.resolution_unit),
         *([Field(317, _SHORT, 1, facts.predictor)] if facts.predictor != 1 else []),
-        Field(339, _SHORT, 1, facts.sample_format),
+        *extra,
+        sample_formats,
     ]
     own = [Field(305, _ASCII, len(_SOFTWARE), software), Field(KEPT_TAG, _ASCII, kept_nbytes, kept_at)]
     if description_nbytes:

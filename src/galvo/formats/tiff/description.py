@@ -64,7 +64,7 @@ def imagej_description(recording: Recording) -> str:
     return "\n".join(lines) + "\n"
 
 
-def ome_xml(recording: Recording, uuid: str) -> str:
+def ome_xml(recording: Recording, uuid: str, samples: int = 1) -> str:
     """OME-XML 2016-06 of a single file whose pages are in the order T, Z, C with C fastest; ASCII.
 
     Parameters
@@ -73,6 +73,8 @@ def ome_xml(recording: Recording, uuid: str) -> str:
         Of a type in `OME_TYPES`.
     uuid : str
         36 characters.
+    samples : int
+        Channels of a page: one, or all. OME has one name for all samples of a page, so these have none.
     """
     t, c, z, y, x = recording.shape
     metadata = recording.metadata
@@ -82,7 +84,7 @@ def ome_xml(recording: Recording, uuid: str) -> str:
         "Type": OME_TYPES[recording.dtype.str[1:]],
         **dict(zip(("SizeX", "SizeY", "SizeC", "SizeZ", "SizeT"), (x, y, c, z, t), strict=True)),
         "BigEndian": "false",
-        "Interleaved": "false",
+        "Interleaved": "true" if samples > 1 else "false",
     }
     size, spacing, interval = _pixel_size_um(metadata), _spacing_um(metadata), _interval_s(metadata)
     lengths = {"X": size and size[1], "Y": size and size[0], "Z": spacing}
@@ -100,12 +102,12 @@ def ome_xml(recording: Recording, uuid: str) -> str:
     if metadata.start_time is not None and _DATE_TIME.fullmatch(metadata.start_time):
         parts.append(f"<AcquisitionDate>{metadata.start_time}</AcquisitionDate>")
     parts.append(f"<Pixels{_attributes(pixels)}>")
-    for number in range(c):
-        name = {"Name": metadata.channel_names[number]} if metadata.channel_names else {}
-        channel = {"ID": f"Channel:0:{number}", **name, "SamplesPerPixel": 1}
+    for number in range(c // samples):
+        name = {"Name": metadata.channel_names[number]} if metadata.channel_names and samples == 1 else {}
+        channel = {"ID": f"Channel:0:{number}", **name, "SamplesPerPixel": samples}
         parts.append(f"<Channel{_attributes(channel)}/>")
-    parts.append(f'<TiffData IFD="0" PlaneCount="{t * c * z}"/>')
-    parts += _planes(recording)
+    parts.append(f'<TiffData IFD="0" PlaneCount="{t * c // samples * z}"/>')
+    parts += _planes(recording, c // samples)
     parts.append("</Pixels></Image></OME>")
     return "".join(parts).encode("ascii", "xmlcharrefreplace").decode("ascii")
 
@@ -138,10 +140,13 @@ def _attributes(values: dict[str, Any]) -> str:
     return "".join(f" {name}={quoteattr(_NO_XML.sub('�', str(value)))}" for name, value in values.items())
 
 
-def _planes(recording: Recording) -> list[str]:
-    """The times of the planes in the order of the pages, where they are known and not too many."""
+def _planes(recording: Recording, channels: int) -> list[str]:
+    """The times of the planes in the order of the pages, where they are known and not too many.
+
+    Of channels that are samples of one plane, the first has its time.
+    """
     t, c, z = recording.shape[:3]
-    if t * c * z > _MOST_PLANES:
+    if t * channels * z > _MOST_PLANES:
         return []
     table = recording.frame_table()
     if "timestamp_s" not in (table.dtype.names or ()):
@@ -151,7 +156,7 @@ def _planes(recording: Recording) -> list[str]:
         f'<Plane TheZ="{k}" TheT="{i}" TheC="{j}" DeltaT="{float(times[i, j, k])!r}" DeltaTUnit="s"/>'
         for i in range(t)
         for k in range(z)
-        for j in range(c)
+        for j in range(channels)
         if math.isfinite(times[i, j, k])
     ]
 

@@ -14,10 +14,9 @@ from galvo.errors import GalvoError, warn
 from galvo.formats.tiff.arrangement import KEPT_TAG
 from galvo.formats.tiff.describe import describe, left_out
 from galvo.formats.tiff.frames import frame_index
-from galvo.formats.tiff.ifd import read_header, read_ifd
 from galvo.formats.tiff.imagej import imagej_fields
 from galvo.formats.tiff.ome import looks_like_ome
-from galvo.formats.tiff.ome_files import OmeFiles, find_ome
+from galvo.formats.tiff.ome_files import OmeFiles, find_ome, first_description
 from galvo.formats.tiff.page_axes import PageAxes, asked_axes
 from galvo.formats.tiff.pages import TiffPages
 from galvo.formats.tiff.several import pages_of_files
@@ -32,13 +31,7 @@ _NUMBER = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 
 def ome_set(path: str, limits: Limits = DEFAULT_LIMITS, image: int | str | None = None) -> OmeFiles | None:
     """The OME files that a TIFF file belongs to, None where it belongs to none."""
-    source = FileSource([path])
-    try:
-        header = read_header(source)
-        text = read_ifd(source, 0, header, header.first_ifd, limits).description
-    finally:
-        source.close()
-    return find_ome(path, text, limits, image)
+    return find_ome(path, first_description(path, limits), limits, image)
 
 
 def open_images(

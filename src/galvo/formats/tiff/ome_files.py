@@ -16,7 +16,8 @@ from galvo.formats.tiff.ifd import read_header, read_ifd
 from galvo.formats.tiff.ome import OmeDocument, OmeImage, looks_like_ome, parse_ome
 from galvo.limits import Limits
 
-__all__ = ["OmeFiles", "find_ome"]
+__all__ = ["OmeFiles", "find_ome", "first_description"]
+
 
 @dataclass(frozen=True, slots=True)
 class OmeFiles:
@@ -45,7 +46,7 @@ class OmeFiles:
     missing: tuple[str, ...]
 
 
-def _description(path: str, limits: Limits) -> str:
+def first_description(path: str, limits: Limits) -> str:
     """The ImageDescription of the first page of a TIFF file."""
     source = FileSource([path])
     try:
@@ -103,7 +104,10 @@ def find_ome(path: str, text: str | None, limits: Limits, image: int | str | Non
         if not _is_there(holder):
             return None
         is_tiff = holder.lower().endswith((".tif", ".tiff", ".tf2", ".tf8", ".btf"))
-        whole = _description(holder, limits) if is_tiff else read_file(holder, limits.text_bytes).decode("utf-8-sig")
+        if is_tiff:
+            whole = first_description(holder, limits)
+        else:
+            whole = read_file(holder, limits.text_bytes).decode("utf-8-sig")
         document = parse_ome(whole, holder, limits)
     if not document.images:
         return None

@@ -11,8 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from galvo.core.axes import Shape
-from galvo.core.index import EvenPages, FrameIndex, ListedPages, PageOrder
+from galvo.core.index import EvenPages, ListedPages, PageOrder
 from galvo.core.read import IndexedReader
 from galvo.core.recording import Damage, Recording
 from galvo.core.source import FileSource
@@ -20,6 +19,7 @@ from galvo.errors import Malformed, Truncated, warn
 from galvo.formats.kept_json import KeptJson
 from galvo.formats.tiff.arrangement import KEPT_TAG
 from galvo.formats.tiff.even import page_segments
+from galvo.formats.tiff.frames import frame_index
 from galvo.formats.tiff.ifd import Ifd, read_header, read_ifd
 from galvo.formats.tiff.layout import PageLayout, page_layout
 from galvo.formats.tiff.pages import find_pages
@@ -62,30 +62,25 @@ def open_own(source: FileSource, walk: bool, damaged: str, limits: Limits) -> Re
     layout = page_layout(first, limits)
     shape = kept.shape
     limits.check("page_count", shape[0] * shape[1] * shape[2], path=path)
-    if layout is None or _kind(layout) != (*shape[3:], 1, kept.get("dtype")):
+    samples = shape[1] if layout is not None and layout.samples > 1 else 1
+    expected = (*shape[3:], samples, kept.get("dtype"))
+    if layout is None or layout.planar or _kind(layout) != expected:
         raise Malformed(
             "the first page is not as galvo wrote it",
             path=path,
             offset=first.offset,
             found=None if layout is None else _kind(layout),
-            expected=(*shape[3:], 1, kept.get("dtype")),
+            expected=expected,
             hint=_FOREIGN,
         )
     run, layout, damage = _pages(source, first, layout, kept, walk, damaged, limits)
-    per_t = shape[1] * shape[2]
+    channels, planes = shape[1] // samples, shape[2]
+    per_t = channels * planes
     whole = min(shape[0], run.count // per_t)
     if run.count != shape[0] * per_t:
-        damage = [*damage, *_incomplete(run.count, whole, shape, kept, path, damaged)]
-    index = FrameIndex(
-        shape=(whole, *shape[1:]),
-        dtype=layout.dtype,
-        chunk_shape=(1, 1, 1, layout.rows, layout.columns),
-        stored_axes="YX",
-        order=PageOrder(0, per_t, 1, shape[1]),
-        runs=(run,),
-        codec=layout.codec,
-        padded=layout.tiled,
-    )
+        damage = [*damage, *_incomplete(run.count, whole, shape[0] * per_t, kept, path, damaged)]
+    order = PageOrder(0, per_t, 1, channels)
+    index = frame_index([run], layout, (whole, channels, planes), order, path)
     metadata = kept.metadata("tiff")
     finished = kept.get("block_crc32c") is not None and whole == shape[0]
     return Recording(
@@ -93,6 +88,7 @@ def open_own(source: FileSource, walk: bool, damaged: str, limits: Limits) -> Re
         metadata,
         files=[path],
         facts=kept.facts(),
+        fields=kept.fields(),
         left_out=kept.left_out(metadata),
         damage=damage,
         checksums=kept if finished else None,
@@ -114,7 +110,7 @@ def _pages(
     shape, size = kept.shape, source.size(0)
     segments = page_segments(first, layout) if layout.codec.is_raw and not layout.tiled else None
     placed = segments is not None and (segments[0].tolist(), segments[1].tolist()) == ([offset], [layout.frame_nbytes])
-    page_count = shape[0] * shape[1] * shape[2]
+    page_count = shape[0] * shape[1] * shape[2] // layout.samples
     end = offset + page_count * layout.frame_nbytes if type(offset) is int else 0
     if not placed or size > end:
         raise Malformed(
@@ -137,9 +133,8 @@ def _pages(
     return run, replace(layout, rows=layout.height), ()
 
 
-def _incomplete(count: int, whole: int, shape: Shape, kept: KeptJson, path: str, damaged: str) -> list[Damage]:
+def _incomplete(count: int, whole: int, wanted: int, kept: KeptJson, path: str, damaged: str) -> list[Damage]:
     """What to say of a file that has fewer pages than it announces."""
-    wanted = shape[0] * shape[1] * shape[2]
     if count > wanted:
         raise Malformed("more pages than galvo wrote", path=path, found=count, expected=wanted, hint=_FOREIGN)
     finished = kept.get("block_crc32c") is not None

@@ -13,16 +13,15 @@ from galvo.core.join import join
 from galvo.core.metadata import LeftOut
 from galvo.core.read import IndexedReader, Reader
 from galvo.core.recording import Recording
-from galvo.core.source import FileSource
+from galvo.core.source import FileSource, read_prefix
 from galvo.errors import OptionError, Unsupported, warn
 from galvo.formats.tiff.describe import describe, left_out
 from galvo.formats.tiff.frames import frame_index
 from galvo.formats.tiff.headless import spread_pages
-from galvo.formats.tiff.ifd import read_header, read_ifd
 from galvo.formats.tiff.imagej import imagej_fields, whole_number
 from galvo.formats.tiff.images import ome_set, open_images
 from galvo.formats.tiff.ome import looks_like_ome
-from galvo.formats.tiff.ome_files import find_ome
+from galvo.formats.tiff.ome_files import find_ome, first_description
 from galvo.formats.tiff.ome_reader import open_ome
 from galvo.formats.tiff.own import open_own
 from galvo.formats.tiff.page_axes import asked_axes, stated_axes
@@ -174,14 +173,7 @@ def _ome(
     path: str, series: bool, image: int | str | None, walk: bool, damaged: str, limits: Limits
 ) -> Recording | None:
     """The recording that OME-XML describes; None where the file is opened as any TIFF."""
-    source = FileSource([path])
-    try:
-        text: str | None = None
-        if source.read_upto(0, 0, 2) in (b"II", b"MM"):
-            header = read_header(source)
-            text = read_ifd(source, 0, header, header.first_ifd, limits).description
-    finally:
-        source.close()
+    text = first_description(path, limits) if read_prefix(path, 2) in (b"II", b"MM") else None
     if text is not None and not looks_like_ome(text):
         if image is not None:
             raise OptionError("image= needs an OME-TIFF", path=path)

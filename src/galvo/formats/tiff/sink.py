@@ -1,7 +1,8 @@
 """Writing TIFF: OME-TIFF, ImageJ hyperstacks and plain stacks, by galvo itself.
 
 Pages follow each other in T, then Z, then C, one channel after the other in each frame: what ImageJ demands and what
-programs take that know no axes. A commit leaves a chain that ends at the last whole block.
+programs take that know no axes. Or the channels are the samples of a page, for programs that know channels no other
+way. A commit leaves a chain that ends at the last whole block.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ __all__ = ["TiffSink"]
 _LAYOUTS = ("ome", "imagej", "plain")
 _OME_SUFFIXES = (".ome.tif", ".ome.tiff")
 _CLASSIC_BYTES = 1 << 32
+_MOST_SAMPLES = 0xFFFF
 # decoded: enough for the codecs to get going, and a frame of 512 x 512 has strips for two threads
 _STRIP_BYTES = 256 << 10
 _TASK_BYTES = 1 << 20
@@ -62,6 +64,9 @@ class TiffSink:
         any size and is read by Bio-Formats, napari, tifffile and what builds on it, suite2p and CaImAn among it;
         "imagej" opens as a hyperstack in Fiji without Bio-Formats, and takes uint8, uint16 and float32; "plain" is
         pages and nothing else.
+    samples : "c", optional
+        Store channels as the samples of a page (a pixel of all channels, then the next pixel) instead of as pages of
+        their own: for PyFlowReg and others that take pages for frames. Not in ImageJ's layout, which has none such.
     compression : "none", "zlib", "lzw" or "zstd"
     compression_level : int, optional
         1 (fast) to 9 for zlib, 1 to 22 for zstd; 1 by default.
@@ -78,10 +83,16 @@ class TiffSink:
         compression_level: int | None = None,
         predictor: bool | None = None,
         bigtiff: bool | None = None,
+        samples: str | None = None,
     ) -> None:
         if layout is not None and layout not in _LAYOUTS:
             raise OptionError("unknown layout", found=repr(layout), expected=", ".join(_LAYOUTS))
-        self._asked, self._layout = layout, layout or "ome"
+        self._layout = layout or "ome"
+        if samples not in (None, "c"):
+            raise OptionError("samples does not fit", found=repr(samples), expected='"c" or None')
+        if samples and self._layout == "imagej":
+            raise OptionError("ImageJ has no stacks of several samples", expected='layout="ome" or "plain"')
+        self._in_samples = samples == "c"
         self._name = "none" if compression is None else compression
         self._compression, self._level = find_compression(self._name, compression_level)
         for name, value in (("predictor", predictor), ("bigtiff", bigtiff)):
@@ -108,6 +119,11 @@ class TiffSink:
         found = []
         if self._name == "zstd":
             found.append("zstd is read by tifffile with imagecodecs and by libtiff 4.0.10 and later, not by ImageJ")
+        if self._samples > 1:
+            found.append(
+                "channels are samples of a page, as PyFlowReg, tifffile and Bio-Formats read them; ImageJ itself, "
+                "suite2p and CaImAn expect a page for each channel"
+            )
         if self._is_single:
             found.append(
                 "above 4 GB ImageJ's form has one directory for all images: ImageJ, tifffile and galvo read it, "
@@ -117,8 +133,8 @@ class TiffSink:
 
     @property
     def block_order(self) -> str:
-        """As the pages."""
-        return "TZC"
+        """As the pages; what shares a page comes together."""
+        return "TZ(C)" if self._in_samples else "TZC"
 
     def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
         """The block itself."""
@@ -144,15 +160,21 @@ class TiffSink:
         self._refuse_types(recording.dtype)
         self._plan = plan
         t, c, z, y, x = recording.shape
-        self._image_count, self._frame_nbytes = t * c * z, y * x * recording.dtype.itemsize
+        self._samples = c if self._in_samples else 1
+        if self._samples > _MOST_SAMPLES:
+            raise Unsupported("TIFF has no pages of so many samples", found=c, expected=f"{_MOST_SAMPLES} at most")
+        self._page_axes = (t, z, c // self._samples)
+        row_nbytes = x * self._samples * recording.dtype.itemsize
+        self._image_count, self._page_nbytes = math.prod(self._page_axes), y * row_nbytes
         self._stored = recording.dtype.newbyteorder("<")
-        self._rows = max(1, min(y, _STRIP_BYTES // (x * self._stored.itemsize))) if self.compresses else y
+        self._rows = max(1, min(y, _STRIP_BYTES // row_nbytes)) if self.compresses else y
         self._codec = self._chosen_codec()
         across, down, unit = resolution(recording.metadata, self._layout)
         facts = PageFacts(
             height=y,
             width=x,
             rows=self._rows,
+            samples=self._samples,
             bits=8 * self._stored.itemsize,
             sample_format=_SAMPLE_FORMATS[self._stored.kind],
             compression=self._compression.tag,
@@ -198,9 +220,10 @@ class TiffSink:
         if self._predictor:
             return predicted
         recording = self._plan.recording
-        samples = [self._as_stored(recording.isel(t=t, c=0, z=0)[...]) for t in sorted({0, recording.shape[0] // 2})]
-        strips = [strip for sample in samples for strip in self._strips(sample)]
-        sizes = [sum(len(codec.encode(strip, self._level)) for strip in strips) for codec in (plain, predicted)]
+        channels = slice(self._samples)
+        parts = [recording.isel(t=t, c=channels, z=0)[...] for t in sorted({0, recording.shape[0] // 2})]
+        strips = [strip for part in parts for strip in self._strips(self._as_stored(part))]
+        sizes = [sum(len(self._packed(codec, strip)) for strip in strips) for codec in (plain, predicted)]
         return predicted if sizes[1] < sizes[0] else plain
 
     def _arrange(self, facts: PageFacts, description_nbytes: int, kept_nbytes: int) -> None:
@@ -238,17 +261,20 @@ class TiffSink:
     def estimate(self, plan: WritePlan) -> int:
         """Exact without compression; with it, what pixels take that do not shrink."""
         if not self.compresses:
-            return self._places.pixels_at + self._image_count * self._frame_nbytes
+            return self._places.pixels_at + self._image_count * self._page_nbytes
         times, more = self._compression.growth
         strips = self._places.strip_count
-        page = math.ceil(self._frame_nbytes * times) + strips * (more + 2 * 8) + self._places.first.nbytes
+        page = math.ceil(self._page_nbytes * times) + strips * (more + 2 * 8) + self._places.first.nbytes
         return self._places.ifds_at + self._image_count * page + 8 * len(plan.blocks)
 
     def _description(self, uuid: UUID) -> bytes:
         recording = self._plan.recording
         if self._layout == "plain":
             return b""
-        text = imagej_description(recording) if self._layout == "imagej" else ome_xml(recording, str(uuid))
+        if self._layout == "imagej":
+            text = imagej_description(recording)
+        else:
+            text = ome_xml(recording, str(uuid), self._samples)
         return text.encode("ascii") + b"\0"
 
     # ---- writing ----------------------------------------------------------------------------------------------------
@@ -291,8 +317,8 @@ class TiffSink:
             if stop == places.page_count:
                 links[-1] = 0
             columns = {
-                STRIP_OFFSETS: places.pixels_at + pages * self._frame_nbytes,
-                STRIP_BYTE_COUNTS: np.full(pages.size, self._frame_nbytes, np.int64),
+                STRIP_OFFSETS: places.pixels_at + pages * self._page_nbytes,
+                STRIP_BYTE_COUNTS: np.full(pages.size, self._page_nbytes, np.int64),
             }
             self._write(places.ifd_at(start), self._stamped(start, columns, links))
 
@@ -329,17 +355,17 @@ class TiffSink:
         self._write(at, struct.pack("<Q" if self._places.big else "<I", ifd))
 
     def encode(self, index: BlockIndex, block: NDArray[Any]) -> Any:
-        """The frames in the order of the pages: their bytes, or the sizes of their strips (P, S) and the strips."""
-        frames = self._as_stored(block)
+        """The pages in order: their bytes, or the sizes of their strips (P, S) and the strips."""
+        pages = self._as_stored(block)
         if not self.compresses:
-            return frames
-        strips = list(self._strips(frames))
+            return pages
+        strips = list(self._strips(pages))
         together = max(1, _TASK_BYTES // max(1, strips[0].nbytes))
         parts = [strips[first : first + together] for first in range(0, len(strips), together)]
-        workers = worker_count(frames.nbytes)
+        workers = worker_count(pages.nbytes)
 
         def encoded(part: list[NDArray[Any]]) -> tuple[list[int], list[Any]]:
-            made = [self._codec.encode(strip, self._level) for strip in part]
+            made = [self._packed(self._codec, strip) for strip in part]
             sizes = [len(one) for one in made]
             # a copy costs less than many small writes
             return sizes, made if sum(sizes) > _WRITE_BYTES * len(sizes) else [b"".join(made)]
@@ -350,27 +376,36 @@ class TiffSink:
             with ThreadPoolExecutor(workers) as pool:
                 done = list(pool.map(encoded, parts))
         sizes = np.array([size for some, _ in done for size in some], np.int64)
-        return sizes.reshape(len(frames), -1), [data for _, some in done for data in some]
+        return sizes.reshape(len(pages), -1), [data for _, some in done for data in some]
 
     def _as_stored(self, block: NDArray[Any]) -> NDArray[Any]:
-        """A block (T, C, Z, Y, X) as pages (P, Y, X)."""
-        ordered = np.ascontiguousarray(block.transpose(0, 2, 1, 3, 4), self._stored)
-        return ordered.reshape(-1, *block.shape[3:])
+        """A block (T, C, Z, Y, X) as pages (P, Y, X) or (P, Y, X, C)."""
+        t, c, z, y, x = block.shape
+        if self._samples == 1:
+            return np.ascontiguousarray(block.transpose(0, 2, 1, 3, 4), self._stored).reshape(-1, y, x)
+        pages = np.empty((t, z, y, x, c), self._stored)
+        for channel in range(c):
+            # NumPy's own order would go pixel by pixel, four times as slow
+            pages[..., channel] = block[:, channel]
+        return pages.reshape(-1, y, x, c)
 
-    def _strips(self, frames: NDArray[Any]) -> Iterator[NDArray[Any]]:
-        for frame in frames:
-            for row in range(0, frame.shape[0], self._rows):
-                yield frame[row : row + self._rows]
+    def _strips(self, pages: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        for page in pages:
+            for row in range(0, page.shape[0], self._rows):
+                yield page[row : row + self._rows]
+
+    def _packed(self, codec: Codec, strip: NDArray[Any]) -> bytes | memoryview:
+        return codec.encode(strip, self._level, x_axis=1)
 
     def put(self, index: BlockIndex, encoded: Any) -> None:
         """Write the pages of a block and end the chain behind them."""
         t, c, z = (part.start for part in index[:3])
-        _, channels, planes, _, _ = self._plan.recording.shape
+        _, planes, channels = self._page_axes
         first = (t * planes + z) * channels + c
         if self.compresses:
             self._put_strips(first, *encoded)
             return
-        self._file.seek(self._places.pixels_at + first * self._frame_nbytes)
+        self._file.seek(self._places.pixels_at + first * self._page_nbytes)
         pixels = encoded.reshape(-1).view(np.uint8).data
         # in pieces, so that the disk begins before all is handed over
         for start in range(0, len(pixels), _PIECE_BYTES):

@@ -21,7 +21,7 @@ def _detect(probe: Probe) -> bool:
 
 
 def _open(paths: list[str], **options: Any) -> Recording:
-    from galvo.formats.video.reader import open_video
+    from galvo.formats.video.opening import open_video
 
     return open_video(paths, **options)
 

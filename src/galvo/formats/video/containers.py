@@ -7,6 +7,7 @@ Matroska (RFC 8794, RFC 9559): elements of ID, size, content. IDs and sizes begi
 length; a size of ones only is unknown. galvo's text is an attachment.
 
 AVI (Microsoft, AVI RIFF File Reference): chunks of four letters, u32 size, content padded to even, little endian.
+galvo's text is a chunk ``JUNK`` that begins like the box of MP4.
 """
 
 from __future__ import annotations
@@ -19,9 +20,19 @@ from galvo.core.partial import PartialFile
 from galvo.core.source import FileSource
 from galvo.errors import Malformed
 
-__all__ = ["ATTACHMENT", "MP4_UUID", "Container", "Written", "ebml_element", "examine", "kind_of", "mp4_boxes"]
+__all__ = [
+    "ATTACHMENT",
+    "OWN_UUID",
+    "Container",
+    "Written",
+    "ebml_element",
+    "examine",
+    "kind_of",
+    "mp4_boxes",
+    "riff_chunks",
+]
 
-MP4_UUID = bytes.fromhex("6f1c3d0e5b7a4c59a4f2d1b86e0937c2")
+OWN_UUID = bytes.fromhex("6f1c3d0e5b7a4c59a4f2d1b86e0937c2")
 ATTACHMENT = b"galvo.json"
 
 _MOST_PARTS = 1 << 20
@@ -118,11 +129,11 @@ def _counted(source: Bytes) -> Iterator[None]:
 # ---- MP4 ------------------------------------------------------------------------------------------------------------
 
 
-def mp4_boxes(source: Bytes) -> Iterator[tuple[bytes, int, int, int]]:
-    """Letters, position, size of the header and size with it of each box; the last may reach beyond the file."""
-    at, end = 0, source.size(0)
+def mp4_boxes(source: Bytes, start: int = 0, stop: int | None = None) -> Iterator[tuple[bytes, int, int, int]]:
+    """Letters, position, size of the header and size with it of each box; the last may reach beyond the end."""
+    at, end = start, source.size(0) if stop is None else stop
     for _ in _counted(source):
-        head = source.read_upto(0, at, 16)
+        head = source.read_upto(0, at, min(16, max(0, end - at)))
         if len(head) < 8:
             return
         nbytes, header = int.from_bytes(head[:4], "big"), 8
@@ -140,7 +151,7 @@ def _examine_mp4(source: Bytes) -> Container:
     end, kept = 0, None
     for letters, at, header, nbytes in mp4_boxes(source):
         end = at + nbytes
-        if letters == b"uuid" and source.read_upto(0, at + header, 16) == MP4_UUID:
+        if letters == b"uuid" and source.read_upto(0, at + header, 16) == OWN_UUID:
             kept = range(at + header + 16, end)
     return Container("mov", max(end, source.size(0)), kept)
 
@@ -204,14 +215,26 @@ def _attachment(source: Bytes, start: int, stop: int) -> range | None:
 # ---- AVI ------------------------------------------------------------------------------------------------------------
 
 
-def _examine_avi(source: Bytes) -> Container:
-    at, end = 0, source.size(0)
-    announced = end
+def riff_chunks(source: Bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+    """Letters, first byte of the content and its size of each chunk; the last may reach beyond what is there."""
+    at = start
     for _ in _counted(source):
-        head = source.read_upto(0, at, 8)
-        if len(head) < 8 or head[:4] != b"RIFF":
+        head = source.read_upto(0, at, 8) if at < stop else b""
+        if len(head) < 8:
+            return
+        nbytes = int.from_bytes(head[4:], "little")
+        yield head[:4], at + 8, nbytes
+        at += 8 + nbytes + nbytes % 2
+
+
+def _examine_avi(source: Bytes) -> Container:
+    end, kept = source.size(0), None
+    announced = end
+    for letters, at, nbytes in riff_chunks(source, 0, end):
+        if letters != b"RIFF":
             break
-        at += 8 + int.from_bytes(head[4:], "little")
-        announced = max(announced, at)
-        at += at % 2
-    return Container("avi", announced)
+        announced = max(announced, at + nbytes)
+        for name, first, content in riff_chunks(source, at + 4, min(end, at + nbytes)):
+            if name == b"JUNK" and source.read_upto(0, first, 16) == OWN_UUID:
+                kept = range(first + 16, first + content)
+    return Container("avi", announced, kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from galvo.formats.video.library import most_pixels, open_container, told
 from galvo.formats.video.pixels import Scaler
 from galvo.limits import Limits
 
-__all__ = ["Cursor"]
+__all__ = ["Cursor", "Track"]
 
 # errors are raised, not concealed
 _STRICT = "crccheck+explode"
@@ -28,35 +29,45 @@ _LENIENT = "crccheck"
 _AHEAD = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What is decoded.
+
+    Attributes
+    ----------
+    source : FileSource
+    demuxer : str
+    stream_number : int
+        Among the videos of the file.
+    index : VideoIndex
+    limits : Limits
+    """
+
+    source: FileSource
+    demuxer: str
+    stream_number: int
+    index: VideoIndex
+    limits: Limits
+
+
 class Cursor:
     """One decoder. Used by one thread at a time.
 
     Parameters
     ----------
-    source : FileSource
-    demuxer : str
-    stream_number : int
-    index : VideoIndex
-    limits : Limits
+    track : Track
     careful : bool
         One thread, so that it is known which packet fails.
     """
 
-    def __init__(
-        self,
-        source: FileSource,
-        demuxer: str,
-        stream_number: int,
-        index: VideoIndex,
-        limits: Limits,
-        careful: bool = False,
-    ) -> None:
-        self._path = source.paths[0]
-        self._index = index
-        self._open = partial(open_container, source, demuxer, limits)
-        self._stream_number = stream_number
+    def __init__(self, track: Track, careful: bool = False) -> None:
+        self._source = track.source
+        self._path = track.source.paths[0]
+        self._index = track.index
+        self._open = partial(open_container, track.source, track.demuxer, track.limits)
+        self._stream_number = track.stream_number
         self._careful = careful
-        self._most_pixels = most_pixels(limits)
+        self._most_pixels = most_pixels(track.limits)
         self._container: Any = None
         self._begin(False)
         self._frames: Iterator[tuple[int, Any]] = iter(())
@@ -84,7 +95,10 @@ class Cursor:
     def close(self) -> None:
         """Give back libav's memory and threads."""
         self._frames = iter(())
-        self._container.close()
+        if self._container is not None:
+            self._container.close()
+        # the threads end with the last reference to the context
+        self._container = self._stream = None
 
     def reaches(self, frame: int) -> bool:
         """Whether going on leads to a frame sooner than seeking."""
@@ -164,7 +178,7 @@ class Cursor:
         index = self._index
         place = int(np.searchsorted(index.keys, first))
         end = int(index.keys[place + 1]) if place + 1 < index.keys.size else index.pts.size
-        leading = first > 0 and bool(index.open_keys[place])
+        leading = first > 0 and index.is_open(place, self._source)
         for number, packet in self._packets(first, leading):
             self._fed = number
             # made anew with the container
@@ -206,6 +220,9 @@ class Cursor:
             self._begin(leading)
         if not (first == 0 and self._fresh):
             with told(self._path):
+                if self._fresh and self._stream.codec_context.pix_fmt == "pal8":
+                    # AVI gives the colors with the first packet alone
+                    self._stream.codec_context.decode(next(self._container.demux(self._stream)))
                 self._container.seek(int(self._index.pts[first]), stream=self._stream, backward=True)
                 if self._stream.codec_context.is_open:
                     self._stream.codec_context.flush_buffers()
@@ -225,7 +242,7 @@ class Cursor:
     def _counted(self, packet: Any, number: int, first: int, demuxed: Any) -> Iterator[tuple[int, Any]]:
         while packet is not None:
             if number >= first:
-                if number >= self._index.pts.size or self._number(packet) != number:
+                if number >= self._index.pts.size or not self._is(number, packet):
                     raise DamagedData(
                         "packets come in another order when it is read again", path=self._path, offset=packet.pos
                     )
@@ -238,6 +255,13 @@ class Cursor:
         """Which packet of the index this is, -1 for none."""
         pts = packet.dts if packet.pts is None else packet.pts
         number = -1 if pts is None else self._index.packet_of(pts)
-        position = -1 if packet.pos is None else packet.pos
-        same = number >= 0 and self._index.position[number] == position and self._index.nbytes[number] == packet.size
-        return number if same else -1
+        return number if number >= 0 and self._is(number, packet) else -1
+
+    def _is(self, number: int, packet: Any) -> bool:
+        """Whether this is that packet of the index."""
+        index, position = self._index, packet.pos
+        return bool(
+            index.nbytes[number] == packet.size
+            and index.position[number] == (-1 if position is None else position)
+            and index.pts[number] == (packet.dts if packet.pts is None else packet.pts)
+        )

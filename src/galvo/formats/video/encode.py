@@ -1,45 +1,31 @@
-"""Frames coded as H.264 or FFV1, block by block: each block by itself, so that an interrupted file can be continued."""
+"""Frames coded block by block: each block by itself, so that an interrupted file can be continued."""
 
 from __future__ import annotations
 
 import os
-import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galvo.errors import WriteError
+from galvo.formats.video.coded import START_CODE, Packet, Stream, units
 from galvo.formats.video.library import load_av
-from galvo.formats.video.pixels import TO_LIMITED, Pixels, Scaler, choose_pixels
+from galvo.formats.video.pixels import TO_LIMITED, Pixels, Scaler, choose_pixels, mapped
 
-__all__ = ["H264", "Ffv1", "Packet", "padded", "with_lengths"]
+__all__ = ["H264", "Ffv1", "Raw", "padded"]
 
 # its number decides about the bytes, so it is the same everywhere
 _X264_THREADS = 4
 _KEY_INTERVAL = 60
 _FFV1_SLICES = 4
-_START_CODE = re.compile(rb"\x00{2,}\x01")
 _LIMITED, _BT601 = 1, 6
-
-
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """A coded frame.
-
-    Attributes
-    ----------
-    data : bytes
-    is_key : bool
-    """
-
-    data: bytes
-    is_key: bool
 
 
 def padded(frames: NDArray[Any], height: int, width: int) -> NDArray[Any]:
@@ -54,8 +40,8 @@ def _rows(plane: Any, dtype: Any) -> NDArray[Any]:
     return rows
 
 
-class _Encoder:
-    """What both have in common."""
+class _Encoder(ABC):
+    """What libav's encoders have in common."""
 
     codec = ""
     pixel_format = ""
@@ -79,8 +65,9 @@ class _Encoder:
             raise WriteError(f"the encoder {self.codec} does not take such frames: {error}") from error
         return context
 
+    @abstractmethod
     def _frame(self, pixels: NDArray[Any], number: int) -> Any:
-        raise NotImplementedError
+        """A frame for the encoder, of channels (C, Y, X)."""
 
     def _packets(self, context: Any, frames: NDArray[Any]) -> Iterator[Packet]:
         for number, pixels in enumerate(frames):
@@ -127,18 +114,18 @@ class H264(_Encoder):
         context.color_range, context.colorspace = _LIMITED, _BT601
         return self._opened(context)
 
-    def parameter_sets(self) -> list[bytes]:
-        """The sequence and the picture parameter set, without start codes."""
-        return _units(self._coder().extradata)
+    def stream(self, frame_count: int, most_bytes: int) -> Stream:
+        """What containers say of it."""
+        sets = tuple(units(self._coder().extradata))
+        return Stream("h264", self.height, self.width, self.rate, frame_count, most_bytes, sets=sets)
 
-    def encode(self, frames: NDArray[np.uint8], sets: list[bytes]) -> tuple[list[Packet], NDArray[np.uint8]]:
+    def encode(self, frames: NDArray[np.uint8], stream: Stream) -> tuple[list[Packet], NDArray[np.uint8]]:
         """Frames as packets with start codes, and what a decoder makes of them.
 
         Parameters
         ----------
         frames : ndarray of uint8, TCYX
-        sets : list of bytes
-            `parameter_sets`.
+        stream : Stream
 
         Returns
         -------
@@ -147,7 +134,7 @@ class H264(_Encoder):
         shown : ndarray of uint8, TCYX
         """
         decoder = load_av().CodecContext.create("h264", "r")
-        decoder.extradata = b"".join(b"\0\0\0\1" + unit for unit in sets)
+        decoder.extradata = b"".join(START_CODE + unit for unit in stream.sets)
         decoder.thread_type = "AUTO"
         how = self._shown_as()
         packets: list[Packet] = []
@@ -176,7 +163,7 @@ class H264(_Encoder):
             frame = self._scaler.convert(plain, self.pixel_format, True)
         else:
             frame = make(self.width, self.height, self.pixel_format)
-            np.take(TO_LIMITED, pixels[0], out=_rows(frame.planes[0], np.uint8), mode="clip")
+            _rows(frame.planes[0], np.uint8)[:] = mapped(pixels[0], TO_LIMITED)
             for chroma in frame.planes[1:]:
                 _rows(chroma, np.uint8)[:] = 128
         frame.pts = number
@@ -186,16 +173,6 @@ class H264(_Encoder):
         format = load_av().VideoFormat(self.pixel_format, self.width, self.height)
         how = choose_pixels(format, self._color, True, "")
         return Pixels(how.dtype, how.channel_names, how.source, how.target, how.bits, how.limited, exact=True)
-
-
-def _units(stream: bytes) -> list[bytes]:
-    """The units between start codes (ITU-T H.264, annex B), whose bytes never look like one."""
-    return [unit for unit in _START_CODE.split(stream) if unit]
-
-
-def with_lengths(stream: bytes) -> bytes:
-    """Units with their lengths before them instead of start codes (ISO/IEC 14496-15, 5.2.3)."""
-    return b"".join(len(unit).to_bytes(4, "big") + unit for unit in _units(stream))
 
 
 class Ffv1(_Encoder):
@@ -222,23 +199,35 @@ class Ffv1(_Encoder):
         options = {"level": "3", "g": "1", "slicecrc": "1", "slices": str(_FFV1_SLICES)}
         return self._opened(self._context(options, 1))
 
-    def private_data(self) -> bytes:
-        """What a decoder needs besides the frames."""
-        return bytes(self._coder().extradata)
+    def stream(self, frame_count: int, most_bytes: int) -> Stream:
+        """What containers say of it."""
+        private = bytes(self._coder().extradata)
+        bits = 8 * self._dtype.itemsize * (3 if self._color else 1)
+        return Stream("ffv1", self.height, self.width, self.rate, frame_count, most_bytes, private, bits=bits)
 
     def encode(self, frames: NDArray[Any]) -> list[Packet]:
         """Frames (T, C, Y, X) as packets, several at a time: none depends on another."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = max(1, min(cores, 8, len(frames), frames.nbytes >> 18))
-        bounds = np.linspace(0, len(frames), workers + 1).astype(int).tolist()
-
-        def work(number: int) -> list[Packet]:
-            return list(self._packets(self._coder(), frames[bounds[number] : bounds[number + 1]]))
-
         if workers == 1:
-            return work(0)
+            return list(self._packets(self._coder(), frames))
+        lock, left = Lock(), iter(range(len(frames)))
+        packets: list[Packet | None] = [None] * len(frames)
+
+        def work(_: int) -> None:
+            coder = self._coder()
+            while True:
+                with lock:
+                    number = next(left, None)
+                if number is None:
+                    return
+                # without threads of its own, it gives each at once
+                (packet,) = coder.encode(self._frame(frames[number], number))
+                packets[number] = Packet(bytes(packet), packet.is_keyframe)
+
         with ThreadPoolExecutor(workers, thread_name_prefix="galvo ffv1") as pool:
-            return [packet for part in pool.map(work, range(workers)) for packet in part]
+            list(pool.map(work, range(workers)))
+        return [packet for packet in packets if packet is not None]
 
     def _frame(self, pixels: NDArray[Any], number: int) -> Any:
         frame = load_av().VideoFrame(self.width, self.height, self.pixel_format)
@@ -253,3 +242,34 @@ class Ffv1(_Encoder):
                 _rows(plane, self._dtype)[:] = pixels[channel]
         frame.pts = number
         return frame
+
+
+class Raw:
+    """Plain pixels of 8 bits as AVI holds them: bottom up, rows of whole words; colors are blue, green, red.
+
+    Parameters
+    ----------
+    height, width : int
+    rate : Fraction
+    color : bool
+    """
+
+    def __init__(self, height: int, width: int, rate: Fraction, color: bool) -> None:
+        self._size, self._rate, self._color = (height, width), rate, color
+
+    def stream(self, frame_count: int, most_bytes: int) -> Stream:
+        """What containers say of it."""
+        grays = np.repeat(np.arange(256, dtype=np.uint8), 4).reshape(256, 4)
+        grays[:, 3] = 0
+        palette = b"" if self._color else grays.tobytes()
+        bits = 24 if self._color else 8
+        return Stream("raw", *self._size, self._rate, frame_count, most_bytes, palette, bits=bits)
+
+    def encode(self, frames: NDArray[np.uint8]) -> list[Packet]:
+        """Frames (T, C, Y, X) as packets."""
+        count, channels, height, width = frames.shape
+        rows = np.zeros((count, height, -(-width * channels // 4) * 4), np.uint8)
+        rows[:, :, : width * channels] = (
+            frames[:, ::-1, ::-1].transpose(0, 2, 3, 1).reshape(count, height, width * channels)
+        )
+        return [Packet(frame.tobytes(), True) for frame in rows]

@@ -1,4 +1,4 @@
-"""Which frames a video has: one pass over its packets, without decoding any.
+"""Which frames a video has, without decoding any: by the container's own table, or by one pass over its packets.
 
 A packet is one coded frame. Frames are counted in the order of display: that of their presentation time stamps, which
 libav gives after B-frames, edit lists and late starts have been taken into account. Numbers of frames in headers are
@@ -8,6 +8,7 @@ not believed.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.index import Int64
+from galvo.core.source import FileSource
 from galvo.errors import DamagedData, GalvoError, Malformed, Unsupported
-from galvo.formats.video.library import told
+from galvo.formats.video.library import open_container, told
+from galvo.formats.video.table import IN_ORDER, from_table
 from galvo.limits import Limits
 
-__all__ = ["VideoIndex", "index_packets"]
+__all__ = ["VideoIndex", "take_index"]
 
 _ROOM = 1024
 _IDR = 5
+_KEY, _DISCARDED, _CUT_OFF, _OPEN = 1, 2, 4, 8
 _UNIT = re.compile(rb"\x00\x00\x01(?=.)", re.DOTALL)
 
 
@@ -48,6 +52,8 @@ class VideoIndex:
         The last frame, in the order of display, of those that were coded before a frame and with it.
     failure : str or None
         Why the packets end before the file does.
+    unread : bool
+        By the container's table: whether an H.264 key frame makes the decoder forget all others is not known yet.
     """
 
     pts: Int64
@@ -60,6 +66,7 @@ class VideoIndex:
     packet_by_pts: Int64
     needed: Int64
     failure: str | None
+    unread: bool = False
 
     @property
     def frame_count(self) -> int:
@@ -89,9 +96,31 @@ class VideoIndex:
             place -= 1
         return max(0, place)
 
+    def is_open(self, place: int, source: FileSource) -> bool:
+        """Whether what follows a key frame may refer to what comes before it."""
+        if self.open_keys[place] or not self.unread:
+            return bool(self.open_keys[place])
+        key = self.keys[place]
+        # in MP4, the only container with a table and H.264, a packet is where the table says
+        return not _refreshes(source.read(0, int(self.position[key]), int(self.nbytes[key])), True)
 
-def index_packets(container: Any, stream: Any, path: str, limits: Limits) -> VideoIndex:
+
+def take_index(
+    container: Any, stream_number: int, source: FileSource, demuxer: str, whole: bool, limits: Limits
+) -> VideoIndex:
     """Take the index of a stream.
+
+    Parameters
+    ----------
+    container
+        PyAV's, just opened; it is used up.
+    stream_number : int
+        Among its videos.
+    source : FileSource
+    demuxer : str
+    whole : bool
+        All bytes are there that the file speaks of.
+    limits : Limits
 
     Raises
     ------
@@ -101,12 +130,49 @@ def index_packets(container: Any, stream: Any, path: str, limits: Limits) -> Vid
         Two frames have one time, or some have none, so that they cannot be told apart.
     LimitExceeded
     """
-    # pts, position, bytes, and 1: key, 2: discarded, 4: cut off, 8: open
-    table = np.zeros((_ROOM, 4), np.int64)
-    count, missing, failure = 0, 0, None
+    path = source.paths[0]
+    table, failure = None, None
+    stream = container.streams.video[stream_number]
     h264 = stream.codec_context.name == "h264"
     # ISO/IEC 14496-15: units have lengths instead of start codes where this begins with version 1
     lengths = h264 and bytes(stream.codec_context.extradata or b"")[:1] == b"\1"
+    has_table = demuxer == "mov" or (demuxer == "avi" and stream.codec_context.name in IN_ORDER)
+    if whole and has_table and (lengths or not h264):
+        with suppress(DamagedData), told(path):
+            table = from_table(container, stream, source, demuxer, limits)
+        if table is None:
+            container.close()
+            container = open_container(source, demuxer, limits)
+            stream = container.streams.video[stream_number]
+    unread = h264 and table is not None
+    if table is None:
+        table, failure = _from_packets(container, stream, path, h264, lengths, limits)
+    container.close()
+    pts, position, nbytes, flags = (np.ascontiguousarray(column) for column in table.T)
+    keys = np.flatnonzero(flags & _KEY)
+    shown = np.sort(pts[(flags & _DISCARDED) == 0])
+    if not shown.size or not keys.size:
+        raise DamagedData("not one frame is there", path=path, found=failure)
+    by_pts = np.argsort(pts, kind="stable")
+    if (np.diff(pts[by_pts]) == 0).any():
+        raise Malformed("two frames have the same time stamp", path=path, hint="Their order cannot be known")
+    display = np.where((flags & _DISCARDED) == 0, np.searchsorted(shown, pts), -1)
+    needed = np.maximum.accumulate(display)[by_pts[np.searchsorted(pts, shown, sorter=by_pts)]]
+    groups = np.minimum.reduceat(pts, keys) < pts[keys]
+    open_keys = groups | ((flags[keys] & _OPEN) != 0)
+    usable = (flags & _CUT_OFF) == 0
+    return VideoIndex(pts, position, nbytes, usable, keys, open_keys, shown, by_pts, needed, failure, unread)
+
+
+# ---- packets --------------------------------------------------------------------------------------------------------
+
+
+def _from_packets(
+    container: Any, stream: Any, path: str, h264: bool, lengths: bool, limits: Limits
+) -> tuple[Int64, str | None]:
+    """Time of presentation, position, bytes and flags of each packet; why they end early."""
+    table = np.zeros((_ROOM, 4), np.int64)
+    count, missing, failure = 0, 0, None
     try:
         with told(path):
             for packet in container.demux(stream):
@@ -134,19 +200,7 @@ def index_packets(container: Any, stream: Any, path: str, limits: Limits) -> Vid
             found=f"{missing} of {count}",
             hint="Write the file anew without changing its frames: ffmpeg -i FILE -c copy NEW.mkv",
         )
-    pts, position, nbytes, flags = (np.ascontiguousarray(column) for column in table[:count].T)
-    keys = np.flatnonzero(flags & 1)
-    shown = np.sort(pts[(flags & 2) == 0])
-    if not shown.size or not keys.size:
-        raise DamagedData("not one frame is there", path=path, found=failure)
-    by_pts = np.argsort(pts, kind="stable")
-    if (np.diff(pts[by_pts]) == 0).any():
-        raise Malformed("two frames have the same time stamp", path=path, hint="Their order cannot be known")
-    display = np.where((flags & 2) == 0, np.searchsorted(shown, pts), -1)
-    needed = np.maximum.accumulate(display)[by_pts[np.searchsorted(pts, shown, sorter=by_pts)]]
-    groups = np.minimum.reduceat(pts, keys) < pts[keys]
-    open_keys = groups | ((flags[keys] & 8) != 0)
-    return VideoIndex(pts, position, nbytes, (flags & 4) == 0, keys, open_keys, shown, by_pts, needed, failure)
+    return table[:count], failure
 
 
 def _refreshes(packet: bytes, lengths: bool) -> bool:

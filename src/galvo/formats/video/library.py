@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -92,6 +96,20 @@ def told(path: str) -> Iterator[None]:
         raise DamagedData(f"cannot be read as video: {_reason(error)}", path=path) from error
     except load_av().error.FFmpegError as error:
         raise DamagedData(f"cannot be read as video: {_reason(error)}", path=path) from error
+
+
+def _never_free() -> None:
+    """Keep what libav has for good: to free it is to wait for its threads, and a forked child has none of them."""
+    av = sys.modules.get("av")
+    contexts = getattr(av, "CodecContext", ())
+    for found in gc.get_objects() if contexts else ():
+        # type(), because __class__ may be a lazy object's own code
+        if issubclass(type(found), contexts):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(found))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_never_free)
 
 
 def _reason(error: BaseException) -> str:

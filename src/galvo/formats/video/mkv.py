@@ -17,11 +17,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 
 from galvo.core.partial import PartialFile
+from galvo.formats.video.coded import Errors, Packet, Stream
 from galvo.formats.video.containers import ATTACHMENT, Written, ebml_element
-from galvo.formats.video.encode import Packet
 
 __all__ = ["MkvWriter"]
 
@@ -55,29 +54,19 @@ class MkvWriter:
     Parameters
     ----------
     file : PartialFile
-    height, width : int
-    rate : Fraction
-        Frames per second.
-    private : bytes
-        What the decoder needs.
-    frame_count : int
+    stream : Stream
     """
 
-    def __init__(
-        self, file: PartialFile, height: int, width: int, rate: Fraction, private: bytes, frame_count: int
-    ) -> None:
+    def __init__(self, file: PartialFile, stream: Stream) -> None:
         self._file = file
-        self._size = (height, width)
-        self._rate = rate
-        self._private = private
-        self._frame_count = frame_count
+        self._stream = stream
         # a frame lasts ten ticks or more, so that all frames have times of their own
         self._tick_ns = 1_000_000
-        while self._tick_ns > 1 and _NANOSECONDS / rate < 10 * self._tick_ns:
+        while self._tick_ns > 1 and _NANOSECONDS / stream.rate < 10 * self._tick_ns:
             self._tick_ns //= 10
 
     def _ticks(self, frame: int) -> int:
-        return round(frame * _NANOSECONDS / (self._rate * self._tick_ns))
+        return round(frame * _NANOSECONDS / (self._stream.rate * self._tick_ns))
 
     @property
     def _head(self) -> bytes:
@@ -99,11 +88,11 @@ class MkvWriter:
 
     def begin(self) -> None:
         """Write what does not depend on the frames."""
-        height, width = self._size
+        stream = self._stream
         info = _element(
             _INFO,
             _element(0x2AD7B1, self._tick_ns)
-            + _element(0x4489, struct.pack(">d", self._ticks(self._frame_count)))
+            + _element(0x4489, struct.pack(">d", self._ticks(stream.frame_count)))
             + _element(0x4D80, "galvo")
             + _element(0x5741, "galvo"),
         )
@@ -112,10 +101,10 @@ class MkvWriter:
             + _element(0x73C5, 1)
             + _element(0x83, 1)
             + _element(0x9C, 0)
-            + _element(0x23E383, round(_NANOSECONDS / self._rate))
+            + _element(0x23E383, round(_NANOSECONDS / stream.rate))
             + _element(0x86, "V_FFV1")
-            + _element(0x63A2, self._private)
-            + _element(0xE0, _element(0xB0, width) + _element(0xBA, height) + _element(0x9A, 2))
+            + _element(0x63A2, stream.private)
+            + _element(0xE0, _element(0xB0, stream.width) + _element(0xBA, stream.height) + _element(0x9A, 2))
         )
         self._file.seek(0)
         self._file.write(
@@ -126,7 +115,7 @@ class MkvWriter:
             + _element(_TRACKS, _element(0xAE, track))
         )
 
-    def put(self, first: int, packets: Sequence[Packet]) -> None:
+    def put(self, first: int, packets: Sequence[Packet], errors: Errors) -> None:
         """Append the clusters of a block, whose first frame is number `first`."""
         self._file.seek(0, 2)
         content: list[bytes] = []
@@ -142,6 +131,10 @@ class MkvWriter:
             # track 1, time within the cluster, a key frame
             content.append(_element(0xA3, struct.pack(">BhB", 0x81, at - start, 0x80) + packet.data))
         self._file.write(_element(_CLUSTER, b"".join(content)))
+
+    def errors(self) -> Errors:
+        """There are none: FFV1 is exact."""
+        return Errors()
 
     def finish(self, text: bytes) -> None:
         """Write the index and what is kept."""

@@ -1,4 +1,4 @@
-"""MP4 files that grow block by block (ISO/IEC 14496-12, 14496-15).
+"""MP4 and QuickTime files that grow block by block (ISO/IEC 14496-12, 14496-15; QuickTime File Format).
 
 ::
 
@@ -18,46 +18,20 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import groupby
 
 from galvo.core.partial import PartialFile
 from galvo.errors import Malformed
-from galvo.formats.video.containers import MP4_UUID, Written, mp4_boxes
-from galvo.formats.video.encode import Packet, with_lengths
+from galvo.formats.video.coded import ERRORS_MARK, Errors, Packet, Stream, with_lengths
+from galvo.formats.video.containers import OWN_UUID, Written, mp4_boxes
 
-__all__ = ["Errors", "Mp4Writer"]
+__all__ = ["Mp4Writer"]
 
-_MARK = b"galvoblk"
-_ERRORS = struct.Struct("<IQQ")
 _KEY = 1 << 31
-_FTYP = b"isom" + (512).to_bytes(4, "big") + b"isomiso2avc1mp41"
+_MP4 = b"isom" + (512).to_bytes(4, "big") + b"isomiso2avc1mp41"
+_QUICKTIME = b"qt  " + (512).to_bytes(4, "big") + b"qt  "
 _UNITY = struct.pack(">9I", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 _MILLISECONDS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Errors:
-    """How far the coded pixels are from the given ones.
-
-    Attributes
-    ----------
-    largest, total, pixel_count : int
-        Largest absolute difference, sum of them all, and how many there are.
-    """
-
-    largest: int = 0
-    total: int = 0
-    pixel_count: int = 0
-
-    def with_more(self, other: Errors) -> Errors:
-        """Of both parts together."""
-        return Errors(
-            max(self.largest, other.largest), self.total + other.total, self.pixel_count + other.pixel_count
-        )
-
-    def __str__(self) -> str:
-        return f"largest error {self.largest}, mean {self.total / max(1, self.pixel_count):.3g} of 255"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,46 +55,41 @@ def _u32(*numbers: int) -> bytes:
     return struct.pack(f">{len(numbers)}I", *numbers)
 
 
+# QuickTime File Format, "Handler reference atoms"
+_DATA_HANDLER = _full(b"hdlr", b"dhlr", b"url ", bytes(12), b"\5galvo")
+
+
 class Mp4Writer:
-    """Writes H.264 in MP4.
+    """Writes H.264 in MP4 or QuickTime.
 
     Parameters
     ----------
     file : PartialFile
-    height, width : int
-    rate : Fraction
-        Frames per second.
-    sets : sequence of bytes
-        Sequence and picture parameter set.
-    room : int
-        Bytes for the index, see `room_for`.
+    stream : Stream
+    block_count : int
+        In how many parts the frames will come.
+    quicktime : bool
+        A file for QuickTime, which names some things in another way.
     """
 
-    def __init__(
-        self, file: PartialFile, height: int, width: int, rate: Fraction, sets: Sequence[bytes], room: int
-    ) -> None:
+    def __init__(self, file: PartialFile, stream: Stream, block_count: int, quicktime: bool = False) -> None:
         self._file = file
-        self._size = (height, width)
-        self._rate = rate
-        self._sets = sets
-        self._room = room
-
-    @staticmethod
-    def room_for(frame_count: int, block_count: int) -> int:
-        """Bytes that the index takes at most."""
-        return 4096 + 8 * frame_count + 20 * block_count
+        self._stream = stream
+        self._quicktime = quicktime
+        self._ftyp = _box(b"ftyp", _QUICKTIME if quicktime else _MP4)
+        self._room = 4096 + 8 * stream.frame_count + 20 * block_count
 
     def begin(self) -> None:
         """Leave room for the index."""
         self._file.seek(0)
-        self._file.write(_box(b"ftyp", _FTYP))
+        self._file.write(self._ftyp)
         self._file.write(_box(b"free", bytes(self._room - 8)))
 
-    def put(self, packets: Sequence[Packet], errors: Errors) -> None:
+    def put(self, first: int, packets: Sequence[Packet], errors: Errors) -> None:
         """Append a block."""
         samples = [with_lengths(packet.data) for packet in packets]
         sizes = [len(data) | _KEY * packet.is_key for data, packet in zip(samples, packets, strict=True)]
-        about = _MARK + _ERRORS.pack(errors.largest, errors.total, errors.pixel_count)
+        about = ERRORS_MARK + errors.packed()
         nbytes = sum(map(len, samples))
         head = (nbytes + 8).to_bytes(4, "big") + b"mdat"
         if nbytes + 8 >= 1 << 32:
@@ -142,11 +111,11 @@ class Mp4Writer:
         rest = self._room - len(moov)
         if rest < 8:
             raise Malformed("the room for the index is too small", path=self._file.path, found=len(moov))
-        self._file.seek(8 + len(_FTYP))
+        self._file.seek(len(self._ftyp))
         # the zeros behind are there already
         self._file.write(moov + rest.to_bytes(4, "big") + b"free")
         self._file.seek(0, 2)
-        self._file.write(_box(b"uuid", MP4_UUID, text))
+        self._file.write(_box(b"uuid", OWN_UUID, text))
 
     def _blocks(self) -> Iterator[_Block]:
         written = Written(self._file)
@@ -154,24 +123,25 @@ class Mp4Writer:
         for letters, at, header, nbytes in mp4_boxes(written):
             if letters == b"free":
                 content = written.read_upto(0, at + header, nbytes - header)
-                about = content if content.startswith(_MARK) else b""
+                about = content if content.startswith(ERRORS_MARK) else b""
             elif letters == b"mdat":
-                sizes = struct.unpack_from(f"<{(len(about) - 8 - _ERRORS.size) // 4}I", about, 8 + _ERRORS.size)
+                start = len(ERRORS_MARK) + len(Errors().packed())
+                sizes = struct.unpack_from(f"<{(len(about) - start) // 4}I", about, start)
                 yield _Block(
                     at + header,
                     tuple(size & ~_KEY for size in sizes),
                     tuple(size >= _KEY for size in sizes),
-                    Errors(*_ERRORS.unpack_from(about, 8)),
+                    Errors.unpacked(about[len(ERRORS_MARK) :]),
                 )
 
     # ---- the index --------------------------------------------------------------------------------------------------
 
     def _moov(self, blocks: Sequence[_Block]) -> bytes:
         frames = sum(len(block.sizes) for block in blocks)
-        scale, step = self._rate.numerator, self._rate.denominator
+        scale, step = self._stream.rate.numerator, self._stream.rate.denominator
         duration = frames * step
         duration_ms = min(duration * _MILLISECONDS // scale, (1 << 32) - 1)
-        height, width = self._size
+        height, width = self._stream.height, self._stream.width
         mvhd = _full(
             b"mvhd",
             _u32(0, 0, _MILLISECONDS, duration_ms, 1 << 16),
@@ -189,9 +159,10 @@ class Mp4Writer:
             flags=3,
         )
         mdhd = _full(b"mdhd", struct.pack(">QQIQHH", 0, 0, scale, duration, 0x55C4, 0), version=1)
-        hdlr = _full(b"hdlr", bytes(4), b"vide", bytes(12), b"galvo\0")
+        kind, name, data = (b"mhlr", b"\5galvo", _DATA_HANDLER) if self._quicktime else (bytes(4), b"galvo\0", b"")
+        hdlr = _full(b"hdlr", kind, b"vide", bytes(12), name)
         dinf = _box(b"dinf", _full(b"dref", _u32(1), _full(b"url ", flags=1)))
-        minf = _box(b"minf", _full(b"vmhd", bytes(8), flags=1), dinf, self._stbl(blocks, frames, step))
+        minf = _box(b"minf", _full(b"vmhd", bytes(8), flags=1), data, dinf, self._stbl(blocks, frames, step))
         return _box(b"moov", mvhd, _box(b"trak", tkhd, _box(b"mdia", mdhd, hdlr, minf)))
 
     def _stbl(self, blocks: Sequence[_Block], frames: int, step: int) -> bytes:
@@ -209,8 +180,8 @@ class Mp4Writer:
         )
 
     def _avc1(self) -> bytes:
-        height, width = self._size
-        sequence, picture = self._sets
+        height, width = self._stream.height, self._stream.width
+        sequence, picture = self._stream.sets
         # ISO/IEC 14496-15, 5.3.3.1; chroma 4:2:0, 8 bits
         avcc = _box(
             b"avcC",
@@ -223,7 +194,8 @@ class Mp4Writer:
             bytes([0xFD, 0xF8, 0xF8, 0]),
         )
         # ISO/IEC 23001-8: primaries and transfer of BT.709, matrix of BT.601, not full range
-        colr = _box(b"colr", b"nclx", struct.pack(">HHHB", 1, 1, 6, 0))
+        primaries = struct.pack(">HHH", 1, 1, 6)
+        colr = _box(b"colr", b"nclc" + primaries if self._quicktime else b"nclx" + primaries + b"\0")
         return _box(
             b"avc1",
             struct.pack(">6xH16xHHIIIH", 1, width, height, 72 << 16, 72 << 16, 0, 1),

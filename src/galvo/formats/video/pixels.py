@@ -22,6 +22,7 @@ __all__ = [
     "Scaler",
     "choose_pixels",
     "has_gray_palette",
+    "mapped",
     "plane",
     "require_like",
 ]
@@ -78,7 +79,7 @@ class Pixels:
             return [_by_palette(frame, path)]
         if self.target is None:
             pixels = plane(frame, 0, self.dtype)
-            return [FROM_LIMITED[pixels] if self.limited else pixels]
+            return [mapped(pixels, FROM_LIMITED) if self.limited else pixels]
         with told(path):
             made = scaler.convert(frame, self.target, self.exact)
             if not self.target.startswith("gray"):
@@ -89,7 +90,7 @@ class Pixels:
 
 
 class Scaler:
-    """libswscale; one for each thread."""
+    """libswscale; one for each thread, without threads of its own: a forked child would wait for them."""
 
     def __init__(self) -> None:
         kind = load_av().video.reformatter
@@ -97,11 +98,17 @@ class Scaler:
 
     def convert(self, frame: Any, target: str, exact: bool) -> Any:
         """A frame of another pixel format."""
-        return self._converting.reformat(frame, format=target, interpolation=_EXACT if exact else _BILINEAR)
+        how = _EXACT if exact else _BILINEAR
+        return self._converting.reformat(frame, format=target, interpolation=how, threads=1)
 
     def apart(self, frame: Any) -> Any:
         """A frame of 8 bits with its colors in planes: much faster than by NumPy; the values stay."""
-        return self._parting.reformat(frame, format="gbrp") if frame.format.name == "rgb24" else frame
+        return self._parting.reformat(frame, format="gbrp", threads=1) if frame.format.name == "rgb24" else frame
+
+
+def mapped(pixels: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What a table of 256 values makes of pixels; bytes do so twice as fast as NumPy, which makes indices of them."""
+    return np.frombuffer(pixels.tobytes().translate(table.tobytes()), np.uint8).reshape(pixels.shape)
 
 
 def plane(frame: Any, number: int, dtype: np.dtype[Any]) -> NDArray[Any]:

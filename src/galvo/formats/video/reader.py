@@ -1,12 +1,11 @@
-"""Videos as recordings: frames are decoded when they are asked for."""
+"""Frames of a video: decoded when they are asked for."""
 
 from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,238 +14,16 @@ from numpy.typing import NDArray
 from galvo.core.axes import Shape
 from galvo.core.index import Int64
 from galvo.core.lock import ForkSafeLock
-from galvo.core.metadata import Metadata
-from galvo.core.recording import Damage, Recording
 from galvo.core.selection import Selection, plane_area
-from galvo.core.source import FileSource, read_prefix
-from galvo.errors import DamagedData, Malformed, OptionError, ReadError, Truncated, Unsupported, warn
-from galvo.formats.kept_json import KeptJson
-from galvo.formats.video.containers import Container, examine, kind_of
-from galvo.formats.video.cursor import Cursor
-from galvo.formats.video.index import VideoIndex, index_packets
-from galvo.formats.video.library import open_container, told
-from galvo.formats.video.pixels import Pixels, choose_pixels, has_gray_palette, require_like
-from galvo.limits import DEFAULT_LIMITS, Limits
+from galvo.errors import DamagedData, ReadError, warn
+from galvo.formats.video.cursor import Cursor, Track
+from galvo.formats.video.pixels import Pixels, has_gray_palette, require_like
 
-__all__ = ["open_video"]
+__all__ = ["VideoReader"]
 
-_FULL = 2
 _IDLE_CURSORS = 2
 _CACHED_BYTES = 32 << 20
 _MOST_CHUNK = 64
-
-
-def open_video(
-    paths: Sequence[str],
-    *,
-    color: bool | None = None,
-    damaged: str = "raise",
-    limits: Limits = DEFAULT_LIMITS,
-) -> Recording:
-    """A video: its frames in T, red, green and blue in C.
-
-    Parameters
-    ----------
-    paths : sequence of str
-        One file.
-    color : bool, optional
-        None: pixel formats without color, and what galvo wrote from one channel, give one channel, all others three.
-        False: brightness alone. True: always three.
-    damaged : "raise" or "report"
-        report: the frames that are there.
-    limits : Limits
-
-    Returns
-    -------
-    Recording
-
-    Raises
-    ------
-    Truncated
-        The file is shorter than it says.
-    DamagedData
-        Not one frame is there, or the first that has to be looked at does not decode.
-    """
-    (path,) = paths
-    if color is not None and not isinstance(color, bool):
-        raise OptionError("color does not fit", found=repr(color), expected="True or False")
-    source = FileSource([path])
-    try:
-        demuxer = kind_of(read_prefix(path, 64), os.path.splitext(path)[1].lower())
-        if demuxer is None:
-            raise Malformed("neither MP4, Matroska nor AVI", path=path)
-        layer = examine(source, demuxer)
-        damage: list[Damage] = []
-        if layer.announced_bytes > source.size(0):
-            damage.append(_cut(path, source.size(0), layer.announced_bytes, damaged))
-        kept = None
-        if layer.kept is not None and layer.kept.stop <= source.size(0):
-            limits.check("text_bytes", len(layer.kept), path=path, offset=layer.kept.start)
-            kept = KeptJson.parse(source.read(0, layer.kept.start, len(layer.kept)), path, limits)
-        return _opened(source, layer, kept, color, damaged, damage, limits)
-    except BaseException:
-        source.close()
-        raise
-
-
-def _cut(path: str, found: int, announced: int, damaged: str) -> Damage:
-    if damaged != "report":
-        raise Truncated(
-            "the file ends too early",
-            path=path,
-            offset=found,
-            expected=f"{announced} bytes",
-            hint='damaged="report" (--damaged report) opens the frames that are there',
-        )
-    return Damage(path, found, f"the file ends too early: {found} of {announced} bytes are there")
-
-
-def _opened(
-    source: FileSource,
-    layer: Container,
-    kept: KeptJson | None,
-    color: bool | None,
-    damaged: str,
-    damage: list[Damage],
-    limits: Limits,
-) -> Recording:
-    path = source.paths[0]
-    container = open_container(source, layer.demuxer, limits)
-    try:
-        number, stream = _video_stream(container, path)
-        with told(path):
-            context = stream.codec_context
-            announced, rate = int(stream.frames), stream.average_rate
-            format, size = context.format, (int(context.height), int(context.width))
-            limited = int(context.color_range) != _FULL and not str(context.pix_fmt).startswith("yuvj")
-            facts = {"codec": context.name, "pixel_format": context.pix_fmt, "time_base": stream.time_base}
-        if format is None or min(size) <= 0 or not facts["time_base"]:
-            raise DamagedData("the stream does not say what frames it has", path=path)
-        index = index_packets(container, stream, path, limits)
-    finally:
-        container.close()
-    _require_all(index, announced, layer, path, damaged, damage)
-    gray = None if kept is None else kept.get("video_gray")
-    pixels = choose_pixels(format, False if gray and color is None else color, limited, path)
-    pixels = replace(pixels, exact=kept is not None)
-    limits.check("frame_bytes", size[0] * size[1] * pixels.dtype.itemsize, path=path)
-    shape: Shape = (index.frame_count, pixels.channel_count, 1, *size)
-    if kept is not None:
-        shape = _kept_shape(kept, shape, path, damaged, damage)
-    reader = VideoReader(source, layer.demuxer, number, index, pixels, size, shape, limits)
-    try:
-        if pixels.source == "pal8" and color is None:
-            reader.settle_palette(choose_pixels(format, True, limited, path))
-    except BaseException:
-        reader.close()
-        raise
-    about = f"{facts['codec']}, {facts['pixel_format']}"
-    if kept is None or reader.pixels.channel_count != kept.shape[1]:
-        seconds = np.asarray(index.frame_pts * float(facts["time_base"]), np.float64)
-        metadata = Metadata(
-            format="video",
-            version=about,
-            channel_names=reader.pixels.channel_names,
-            frame_rate_hz=_rate(seconds, rate, float(facts["time_base"])),
-            attributes={"codec": facts["codec"], "pixel_format": facts["pixel_format"], "bits": pixels.bits},
-        )
-        return Recording(reader, metadata, files=[path], facts=_Times(seconds), damage=damage)
-    metadata = kept.metadata("video")
-    loss = kept.get("video_loss")
-    stored = f"{about}, with loss: {loss}" if loss else about
-    metadata = replace(metadata, attributes={**metadata.attributes, "stored": stored})
-    return Recording(
-        reader,
-        metadata,
-        files=[path],
-        facts=kept.facts(),
-        left_out=kept.left_out(metadata),
-        damage=damage,
-        checksums=kept if kept.get("block_crc32c") is not None and not damage else None,
-    )
-
-
-def _video_stream(container: Any, path: str) -> tuple[int, Any]:
-    with told(path):
-        streams = [
-            (number, stream)
-            for number, stream in enumerate(container.streams.video)
-            if not stream.disposition & type(stream.disposition).attached_pic
-        ]
-        decodable = [(number, stream) for number, stream in streams if stream.codec_context is not None]
-    if not streams:
-        raise Unsupported("the file holds no video", path=path)
-    if not decodable:
-        raise Unsupported("this build of PyAV has no decoder for the video", path=path)
-    if len(decodable) > 1:
-        warn(f"{path}: the first of {len(decodable)} videos in the file is shown")
-    return decodable[0]
-
-
-def _require_all(
-    index: VideoIndex, announced: int, layer: Container, path: str, damaged: str, damage: list[Damage]
-) -> None:
-    """Say so when packets are missing."""
-    unusable = int((~index.usable).sum())
-    if index.failure is not None or unusable:
-        what = f"the frames end early: {index.failure or 'the last one is cut off'}"
-    elif layer.demuxer == "mov" and announced > index.pts.size:
-        # MP4 has no other index than the one that says so
-        what = f"{index.pts.size} of {announced} frames are there"
-    else:
-        return
-    if damaged != "report":
-        raise Truncated(what, path=path, hint='damaged="report" (--damaged report) opens the frames that are there')
-    damage.append(Damage(path, None, what))
-
-
-def _kept_shape(kept: KeptJson, shape: Shape, path: str, damaged: str, damage: list[Damage]) -> Shape:
-    """The true size of what galvo wrote."""
-    t, _, z, y, x = kept.shape
-    if z != 1 or y > shape[3] or x > shape[4] or shape[3] - y > 1 + (y < 2) or shape[4] - x > 1 + (x < 2):
-        raise Malformed("the frames do not have the shape that is kept", path=path, found=shape, expected=kept.shape)
-    if t != shape[0]:
-        what = f"{shape[0]} of {t} frames are there"
-        if damaged != "report" or shape[0] > t:
-            raise Truncated(what, path=path)
-        damage.append(Damage(path, None, what))
-    return (shape[0], shape[1], 1, y, x)
-
-
-def _rate(seconds: NDArray[np.float64], stated: Any, tick_s: float) -> float | None:
-    """The rate of evenly spaced frames, to the file's own resolution; None for others."""
-    if seconds.size < 2:
-        return float(stated) if stated else None
-    mean = float(seconds[-1] - seconds[0]) / (seconds.size - 1)
-    even = seconds[0] + mean * np.arange(seconds.size)
-    if mean <= 0 or np.abs(seconds - even).max() > 1.01 * tick_s:
-        return None
-    if stated and abs(1 / float(stated) - mean) * (seconds.size - 1) <= 2.02 * tick_s:
-        return float(stated)
-    return 1 / mean
-
-
-class _Times:
-    """Presentation times.
-
-    Parameters
-    ----------
-    seconds : ndarray of float64, (T,)
-    """
-
-    def __init__(self, seconds: NDArray[np.float64]) -> None:
-        self._seconds = seconds
-
-    def read(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
-        """When a frame is shown, s."""
-        return {"timestamp_s": self._seconds[t]}
-
-    def times(self, t: Int64, c: Int64, z: Int64) -> NDArray[np.float64]:
-        """The same alone."""
-        return self._seconds[t]
-
-
-# ---- reading --------------------------------------------------------------------------------------------------------
 
 _alive: weakref.WeakSet[VideoReader] = weakref.WeakSet()
 
@@ -254,44 +31,30 @@ _alive: weakref.WeakSet[VideoReader] = weakref.WeakSet()
 class VideoReader:
     """Decodes frames of one stream.
 
-    Idle decoders are kept, so that reading on costs no seeking; the frames decoded last are, too. None of libav's
-    threads survives a fork, so idle decoders are let go before one.
+    Idle decoders are kept, so that reading on costs no seeking; the frames decoded last are, too. A forked child, in
+    which none of libav's threads exists, begins with decoders of its own.
 
     Parameters
     ----------
-    source : FileSource
-    demuxer : str
-    stream_number : int
-    index : VideoIndex
+    track : Track
     pixels : Pixels
     size : (Y, X)
         Of the stored frames.
     shape : (T, C, Z, Y, X)
         What is shown of them.
-    limits : Limits
     """
 
-    def __init__(
-        self,
-        source: FileSource,
-        demuxer: str,
-        stream_number: int,
-        index: VideoIndex,
-        pixels: Pixels,
-        size: tuple[int, int],
-        shape: Shape,
-        limits: Limits,
-    ) -> None:
-        self._source = source
-        self._cursor_of = (source, demuxer, stream_number, index, limits)
-        self._index = index
+    def __init__(self, track: Track, pixels: Pixels, size: tuple[int, int], shape: Shape) -> None:
+        self._track = track
+        self._source = track.source
+        self._index = track.index
         self._size = size
         self._lock = ForkSafeLock()
         self._idle: list[Cursor] = []
         self._cached: dict[int, list[NDArray[Any]]] = {}
-        self._broken: dict[int, DamagedData] = {}
+        self._broken: dict[int, tuple[str, int | None]] = {}
         self._closed = self._turn_told = False
-        self.path = source.paths[0]
+        self.path = track.source.paths[0]
         self.pixels = pixels
         self._shown = shape
         _alive.add(self)
@@ -325,7 +88,7 @@ class VideoReader:
             near = [place for place, cursor in enumerate(self._idle) if cursor.reaches(frame)]
             cursor = self._idle.pop(near[-1]) if near else self._idle.pop(0) if self._full else None
         if cursor is None:
-            cursor = Cursor(*self._cursor_of)
+            cursor = Cursor(self._track)
         try:
             yield cursor
         except BaseException:
@@ -416,16 +179,18 @@ class VideoReader:
     def _decoded(self, cursor: Cursor, frame: int) -> list[NDArray[Any]]:
         broken = self._broken.get(frame)
         if broken is not None:
-            raise DamagedData(broken.message, path=broken.path, offset=broken.offset)
+            message, offset = broken
+            raise DamagedData(message, path=self.path, offset=offset)
         try:
             return self._pixels(cursor, cursor.decode(frame), frame)
         except DamagedData:
             # several threads decode ahead: which packet failed shows only with one
-            careful = Cursor(*self._cursor_of, careful=True)
+            careful = Cursor(self._track, careful=True)
             try:
                 return [channel.copy() for channel in self._pixels(careful, careful.decode(frame), frame)]
             except DamagedData as error:
-                self._broken[frame] = error
+                # not the error itself: its frames hold on to decoders
+                self._broken[frame] = (error.message, error.offset)
                 raise
             finally:
                 careful.close()
@@ -447,10 +212,10 @@ class VideoReader:
         """The packets were all looked at."""
 
 
-def _let_all_go() -> None:
+def _forget_all() -> None:
     for reader in list(_alive):
         reader.let_go()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_let_all_go)
+    os.register_at_fork(after_in_child=_forget_all)

@@ -1,4 +1,4 @@
-"""Writing videos: H.264 in MP4 for looking at, FFV1 in Matroska without loss."""
+"""Writing videos: H.264 for looking at, FFV1 without loss, plain pixels; in the container that the name says."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
 from galvo.errors import OptionError
 from galvo.formats.kept_json import kept_json
-from galvo.formats.plain import require_plain
-from galvo.formats.video.encode import H264, Ffv1, Packet, padded
+from galvo.formats.plain import rate_note, require_plain, shown_hz
+from galvo.formats.video.avi import AviWriter
+from galvo.formats.video.coded import Errors, Packet
+from galvo.formats.video.encode import H264, Ffv1, Raw, padded
 from galvo.formats.video.library import load_av
 from galvo.formats.video.mkv import MkvWriter
-from galvo.formats.video.mp4 import Errors, Mp4Writer
+from galvo.formats.video.mp4 import Mp4Writer
 
 __all__ = ["VideoSink"]
 
-_CODECS = {".mp4": "h264", ".mkv": "ffv1"}
+# the first is taken where none is asked for
+_CODECS = {".mp4": ("h264",), ".mov": ("h264",), ".mkv": ("ffv1",), ".avi": ("raw", "h264", "ffv1")}
+_ANY_CODEC = ("h264", "ffv1", "raw")
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
-_ASSUMED_HZ = 30.0
 _MOST_HZ = 100_000
 _MOST_SIDE = 16_384
 _ROW_BYTES = 160
@@ -40,8 +43,9 @@ class VideoSink:
 
     Parameters
     ----------
-    codec : {"h264", "ffv1"}, optional
-        By the name of the output otherwise: h264 for .mp4, ffv1 for .mkv and everything else.
+    codec : {"h264", "ffv1", "raw"}, optional
+        By the name of the output otherwise: h264 for .mp4 and .mov, raw for .avi, ffv1 for .mkv and everything else. An
+        AVI takes all three.
     frame_rate : float, optional
         At which players show the frames, Hz; that of the recording by default, 30 where it has none.
     color : bool
@@ -61,8 +65,8 @@ class VideoSink:
         crf: float = 18,
         preset: str = "faster",
     ) -> None:
-        if codec is not None and codec not in _CODECS.values():
-            raise OptionError("unknown codec", found=repr(codec), expected="h264 or ffv1")
+        if codec is not None and codec not in _ANY_CODEC:
+            raise OptionError("unknown codec", found=repr(codec), expected="h264, ffv1 or raw")
         self._wanted_codec = codec
         self._wanted_rate = _number("frame_rate", frame_rate, 0.001, _MOST_HZ) if frame_rate is not None else None
         if not isinstance(color, bool):
@@ -87,10 +91,11 @@ class VideoSink:
         told = []
         if self._codec == "h264":
             told.append("H.264 is made for looking at: pixels change; FFV1 (.mkv) keeps them")
+        if self._codec == "raw":
+            told.append("plain pixels, which every program reads; codec=ffv1 takes half the bytes, and fewer read it")
         if self._errors is not None:
             told.append(f"coded with loss: {self._errors}")
-        if self._recording.frame_rate_hz is None and self._wanted_rate is None:
-            told.append(f"the recording has no frame rate: players show {_ASSUMED_HZ:g} frames a second (frame_rate=)")
+        told += rate_note(self._recording, self._wanted_rate)
         y, x = self._recording.shape[3:]
         if (y, x) != self._size:
             told.append(
@@ -102,19 +107,15 @@ class VideoSink:
     def target(self, final: str, recording: Recording) -> Target:
         """One file; its name says how it is coded."""
         suffix = os.path.splitext(final)[1].lower()
-        if suffix in (".avi", ".mov"):
+        self._suffix = suffix if suffix in _CODECS else ".mkv"
+        taken = _CODECS[self._suffix]
+        self._codec = self._wanted_codec or taken[0]
+        if self._codec not in taken:
+            names = [name for name, codecs in _CODECS.items() if self._codec in codecs]
             raise OptionError(
-                f"galvo does not write {suffix}",
+                f"galvo writes {self._codec} into {' and '.join(names)} only",
                 path=final,
-                expected=".mp4 (H.264, for looking at) or .mkv (FFV1, without loss)",
-            )
-        self._codec = self._wanted_codec or _CODECS.get(suffix, "ffv1")
-        if suffix in _CODECS and _CODECS[suffix] != self._codec:
-            names = {codec: suffix for suffix, codec in _CODECS.items()}
-            raise OptionError(
-                f"galvo writes {self._codec} into {names[self._codec]} only",
-                path=final,
-                hint=f"Name the output so, or give codec={_CODECS[suffix]!r}",
+                hint=f"Name the output so, or give codec={taken[0]!r}",
             )
         return Target(final=final, files=(final,))
 
@@ -131,29 +132,34 @@ class VideoSink:
         """Refuse what no video can hold."""
         recording = self._recording = plan.recording
         self._plan = plan
-        dtypes = ("uint8",) if self._codec == "h264" else ("uint8", "uint16")
-        other = "; .mkv (FFV1) also takes uint16" if self._codec == "h264" else '; dtype="uint16" is taken as well'
+        dtypes = ("uint8", "uint16") if self._codec == "ffv1" else ("uint8",)
+        other = '; dtype="uint16" is taken as well'
+        if self._codec != "ffv1":
+            other = f"; {'codec=ffv1' if self._suffix == '.avi' else '.mkv (FFV1)'} also takes uint16"
         if recording.shape[1] == 3 and not self._color:
             other += "; color=True (--write-option color=true) takes three channels for red, green and blue"
         require_plain(recording, "such a video", dtypes, 3 if self._color else 1, other)
         y, x = recording.shape[3:]
         if max(y, x) > _MOST_SIDE:
             raise OptionError("too large for a video", found=f"{x} x {y}", expected=f"at most {_MOST_SIDE} on a side")
-        rate = self._wanted_rate or recording.frame_rate_hz or _ASSUMED_HZ
+        rate = shown_hz(recording, self._wanted_rate)
         if not 0.001 <= rate <= _MOST_HZ:
             raise OptionError("no rate for a video", found=f"{rate} Hz", hint="Name another one with frame_rate=")
         exact = Fraction(rate).limit_denominator(1001)
         self._rate = exact if exact > 0 else Fraction(rate).limit_denominator(1_000_000)
+        self._coder: H264 | Ffv1 | Raw
         if self._codec == "h264":
             # 4:2:0 has one color for two by two pixels
             self._size = (y + y % 2, x + x % 2)
-            self._h264 = H264(*self._size, self._rate, self._color, self._crf, self._preset)
-            self._sets = self._h264.parameter_sets()
-        else:
+            self._coder = H264(*self._size, self._rate, self._color, self._crf, self._preset)
+        elif self._codec == "ffv1":
             # the encoder takes no single row or column
             self._size = (max(2, y), max(2, x))
-            self._ffv1 = Ffv1(*self._size, self._rate, recording.dtype, self._color)
-            self._private = self._ffv1.private_data()
+            self._coder = Ffv1(*self._size, self._rate, recording.dtype, self._color)
+        else:
+            self._size = (y, x)
+            self._coder = Raw(y, x, self._rate, self._color)
+        self._stream = self._coder.stream(recording.shape[0], self.estimate(plan))
 
     def estimate(self, plan: WritePlan) -> int:
         """More than the worst noise takes."""
@@ -166,10 +172,10 @@ class VideoSink:
 
     def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
         """What decoding gives back: H.264 blocks are coded and decoded for it."""
-        if self._codec == "ffv1":
+        if not isinstance(self._coder, H264):
             return block
         frames = padded(block[:, :, 0], *self._size)
-        packets, decoded = self._h264.encode(frames, self._sets)
+        packets, decoded = self._coder.encode(frames, self._stream)
         y, x = block.shape[3:]
         made = decoded[:, :, None, :y, :x]
         differences = np.maximum(made, block) - np.minimum(made, block)
@@ -180,8 +186,8 @@ class VideoSink:
 
     def encode(self, index: BlockIndex, block: NDArray[Any]) -> _Coded:
         """The packets of a block."""
-        if self._codec == "ffv1":
-            return self._ffv1.encode(padded(block[:, :, 0], *self._size)), Errors()
+        if not isinstance(self._coder, H264):
+            return self._coder.encode(padded(block[:, :, 0], *self._size)), Errors()
         if self._coded is None or self._coded[0] != index:
             self.shown(index, block)
         coded, self._coded = self._coded, None
@@ -199,26 +205,23 @@ class VideoSink:
     def reopen(self, output: Outlet) -> None:
         """Nothing but the file has to be known to go on."""
         (file,) = output.files
-        frames = self._recording.shape[0]
-        self._writer: Mp4Writer | MkvWriter
-        if self._codec == "h264":
-            room = Mp4Writer.room_for(frames, len(self._plan.blocks))
-            self._writer = Mp4Writer(file, *self._size, self._rate, self._sets, room)
+        self._writer: AviWriter | MkvWriter | Mp4Writer
+        if self._suffix == ".avi":
+            self._writer = AviWriter(file, self._stream)
+        elif self._suffix == ".mkv":
+            self._writer = MkvWriter(file, self._stream)
         else:
-            self._writer = MkvWriter(file, *self._size, self._rate, self._private, frames)
+            blocks = len(self._plan.blocks)
+            self._writer = Mp4Writer(file, self._stream, blocks, quicktime=self._suffix == ".mov")
 
     def put(self, index: BlockIndex, encoded: _Coded) -> None:
         """Append a block."""
-        packets, errors = encoded
-        if isinstance(self._writer, Mp4Writer):
-            self._writer.put(packets, errors)
-        else:
-            self._writer.put(index[0].start, packets)
+        self._writer.put(index[0].start, *encoded)
 
     def finish(self, checksums: NDArray[np.uint32]) -> None:
         """Write the index and what is kept of the recording."""
         more: dict[str, Any] = {"video_gray": not self._color}
-        if isinstance(self._writer, Mp4Writer):
+        if self._codec == "h264":
             self._errors = self._writer.errors()
             more["video_loss"] = f"H.264, CRF {self._crf:g}: {self._errors}"
         self._writer.finish(json.dumps(kept_json(self._plan, checksums, **more)).encode())

@@ -25,7 +25,23 @@ _WHOLE = (slice(None), slice(None), slice(None))
 Part = tuple[slice, slice, slice]
 
 
-class VideoReader(ABC):
+class _Closed(ABC):
+    """Closed at the end of a `with`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class VideoReader(_Closed):
     """A video as something between an array and a stream of batches.
 
     A subclass says in `_initialize` what it is (the first five attributes), gives frames in `_read_raw_frames` and lets
@@ -288,16 +304,8 @@ class VideoReader(ABC):
             raise OptionError("frames are (T, H, W, C) or (H, W, C)", found=f"{frames.ndim} axes")
         return torch.from_numpy(np.ascontiguousarray(np.moveaxis(frames, -1, -3)))
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class VideoWriter(ABC):
+class VideoWriter(_Closed):
     """Takes a video in batches.
 
     Attributes
@@ -360,14 +368,6 @@ class VideoWriter(ABC):
         if frames.shape[3] != self.n_channels:
             raise OptionError(f"Channel count mismatch. Expected {self.n_channels}, got {frames.shape[3]}")
         return frames
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _is_integer(key: Any) -> bool:

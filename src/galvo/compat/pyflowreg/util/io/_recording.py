@@ -125,6 +125,17 @@ class FileReader(RecordingReader):
         kwargs.pop("use_memmap", None)
         self._options = self._translated(kwargs)
 
+    def _common_metadata(self) -> dict[str, Any]:
+        """What every file says of itself."""
+        self._ensure_initialized()
+        return {
+            "file_name": Path(self.file_path).name,
+            "frame_count": self.frame_count,
+            "shape": self.shape,
+            "unbinned_shape": self.unbinned_shape,
+            "dtype": str(self.dtype),
+        }
+
     def _translated(self, options: dict[str, Any]) -> dict[str, Any]:
         """PyFlowReg's options as galvo's."""
         return options

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,14 +79,7 @@ class MDFFileReader(FileReader):
             binned frames), ``pixel_size_um``, ``magnification``, ``dtype``, ``created_on``; None where the file does
             not say it.
         """
-        self._ensure_initialized()
-        found: dict[str, Any] = {
-            "file_name": Path(self.file_path).name,
-            "frame_count": self.frame_count,
-            "shape": self.shape,
-            "unbinned_shape": self.unbinned_shape,
-            "dtype": str(self.dtype),
-        }
+        found = self._common_metadata()
         if self._recording is not None:
             metadata = self._recording.metadata
             rate, size = metadata.frame_rate_hz, metadata.pixel_size_um

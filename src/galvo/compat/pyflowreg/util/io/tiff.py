@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,18 +75,12 @@ class TIFFFileReader(FileReader):
             are never frames), ``deinterleave``, ``is_scanimage``; ``z_planes`` and ``volumes`` where there are planes;
             ``description`` (500 characters at most), ``software`` and ``datetime`` where the file has them.
         """
-        self._ensure_initialized()
-        recording = self._recording
-        found: dict[str, Any] = {
-            "file_name": Path(self.file_path).name,
-            "frame_count": self.frame_count,
-            "shape": self.shape,
-            "unbinned_shape": self.unbinned_shape,
-            "dtype": str(self.dtype),
+        found = self._common_metadata() | {
             "sample_mode": False,
             "deinterleave": self.deinterleave,
             "is_scanimage": False,
         }
+        recording = self._recording
         if recording is not None:
             found["is_scanimage"] = recording.metadata.format == "scanimage"
             if recording.shape[2] > 1:
@@ -106,8 +99,9 @@ class TIFFFileWriter(FileWriter):
     ----------
     file_path : path
     format : "default" or "suite2p"
-        default: OME-TIFF, which generic readers take as one stack (T, C, Y, X); pages without axes for dtypes that
-        OME has none for. suite2p: pages, the channels of a frame one after another.
+        default: OME-TIFF (T, Y, X) whose channels are samples of the pages, which is what PyFlowReg reads, unless
+        ``samples=None`` makes them pages; no OME for dtypes that it has none for. suite2p: pages, the channels of a
+        frame one after another.
     compression : None, "none", "lzw", "zlib", "deflate" or "zstd"
     compression_level : int, optional
         For zlib and zstd.
@@ -146,4 +140,5 @@ class TIFFFileWriter(FileWriter):
 
     def _sink_options(self, dtype: np.dtype[Any]) -> dict[str, Any]:
         layout = "plain" if dtype.str[1:] in _WITHOUT_OME else "ome"
-        return {"layout": layout, **self._options}
+        samples = None if "layout" in self._options else "c"
+        return {"layout": layout, "samples": samples, **self._options}
