@@ -489,12 +489,163 @@ def warp(
     pixels of up to 16 bits and float32, float64 for all others.
     """
 
+def flow_prepare(
+    frames: NDArray[Any],
+    offset: list[float],
+    scale: list[float],
+    sigma_y: float,
+    sigma_x: float,
+    out: NDArray[np.float32],
+    threads: int = 1,
+) -> None:
+    """Fill `out` (T, C, Y, X) with ``(frames - offset) * scale``, smoothed by a Gaussian.
+
+    Parameters
+    ----------
+    frames
+        (T, Y, X, C), with any strides: integers of 8 to 64 bits, float32 or float64. What is not finite becomes 0.
+    offset, scale
+        One value per channel.
+    sigma_y, sigma_x
+        Standard deviations in pixels, cut at four of them; edges are mirrored, edge values repeated. 0: none.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit.
+    """
+
+def flow_expand(fields: NDArray[np.float32], out: NDArray[np.float32], threads: int = 1) -> None:
+    """Fill `out` (T, Y, X, 2) with `fields` (T, h, w, 2) by cubic convolution, A = -0.75, edges replicated."""
+
+def flow_resample(image: NDArray[np.float32], early_taps: bool, out: NDArray[np.float32]) -> None:
+    """Fill `out` with `image` at another size.
+
+    Parameters
+    ----------
+    early_taps
+        One tap more before the centre and one less after it than the kernel has.
+
+    Notes
+    -----
+    A discrete Gaussian of 0.6 / s pixels, s being the smaller ratio of sizes, none from 1 on, and cubic convolution
+    with A = -0.75; edges are mirrored, edge values repeated.
+    """
+
+def flow_median(image: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Fill `out` with medians of 5 x 5 pixels; edges are mirrored, edge values not repeated."""
+
+def flow_tensor(
+    fixed: NDArray[np.float32],
+    moving: NDArray[np.float32],
+    spacing_y: float,
+    spacing_x: float,
+    term: str,
+    out: NDArray[np.float32],
+) -> None:
+    """Fill `out` (6, Y + 2, X + 2) with the motion tensor of two images (Y, X): J11, J22, J33, J12, J13, J23.
+
+    Parameters
+    ----------
+    term
+        "gradient", "brightness" or "census".
+    """
+
+def flow_solve_level(
+    tensors: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    field: NDArray[np.float32],
+    alpha_x: float,
+    alpha_y: float,
+    spacing_x: float,
+    spacing_y: float,
+    iterations: int,
+    update_lag: int,
+    relaxation: float,
+    a_data: list[float],
+    a_smooth: float,
+    robustness: float,
+    out: NDArray[np.float32],
+) -> None:
+    """Fill `out` (2, Y, X) with the increment of a field on one level.
+
+    Parameters
+    ----------
+    tensors, weights, field
+        (C, 6, Y + 2, X + 2), (C, Y + 2, X + 2) and (2, Y + 2, X + 2): with one pixel around the image.
+
+    Notes
+    -----
+    Successive over-relaxation, column by column; the robust weights are updated before every sweep whose number,
+    counted from 1, `update_lag` divides, and are 1 until then.
+    """
+
 class FlowEngine:
-    def __init__(self, *a: Any, **k: Any) -> None: ...
-    def solve(self, *a: Any) -> None: ...
-def flow_prepare(*a: Any) -> None: ...
-def flow_expand(*a: Any) -> None: ...
-def flow_resample(*a: Any) -> None: ...
-def flow_tensor(*a: Any) -> None: ...
-def flow_solve_level(*a: Any) -> None: ...
-def flow_median(*a: Any) -> None: ...
+    """The pyramid of a reference, and fields of frames against it.
+
+    Parameters
+    ----------
+    fixed, weights
+        C-contiguous (C, Y, X): the prepared reference, and the weight of each channel's data term.
+    offset, scale, sigma_y, sigma_x
+        What `flow_prepare` does to every frame.
+    levels
+        (levels, 4), coarsest first: rows, columns, alpha along x, alpha along y.
+    term
+        "gradient", "brightness" or "census".
+    relaxation
+        Of the sweeps: 1 is Gauss-Seidel.
+    a_data, a_smooth
+        Exponents, one per channel, and that of the smoothness.
+    early_taps
+        As in `flow_resample`.
+    thirty_seconds
+        Whether warps round positions to 1/32 pixel.
+    cascade
+        Whether each level is made from the next finer one, not from the full resolution.
+    warp_coarsest
+        Whether the first level is warped by the field that it begins with.
+    stages, warping_steps
+        Of graduated non-convexity: how robust each stage is, and warps per level; no stages: neither.
+
+    Notes
+    -----
+    Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        fixed: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        offset: list[float],
+        scale: list[float],
+        sigma_y: float,
+        sigma_x: float,
+        levels: NDArray[np.float64],
+        term: str,
+        iterations: int,
+        update_lag: int,
+        relaxation: float,
+        a_data: list[float],
+        a_smooth: float,
+        early_taps: bool,
+        thirty_seconds: bool,
+        cascade: bool,
+        warp_coarsest: bool,
+        stages: list[float],
+        warping_steps: int,
+    ) -> None: ...
+    def solve(
+        self, frames: NDArray[Any], start: NDArray[np.float32] | None, out: NDArray[np.float32], threads: int = 1
+    ) -> None:
+        """Fill `out` (T, h, w, 2) with the fields of frames (T, Y, X, C), each beginning with `start` (Y, X, 2).
+
+        A pixel that is not finite is what the prepared reference has there.
+
+        Raises
+        ------
+        ValueError
+            Shapes that do not fit.
+        TypeError
+            A dtype that `warp` does not take.
+        """

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from galvo import native
 from galvo.errors import OptionError
+from galvo.motion.pixels import as_pixels
 from galvo.motion.threads import thread_count
 
 Interpolation = Literal["cubic", "linear", "nearest"]
@@ -125,20 +126,11 @@ def _pixels(frames: NDArray[np.generic], dtype: DTypeLike) -> tuple[NDArray[np.g
     """Frames as (T, Y, X, C) of a dtype that the kernels know, and the dtype of what comes back."""
     if frames.ndim not in (3, 4):
         raise OptionError("frames must be (T, Y, X) or (T, Y, X, C)", found=f"{frames.ndim} axes")
-    if frames.dtype.kind not in "biuf" or frames.dtype.itemsize > 8:
-        raise OptionError("frames must be real numbers of at most 64 bits", found=frames.dtype)
+    pixels = as_pixels(frames)
     asked = frames.dtype if dtype == "same" else np.dtype(dtype)
     if asked not in (frames.dtype, np.float32):
         expected = f"float32 or {frames.dtype}"
         raise OptionError("dtype must be float32 or that of the frames", found=asked, expected=expected)
-    known = frames.dtype
-    if known == np.bool_:
-        known = np.dtype(np.uint8)
-    elif known == np.float16:
-        known = np.dtype(np.float32)
-    pixels = frames.astype(known.newbyteorder("="), copy=False)
-    if any(stride % pixels.itemsize for stride in pixels.strides) or not pixels.flags.aligned:
-        pixels = np.ascontiguousarray(pixels)
     if frames.ndim == 3:
         pixels = pixels[..., np.newaxis]
     return pixels, np.dtype(np.float32) if asked == np.float32 else pixels.dtype

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from galvo import native
 from galvo.errors import OptionError
 from galvo.motion.params import VariationalParams
+from galvo.motion.pixels import as_pixels
 from galvo.motion.threads import thread_count
 from galvo.motion.variational.pyramid import LEAN_STEP, as_table, pyramid
 
@@ -39,24 +40,6 @@ class Preparation:
             frames, list(self.offset), list(self.scale), self.sigma_y, self.sigma_x, out, thread_count(threads)
         )
         return out
-
-
-def as_pixels(frames: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Frames of a dtype that the kernels read; what they read already is not copied.
-
-    Raises
-    ------
-    OptionError
-        Complex numbers, texts and the like.
-    """
-    if frames.dtype.kind not in "biuf" or frames.dtype.itemsize > 8:
-        raise OptionError("frames must be real numbers of at most 64 bits", found=frames.dtype)
-    wanted = {np.dtype(np.bool_): np.dtype(np.uint8), np.dtype(np.float16): np.dtype(np.float32)}.get(
-        frames.dtype, frames.dtype.newbyteorder("=")
-    )
-    pixels = frames.astype(wanted, copy=False)
-    aligned = pixels.flags.aligned and not any(stride % pixels.itemsize for stride in pixels.strides)
-    return pixels if aligned else np.ascontiguousarray(pixels)
 
 
 def weight_maps(weights: NDArray[np.floating] | Sequence[float] | None, shape: tuple[int, int, int]) -> Array:

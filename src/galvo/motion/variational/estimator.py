@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from galvo.errors import OptionError
 from galvo.motion.params import MotionParams
-from galvo.motion.variational.engine import Engine, Preparation, as_pixels, weight_maps
+from galvo.motion.pixels import as_pixels
+from galvo.motion.variational.engine import Engine, Preparation, weight_maps
 from galvo.motion.variational.expansion import GridExpansion
 from galvo.motion.variational.pyramid import FINEST
 

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from galvo import native
 from galvo.errors import OptionError
 from galvo.motion.params import VariationalParams
-from galvo.motion.variational.engine import Engine, Preparation, as_pixels, weight_maps
+from galvo.motion.pixels import as_pixels
+from galvo.motion.variational.engine import Engine, Preparation, weight_maps
 from galvo.motion.variational.expansion import GridExpansion
 
 Array = NDArray[np.float32]
@@ -63,7 +64,8 @@ def displacement(
         if field.shape != (height, width, 2):
             raise OptionError("start does not fit the images", found=field.shape, expected=(height, width, 2))
     solved = engine.solve(frame[np.newaxis], field, threads=1)
-    return GridExpansion(height, width).expand(solved, threads=1)[0]
+    dense: Array = GridExpansion(height, width).expand(solved, threads=1)[0]
+    return dense
 
 
 def _with_channels(image: NDArray[np.generic]) -> NDArray[np.generic]:
