@@ -240,12 +240,18 @@ class BatchRegistration:
         else:
             solved = engine.solve(raw if fused is not None else np.moveaxis(planes, 1, 3), start, self._threads)
             fields = expansion.expand(solved, threads=self._threads)
-        return Block(begin, registered_frames(raw, fields, self.reference, self.method.interpolation, self._threads), fields), planes
+        moved_raw = registered_frames(raw, fields, self.reference, self.method.interpolation, self._threads)
+        return Block(begin, moved_raw, fields), planes
 
     def _problem(self, raw: NDArray[np.generic], planes: Planes, start: Fields) -> Problem:
-        prepared = np.ascontiguousarray(np.moveaxis(planes, 1, 3))
-        fixed = np.ascontiguousarray(self.fixed)
-        return Problem(raw, prepared, self.reference, fixed, start, np.ascontiguousarray(np.moveaxis(self._weights, 0, 2)))
+        return Problem(
+            frames=raw,
+            prepared=np.ascontiguousarray(np.moveaxis(planes, 1, 3)),
+            reference=self.reference,
+            fixed=np.ascontiguousarray(self.fixed),
+            start=start,
+            weights=np.ascontiguousarray(np.moveaxis(self._weights, 0, 2)),
+        )
 
     def _engine(self) -> Engine:
         if self._made is None:

@@ -67,7 +67,8 @@ class ChannelFilter:
 
     def image(self, image: NDArray[np.generic]) -> Planes:
         """One image (Y, X, C) by itself, float32 (C, Y, X)."""
-        return self._spatial(image[np.newaxis], 1)[0]
+        planes: Planes = self._spatial(image[np.newaxis], 1)[0]
+        return planes
 
     def __call__(
         self, frames: Frames, first: int, count: int, *, substitute: NDArray[np.generic] | None, threads: int

@@ -16,7 +16,7 @@ from galvo.errors import OptionError
 from galvo.motion.variational.flow import resample
 from galvo.motion.warping import warp
 
-Reals = NDArray[np.float64]
+Reals = NDArray[np.floating]
 Fields = NDArray[np.float32]
 
 _REFINED_PIXELS = 1.5
@@ -107,10 +107,10 @@ def phase_shift(
     if size != (height, width):
         images = [resample(image, size).astype(np.float64) for image in images]
     window = np.outer(np.hanning(size[0]), np.hanning(size[1]))
-    reference, frame = ((image - image.mean()) * window for image in images)
+    reference, frame = (((image - image.mean()) * window).astype(np.float32) for image in images)
     spectrum = np.fft.fft2(reference) * np.fft.fft2(frame).conj()
     if whitened:
-        spectrum /= np.maximum(np.abs(spectrum), 100 * np.finfo(np.float64).eps)
+        spectrum /= np.maximum(np.abs(spectrum), 100 * np.finfo(np.float32).eps)
     correlation = np.abs(np.fft.ifft2(spectrum))
     peak = np.array(np.unravel_index(np.argmax(correlation), size), np.float64)
     wrapped = np.where(peak > np.array(size) // 2, peak - size, peak)
@@ -137,10 +137,11 @@ def _gray(image: Reals, weights: ArrayLike | None) -> Reals:
         shares = np.ones(channels)
     if shares.shape != (channels,) or not shares.sum() > 0:
         raise OptionError("weights do not fit the channels", found=shares.shape, expected=(channels,))
-    return image @ (shares / shares.sum())
+    gray: Reals = image @ (shares / shares.sum())
+    return gray
 
 
-def _refined(spectrum: NDArray[np.complex128], shift: Reals, upsampling: int) -> Reals:
+def _refined(spectrum: NDArray[np.complexfloating], shift: Reals, upsampling: int) -> Reals:
     """The peak within a pixel and a half, by a Fourier sum at steps of 1 / upsampling."""
     start = np.round(shift * upsampling) / upsampling
     span = int(np.ceil(upsampling * _REFINED_PIXELS))
