@@ -297,3 +297,51 @@ def registered_frames(
         reach=REACH,
         threads=threads,
     )
+
+
+def sources_inside(fields: Fields) -> NDArray[np.bool_]:
+    """Which pixels of warped frames have their source inside the frame, (T, Y, X) of fields (T, Y, X, 2)."""
+    height, width = fields.shape[1:3]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    source_x, source_y = x + fields[..., 0], y + fields[..., 1]
+    inside: NDArray[np.bool_] = (source_x >= 0) & (source_x < width) & (source_y >= 0) & (source_y < height)
+    return inside
+
+
+@dataclass(frozen=True)
+class FieldStatistics:
+    """What fields are like, float64 (T,) each.
+
+    Attributes
+    ----------
+    mean_length, greatest_length : ndarray
+        Of the displacements of a frame, in pixels.
+    mean_divergence : ndarray
+        By central differences, one-sided at the edges.
+    translation : ndarray
+        Length of the mean displacement, in pixels.
+    """
+
+    mean_length: NDArray[np.float64]
+    greatest_length: NDArray[np.float64]
+    mean_divergence: NDArray[np.float64]
+    translation: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, fields: Fields) -> "FieldStatistics":
+        """Those of fields (T, Y, X, 2), of at least two pixels along y and x."""
+        length = np.hypot(fields[..., 0], fields[..., 1])
+        mean = fields.mean(axis=(1, 2), dtype=np.float64)
+        return cls(
+            length.mean(axis=(1, 2), dtype=np.float64),
+            length.max(axis=(1, 2)).astype(np.float64),
+            _mean_slope(fields[..., 0], 2) + _mean_slope(fields[..., 1], 1),
+            np.hypot(mean[:, 0], mean[:, 1]),
+        )
+
+
+def _mean_slope(values: NDArray[np.float32], axis: int) -> NDArray[np.float64]:
+    """The mean of central differences (T, Y, X) along an axis: all but the two outermost pixels cancel."""
+    first, second, last, before = (values.take(at, axis).mean(axis=1, dtype=np.float64) for at in (0, 1, -1, -2))
+    slope: NDArray[np.float64] = (1.5 * (last - first) + 0.5 * (second - before)) / values.shape[axis]
+    return slope

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.errors import OptionError
 from galvo.motion.pixels import as_pixels
 from galvo.motion.variational.engine import Preparation
 
@@ -14,6 +15,13 @@ Planes = NDArray[np.float32]
 
 _TRUNCATE = 4.0
 _EPSILON = 1e-8
+# SciPy's words for what lies beyond the edges, and NumPy's
+_MODES: dict[str, Literal["symmetric", "reflect", "edge", "wrap"]] = {
+    "reflect": "symmetric",
+    "mirror": "reflect",
+    "nearest": "edge",
+    "wrap": "wrap",
+}
 
 
 class Frames(Protocol):
@@ -50,7 +58,7 @@ class ChannelFilter:
         low, high = flat.min(axis=0).astype(np.float64), flat.max(axis=0).astype(np.float64)
         if not separate:
             low, high = np.full(channels, low.min()), np.full(channels, high.max())
-        return cls(tuple(low.tolist()), tuple((1 / (high - low + _EPSILON)).tolist()), _per_channel(sigmas, channels))
+        return cls(tuple(low.tolist()), tuple((1 / (high - low + _EPSILON)).tolist()), per_channel(sigmas, channels))
 
     @property
     def reach(self) -> int:
@@ -105,14 +113,85 @@ class ChannelFilter:
         return np.concatenate(parts, axis=1)
 
 
-def _per_channel(sigmas: Sequence[Sequence[float]], channels: int) -> tuple[tuple[float, float, float], ...]:
-    """A row per channel; the last one stands for all that have none."""
+def gaussian(
+    values: NDArray[Any], sigmas: Sequence[float], *, mode: str = "reflect", truncate: float = _TRUNCATE
+) -> NDArray[np.float64]:
+    """A Gaussian over the axes of an array, float64.
+
+    Parameters
+    ----------
+    values : array
+    sigmas : sequence of float
+        Standard deviation along each axis, 0 for none.
+    mode : "reflect", "mirror", "nearest" or "wrap"
+        What is beyond the edges, in SciPy's words.
+    truncate : float
+        Where it is cut, in standard deviations.
+    """
+    out = np.asarray(values, np.float64)
+    for axis, sigma in enumerate(sigmas):
+        radius = _radius(sigma, truncate)
+        if radius == 0:
+            continue
+        taps = _taps(sigma, radius)
+        widths = [(radius, radius) if at == axis else (0, 0) for at in range(out.ndim)]
+        padded = np.moveaxis(np.pad(out, widths, mode=_edges(mode)), axis, 0)
+        length = out.shape[axis]
+        total = sum(tap * padded[at : at + length] for at, tap in enumerate(taps))
+        out = np.moveaxis(np.asarray(total), 0, axis)
+    return out
+
+
+def median_filter(values: NDArray[Any], size: int | tuple[int, ...], *, mode: str = "reflect") -> NDArray[Any]:
+    """The median of the pixels around each one, in the dtype of `values`.
+
+    Parameters
+    ----------
+    values : array
+    size : int or tuple of int
+        Odd: pixels along each axis.
+    mode : "reflect", "mirror", "nearest" or "wrap"
+        What is beyond the edges, in SciPy's words.
+    """
+    sizes = (size,) * values.ndim if isinstance(size, int) else tuple(size)
+    if len(sizes) != values.ndim or any(length < 1 or length % 2 == 0 for length in sizes):
+        raise OptionError("a median is that of an odd number of pixels", found=size)
+    padded = np.pad(values, [(length // 2,) * 2 for length in sizes], mode=_edges(mode))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, sizes).reshape(*values.shape, -1)
+    middle = windows.shape[-1] // 2
+    return np.partition(windows, middle, axis=-1)[..., middle]
+
+
+def causal_mean(frames: Sequence[NDArray[Any]], sigma: float, *, truncate: float = _TRUNCATE) -> NDArray[Any]:
+    """The mean of frames, the newest last, weighted by one side of a Gaussian over time."""
+    radius = _radius(sigma, truncate)
+    recent = frames[-(radius + 1) :]
+    taps = _taps(sigma, radius)[radius:] if radius else np.ones(1)
+    taps = taps[: len(recent)][::-1]
+    total = sum(tap * frame for tap, frame in zip(taps / taps.sum(), recent, strict=True))
+    return np.asarray(total)
+
+
+def _edges(mode: str) -> Literal["symmetric", "reflect", "edge", "wrap"]:
+    if mode not in _MODES:
+        raise OptionError("no such way beyond the edges", found=repr(mode), expected=", ".join(_MODES))
+    return _MODES[mode]
+
+
+def per_channel(sigmas: Sequence[Sequence[float]], channels: int) -> tuple[tuple[float, float, float], ...]:
+    """Rows (y, x, t), one per channel; the last one stands for all that have none."""
     rows = [(float(y), float(x), float(t)) for y, x, t in sigmas]
     return tuple(rows[min(channel, len(rows) - 1)] for channel in range(channels))
 
 
-def _radius(sigma: float) -> int:
-    return int(_TRUNCATE * sigma + 0.5)
+def _radius(sigma: float, truncate: float = _TRUNCATE) -> int:
+    return int(truncate * sigma + 0.5)
+
+
+def _taps(sigma: float, radius: int) -> NDArray[np.float64]:
+    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    normalised: NDArray[np.float64] = taps / taps.sum()
+    return normalised
 
 
 def _temporal(planes: Planes, first: int, count: int, sigma: float, begin: int, total: int) -> Planes:
@@ -121,8 +200,7 @@ def _temporal(planes: Planes, first: int, count: int, sigma: float, begin: int, 
     if radius == 0:
         return planes[first : first + count]
     offsets = np.arange(-radius, radius + 1)
-    taps = np.exp(-0.5 * (offsets / sigma) ** 2)
-    taps /= taps.sum()
+    taps = _taps(sigma, radius)
     out = np.zeros((count, *planes.shape[1:]), np.float32)
     for at in range(count):
         wanted = (begin + first + at + offsets) % (2 * total)
