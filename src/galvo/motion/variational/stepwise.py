@@ -131,7 +131,8 @@ def displacement_by_levels(
                     field = field + _smoothed(inner)
                 else:
                     field = _smoothed(field + inner)
-    return GridExpansion(height, width).expand(field[np.newaxis], threads=1)[0].astype(np.float64)
+    dense: NDArray[np.float32] = GridExpansion(height, width).expand(field[np.newaxis], threads=1)[0]
+    return dense.astype(np.float64)
 
 
 def _planes(image: ArrayLike) -> NDArray[np.float32]:
@@ -148,7 +149,8 @@ def _resized(planes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.f
 def _warped(
     moving: NDArray[np.float32], fixed: NDArray[np.float32], field: Fields, spacing: tuple[float, float]
 ) -> NDArray[np.float32]:
-    own = field / np.array(spacing[::-1], np.float32)
+    # this schedule's positions, as those of the kernels, are multiples of 1/32 pixel
+    own = np.rint(field / np.array(spacing[::-1], np.float32) * 32) / np.float32(32)
     frame, fill = np.moveaxis(moving, 0, 2), np.moveaxis(fixed, 0, 2)
     moved = warp(frame[np.newaxis], own, fill=fill, cubic_a=-0.75, reach=(0.0, 1.0), threads=1)[0]
     return np.moveaxis(moved.astype(np.float32, copy=False), 2, 0)

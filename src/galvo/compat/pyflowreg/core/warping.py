@@ -55,7 +55,7 @@ def imregister_wrapper(
     moved = registered_frames(
         frame[np.newaxis], _field(u, v)[np.newaxis], reference, checked_interpolation(interpolation_method), 1
     )[0]
-    result = moved.astype(np.float32)
+    result: NDArray[np.float32] = moved.astype(np.float32)
     return result[..., 0] if result.shape[2] == 1 else result
 
 
@@ -63,12 +63,14 @@ def imregister_binary(mask: ArrayLike, u: ArrayLike, v: ArrayLike) -> NDArray[np
     """A mask (H, W) moved by a field; False where its source is outside."""
     binary = (np.asarray(mask) > 0.5).astype(np.uint8)[np.newaxis]
     moved = warp(binary, _field(u, v), fill=0, interpolation="nearest", dtype="same", reach=REACH, threads=1)
-    return moved[0] > 0
+    seen: NDArray[np.bool_] = moved[0] > 0
+    return seen
 
 
 def backward_valid_mask(u: ArrayLike, v: ArrayLike) -> NDArray[np.bool_]:
     """Which pixels (H, W) have their source inside the frame."""
-    return sources_inside(_field(u, v)[np.newaxis])[0]
+    inside: NDArray[np.bool_] = sources_inside(_field(u, v)[np.newaxis])[0]
+    return inside
 
 
 def compute_batch_valid_masks(w: ArrayLike) -> NDArray[np.uint8]:
