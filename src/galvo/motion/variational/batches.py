@@ -5,8 +5,10 @@ fields, and the reference may follow the movie (P. Flotho, S. Nomura, B. Kuhn, D
 image registration of 2-photon imaging data, J. Biophotonics 2022).
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -345,3 +347,29 @@ def _mean_slope(values: NDArray[np.float32], axis: int) -> NDArray[np.float64]:
     first, second, last, before = (values.take(at, axis).mean(axis=1, dtype=np.float64) for at in (0, 1, -1, -2))
     slope: NDArray[np.float64] = (1.5 * (last - first) + 0.5 * (second - before)) / values.shape[axis]
     return slope
+
+
+def batches_in_context(
+    batches: Iterator[NDArray[np.generic]], reach: int
+) -> Iterator[tuple[NDArray[np.generic], int, int]]:
+    """Batches (T, Y, X, C) with up to `reach` frames of what is around them, where they begin, and their lengths."""
+    if reach == 0:
+        yield from ((batch, 0, len(batch)) for batch in batches)
+        return
+    waiting: deque[NDArray[np.generic]] = deque()
+    before: NDArray[np.generic] | None = None
+    ended: Iterator[NDArray[np.generic] | None] = repeat(None)
+    for batch in chain(batches, ended):
+        if batch is not None:
+            waiting.append(batch)
+        if not waiting:
+            return
+        if batch is not None and sum(map(len, waiting)) - len(waiting[0]) < reach:
+            continue
+        current = waiting.popleft()
+        known = current if before is None else np.concatenate([before, current])
+        begin = len(known) - len(current)
+        behind = list(waiting)
+        frames = np.concatenate([known, *behind])[: len(known) + reach] if behind else known
+        yield frames, begin, len(current)
+        before = known[-reach:]
