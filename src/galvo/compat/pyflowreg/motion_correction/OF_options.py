@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from datetime import date
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self, cast
 
@@ -26,6 +25,14 @@ from pydantic.json_schema import SkipJsonSchema
 
 from galvo.compat.pyflowreg.core.backend_registry import get_backend
 from galvo.compat.pyflowreg.core.optical_flow import normalize_gnc_schedule, normalize_warping_steps
+from galvo.compat.pyflowreg.motion_correction.choices import (
+    ChannelNormalization,
+    ConstancyAssumption,
+    InterpolationMethod,
+    NamingConvention,
+    OutputFormat,
+    QualitySetting,
+)
 from galvo.compat.pyflowreg.motion_correction.reference_images import read_reference, write_reference
 from galvo.compat.pyflowreg.util.io._base import VideoReader, VideoWriter
 from galvo.compat.pyflowreg.util.io.factory import get_video_file_reader, get_video_file_writer
@@ -42,69 +49,6 @@ __all__ = [
     "QualitySetting",
     "get_mcp_schema",
 ]
-
-
-class OutputFormat(StrEnum):
-    """What a run writes; the value is also the suffix of the file."""
-
-    TIFF = "TIFF"
-    HDF5 = "HDF5"
-    MAT = "MAT"
-    MULTIFILE_TIFF = "MULTIFILE_TIFF"
-    MULTIFILE_MAT = "MULTIFILE_MAT"
-    MULTIFILE_HDF5 = "MULTIFILE_HDF5"
-    CAIMAN_HDF5 = "CAIMAN_HDF5"
-    BEGONIA = "BEGONIA"
-    SUITE2P_TIFF = "SUITE2P_TIFF"
-    ARRAY = "ARRAY"
-    NULL = "NULL"
-
-
-class QualitySetting(StrEnum):
-    """How fine the pyramid is solved."""
-
-    QUALITY = "quality"
-    BALANCED = "balanced"
-    FAST = "fast"
-    CUSTOM = "custom"
-
-
-class ChannelNormalization(StrEnum):
-    """Whose range of values channels have."""
-
-    JOINT = "joint"
-    SEPARATE = "separate"
-
-
-class InterpolationMethod(StrEnum):
-    """How registered frames are sampled."""
-
-    NEAREST = "nearest"
-    LINEAR = "linear"
-    CUBIC = "cubic"
-
-
-class ConstancyAssumption(StrEnum):
-    """What stays the same while it moves."""
-
-    GRAY = "gray"
-    GRADIENT = "gc"
-    CENSUS = "cs"
-
-    @classmethod
-    def _missing_(cls, value: object) -> ConstancyAssumption | None:
-        if not isinstance(value, str):
-            return None
-        name = value.strip().lower()
-        aliases = {"gradient": "gc", "brightness": "gray", "census": "cs"}
-        return next((member for member in cls if member.value == aliases.get(name, name)), None)
-
-
-class NamingConvention(StrEnum):
-    """What outputs are called."""
-
-    DEFAULT = "default"
-    BATCH = "batch"
 
 
 _MIN_LEVELS = {

@@ -171,12 +171,7 @@ class BatchMotionCorrector:
             kept: tuple[list[NDArray[Any]], list[NDArray[Any]]] = [], []
             for block in registration.register(frames, begin, count):
                 self._note(FieldStatistics.of(block.fields))
-                movie = (
-                    block.frames
-                    if dtype is None or not self._is_file()
-                    else Cast(dtype.str, "clip").apply(block.frames)
-                )
-                self._write(movie, block.fields)
+                self._write(block.frames if cast is None else cast.apply(block.frames), block.fields)
                 for wanted, parts, what in (
                     (self.registered_callbacks, kept[0], block.frames),
                     (self.w_callbacks, kept[1], block.fields),
