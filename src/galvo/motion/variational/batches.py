@@ -58,7 +58,7 @@ class BatchMethod:
     separate : bool
         Whether each channel has its own range of values.
     interpolation : str
-        Of the registered frames.
+        Of the registered frames, and of those that make the next reference.
     carry : bool
         Whether a batch begins where the last one ended; else with no displacement.
     follow : bool
@@ -270,7 +270,7 @@ class BatchRegistration:
     def _followed(self, planes: Planes, fields: Fields) -> NDArray[np.float64]:
         """Sum of filtered frames, warped, (C, Y, X)."""
         prepared = np.moveaxis(planes, 1, 3)
-        warped = warp(prepared, fields, fill=self.fixed, cubic_a=CUBIC_A, reach=REACH, threads=self._threads)
+        warped = registered_frames(prepared, fields, self.fixed, self.method.interpolation, self._threads)
         total: NDArray[np.float64] = np.moveaxis(warped.sum(axis=0, dtype=np.float64), 2, 0)
         return total
 
