@@ -93,6 +93,14 @@ def interleave(
     return {name: Timing(tuple(wall[name]), tuple(cpu[name])) for name in present}
 
 
+def timed(run: Callable[[], Result]) -> tuple[Result, Timing]:
+    """Result and time of one call, for what takes too long to repeat."""
+    cpu_start, start = _cpu_s(), time.perf_counter()
+    result = run()
+    stop, cpu_stop = time.perf_counter(), _cpu_s()
+    return result, Timing((stop - start,), (cpu_stop - cpu_start,))
+
+
 def with_peer(
     module: str, run: Callable[Concatenate[ModuleType, Arguments], Result]
 ) -> Callable[Arguments, Result] | None:

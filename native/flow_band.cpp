@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "each_isa.hpp"
 
@@ -34,36 +35,50 @@ int mirrored(int i, int count) noexcept {
     return i < count ? i : period - 1 - i;
 }
 
-// One row of weighted sums over rows, in blocks of columns that stay in registers.
-GALVO_INLINE void weighted_rows_all(const float *GALVO_RESTRICT in, std::ptrdiff_t stride,
-                                    const float *GALVO_RESTRICT weights, int taps, std::ptrdiff_t columns,
-                                    float *GALVO_RESTRICT out) noexcept {
+#if defined(__GNUC__) || defined(__clang__)
+// Compilers that are left to themselves vectorise sums of eight the wrong way round.
+typedef float Eight __attribute__((vector_size(32)));
+#else
+struct Eight {
+    float lane[8];
+};
+inline Eight operator*(float factor, Eight value) noexcept {
+    for (float &lane : value.lane) lane *= factor;
+    return value;
+}
+inline Eight &operator+=(Eight &sum, const Eight &value) noexcept {
+    for (int j = 0; j < 8; ++j) sum.lane[j] += value.lane[j];
+    return sum;
+}
+#endif
+
+// `vectors` times eight weighted sums of values that lie `stride` apart.
+template <int vectors>
+GALVO_INLINE void weighted_sum(const float *GALVO_RESTRICT in, std::ptrdiff_t stride, const float *GALVO_RESTRICT weights,
+                               int taps, float *GALVO_RESTRICT out) noexcept {
+    Eight sum[vectors] = {};
+    for (int k = 0; k < taps; ++k)
+        for (int j = 0; j < vectors; ++j) {
+            Eight value;
+            std::memcpy(&value, in + k * stride + 8 * j, sizeof value);
+            sum[j] += weights[k] * value;
+        }
+    std::memcpy(out, sum, sizeof sum);
+}
+
+// One row of weighted sums over rows.
+GALVO_INLINE void weighted_rows_all(const float *in, std::ptrdiff_t stride, const float *weights, int taps,
+                                    std::ptrdiff_t columns, float *out) noexcept {
     std::ptrdiff_t x = 0;
-    for (; x + 32 <= columns; x += 32) {
-        float sum[32] = {};
-        for (int k = 0; k < taps; ++k)
-            for (int j = 0; j < 32; ++j) sum[j] += weights[k] * in[k * stride + x + j];
-        for (int j = 0; j < 32; ++j) out[x + j] = sum[j];
-    }
-    for (; x < columns; x += 8) {
-        float sum[8] = {};
-        for (int k = 0; k < taps; ++k)
-            for (int j = 0; j < 8; ++j) sum[j] += weights[k] * in[k * stride + x + j];
-        for (int j = 0; j < 8; ++j) out[x + j] = sum[j];
-    }
+    for (; x + 64 <= columns; x += 64) weighted_sum<8>(in + x, stride, weights, taps, out + x);
+    for (; x < columns; x += 8) weighted_sum<1>(in + x, stride, weights, taps, out + x);
 }
 
 // The same for eight rows at once that have been transposed: in[8 x + row].
-GALVO_INLINE void weighted_columns_all(const float *GALVO_RESTRICT in, const int *GALVO_RESTRICT start,
-                                       const float *GALVO_RESTRICT weights, int taps, int count,
-                                       float *GALVO_RESTRICT out) noexcept {
-    for (int i = 0; i < count; ++i) {
-        const float *first = in + 8 * static_cast<std::ptrdiff_t>(start[i]), *w = weights + static_cast<std::ptrdiff_t>(i) * taps;
-        float sum[8] = {};
-        for (int k = 0; k < taps; ++k)
-            for (int j = 0; j < 8; ++j) sum[j] += w[k] * first[8 * k + j];
-        for (int j = 0; j < 8; ++j) out[8 * static_cast<std::ptrdiff_t>(i) + j] = sum[j];
-    }
+GALVO_INLINE void weighted_columns_all(const float *in, const int *start, const float *weights, int taps, int count,
+                                       float *out) noexcept {
+    for (std::ptrdiff_t i = 0; i < count; ++i)
+        weighted_sum<1>(in + 8 * static_cast<std::ptrdiff_t>(start[i]), 8, weights + i * taps, taps, out + 8 * i);
 }
 
 GALVO_EACH_ISA(weighted_rows,

@@ -5,87 +5,13 @@
 #include <mutex>
 #include <stdexcept>
 
-#include "each_isa.hpp"
-#include "jobs.hpp"
+#include "flow_expand.hpp"
+#include "frame_jobs.hpp"
 
 namespace galvo {
 namespace {
 
-constexpr std::int64_t kFrameCost = std::int64_t(1) << 22;  // hands out one frame at a time
 constexpr double kCubicA = -0.75;
-
-template <class Pixel>
-GALVO_INLINE void normalize_row(const Pixel *GALVO_RESTRICT in, std::ptrdiff_t step, int count, float offset, float scale,
-                                float *GALVO_RESTRICT out) noexcept {
-    if (step == 1)
-        for (int x = 0; x < count; ++x) out[x] = (static_cast<float>(in[x]) - offset) * scale;
-    else
-        for (int x = 0; x < count; ++x) out[x] = (static_cast<float>(in[x * step]) - offset) * scale;
-}
-
-// Through doubles, for pixels of which floats lose digits.
-template <class Pixel>
-GALVO_INLINE void normalize_wide_row(const Pixel *in, std::ptrdiff_t step, int count, double offset, double scale,
-                                     float *GALVO_RESTRICT out) noexcept {
-    for (int x = 0; x < count; ++x) out[x] = static_cast<float>((static_cast<double>(in[x * step]) - offset) * scale);
-}
-
-template <class Pixel>
-void normalize(const RawFrames &frames, std::int64_t t, int channel, double offset, double scale, Plane &out) noexcept {
-    const Pixel *pixels = static_cast<const Pixel *>(frames.pixels) + t * frames.steps.t + channel * frames.steps.c;
-    for (int y = 0; y < out.rows(); ++y) {
-        const Pixel *row = pixels + y * frames.steps.y;
-        if (sizeof(Pixel) <= 2)
-            normalize_row(row, frames.steps.x, out.columns(), static_cast<float>(offset), static_cast<float>(scale), out.row(y));
-        else
-            normalize_wide_row(row, frames.steps.x, out.columns(), offset, scale, out.row(y));
-    }
-}
-
-void normalize_any(const RawFrames &frames, std::int64_t t, int channel, double offset, double scale, Plane &out) noexcept {
-    switch (frames.type) {
-        case PixelType::int8: return normalize<std::int8_t>(frames, t, channel, offset, scale, out);
-        case PixelType::uint8: return normalize<std::uint8_t>(frames, t, channel, offset, scale, out);
-        case PixelType::int16: return normalize<std::int16_t>(frames, t, channel, offset, scale, out);
-        case PixelType::uint16: return normalize<std::uint16_t>(frames, t, channel, offset, scale, out);
-        case PixelType::int32: return normalize<std::int32_t>(frames, t, channel, offset, scale, out);
-        case PixelType::uint32: return normalize<std::uint32_t>(frames, t, channel, offset, scale, out);
-        case PixelType::int64: return normalize<std::int64_t>(frames, t, channel, offset, scale, out);
-        case PixelType::uint64: return normalize<std::uint64_t>(frames, t, channel, offset, scale, out);
-        case PixelType::float32: return normalize<float>(frames, t, channel, offset, scale, out);
-        case PixelType::float64: return normalize<double>(frames, t, channel, offset, scale, out);
-    }
-}
-
-// A pixel that is not finite says nothing: it becomes what the reference has there.
-void replace_unknown(PixelType type, const float *fixed, Plane &plane) noexcept {
-    if (type != PixelType::float32 && type != PixelType::float64) return;
-    for (int y = 0; y < plane.rows(); ++y)
-        for (int x = 0; x < plane.columns(); ++x)
-            if (!std::isfinite(plane.row(y)[x])) plane.row(y)[x] = fixed == nullptr ? 0.0f : fixed[y * plane.columns() + x];
-}
-
-struct Smoothing {
-    Smoothing(int rows, int columns, const Band &along_y, const Band &along_x)
-        : y(along_y), x(along_x), raw(rows, columns), half(rows, columns), scratch(x.scratch_size()) {}
-    const Band &y, &x;
-    Plane raw, half;
-    std::vector<float> scratch;
-};
-
-// One channel of one frame, prepared.
-void prepare(const RawFrames &frames, std::int64_t t, int channel, const Preparation &preparation, const float *fixed,
-             bool smooth, Smoothing &smoothing, Plane &out) noexcept {
-    const std::size_t c = static_cast<std::size_t>(channel);
-    Plane &raw = smooth ? smoothing.raw : out;
-    normalize_any(frames, t, channel, preparation.offset[c], preparation.scale[c], raw);
-    replace_unknown(frames.type, fixed, raw);
-    if (!smooth) return;
-    smoothing.y.along_y(raw, smoothing.half);
-    smoothing.x.along_x(smoothing.half, out, smoothing.scratch.data());
-}
-
-bool smooths(const Preparation &preparation) noexcept { return preparation.sigma_y > 0 || preparation.sigma_x > 0; }
 
 void copy_plane(const float *from, Plane &out) noexcept {
     for (int y = 0; y < out.rows(); ++y)
@@ -113,23 +39,6 @@ void add(const Plane &change, Plane &sum) noexcept {
         for (int x = 0; x < sum.columns(); ++x) to[x] += from[x];
     }
 }
-
-GALVO_INLINE void interleave_all(const float *GALVO_RESTRICT u, const float *GALVO_RESTRICT v, int count,
-                                 float *GALVO_RESTRICT out) noexcept {
-    for (int x = 0; x < count; ++x) {
-        out[2 * x] = u[x];
-        out[2 * x + 1] = v[x];
-    }
-}
-GALVO_EACH_ISA(interleave, (const float *u, const float *v, int count, float *out), (u, v, count, out))
-
-struct Field {
-    Plane u, v;
-    void resize(int rows, int columns) {
-        u.resize(rows, columns);
-        v.resize(rows, columns);
-    }
-};
 
 // Two bands that change the size of planes.
 struct Resampling {
@@ -161,7 +70,7 @@ struct FlowEngine::Level {
 
 struct FlowEngine::Workspace {
     Workspace(const FlowEngine &engine);
-    Smoothing smoothing;
+    Preparer preparer;
     std::vector<Plane> full;                 // prepared frame, by channel
     std::vector<std::vector<Plane>> moving;  // by level, channel
     std::vector<Plane> half_down, half_up;   // by level: between the two directions of a resampling
@@ -186,7 +95,7 @@ struct FlowEngine::Idle {
 };
 
 FlowEngine::Workspace::Workspace(const FlowEngine &engine)
-    : smoothing(engine.rows(), engine.columns(), engine.smooth_y_, engine.smooth_x_), settings(engine.settings_.solver),
+    : preparer(engine.preparation_, engine.smooth_y_, engine.smooth_x_), settings(engine.settings_.solver),
       positions(static_cast<std::size_t>(engine.finest().columns)) {
     const std::vector<Level> &levels = *engine.levels_;
     const std::size_t channels = static_cast<std::size_t>(engine.channels());
@@ -242,7 +151,8 @@ struct FlowEngine::Borrowed {
     std::unique_ptr<Workspace> space;
 };
 
-FlowEngine::FlowEngine(const FlowSettings &settings, const Preparation &preparation, const float *fixed, const float *weights)
+FlowEngine::FlowEngine(const FlowSettings &settings, const Preparation &preparation, const float *fixed,
+                       const float *unknown, const float *weights)
     : settings_(settings), preparation_(preparation), idle_(std::make_shared<Idle>()) {
     const int rows = settings.rows, columns = settings.columns;
     if (settings.levels.empty() || settings.channels < 1 || rows < 1 || columns < 1)
@@ -263,7 +173,7 @@ FlowEngine::FlowEngine(const FlowSettings &settings, const Preparation &preparat
     const std::size_t channels = static_cast<std::size_t>(settings.channels);
     std::vector<Plane> full_weights;
     for (std::size_t c = 0; c < channels; ++c) {
-        fixed_.emplace_back(fixed + c * pixels, fixed + (c + 1) * pixels);
+        unknown_.emplace_back(unknown + c * pixels, unknown + (c + 1) * pixels);
         full_weights.emplace_back(rows, columns);
         copy_plane(weights + c * pixels, full_weights.back());
     }
@@ -291,7 +201,7 @@ FlowEngine::FlowEngine(const FlowSettings &settings, const Preparation &preparat
         std::vector<float> scratch(std::max(level.down.scratch_size(), of_weights.scratch_size()));
         for (std::size_t c = 0; c < channels; ++c) {
             Plane image(rows, columns), out(level.rows, level.columns), ringed(level.rows + 2, level.columns + 2);
-            if (!from_finer) copy_plane(fixed_[c].data(), image);
+            if (!from_finer) copy_plane(fixed + c * pixels, image);
             const Plane &source = from_finer ? finer->fixed[c] : image;
             Plane half(level.rows, source.columns()), half_weights(level.rows, columns);
             level.down(source, half, out, scratch.data());
@@ -373,10 +283,10 @@ void FlowEngine::refine(std::size_t i, bool warped, Workspace &space) const noex
 }
 
 void FlowEngine::solve_frame(const RawFrames &frames, std::int64_t t, const float *start, float *out, Workspace &space) const {
-    const bool smooth = smooths(preparation_), staged = !settings_.stages.empty();
+    const bool staged = !settings_.stages.empty();
     for (int c = 0; c < settings_.channels; ++c)
-        prepare(frames, t, c, preparation_, fixed_[static_cast<std::size_t>(c)].data(), smooth, space.smoothing,
-                space.full[static_cast<std::size_t>(c)]);
+        space.preparer.prepare(frames, t, c, unknown_[static_cast<std::size_t>(c)].data(),
+                               space.full[static_cast<std::size_t>(c)]);
     downsample(space);
     const std::size_t stage_count = std::max<std::size_t>(1, settings_.stages.size());
     for (std::size_t stage = 0; stage < stage_count; ++stage) {
@@ -415,64 +325,9 @@ void FlowEngine::solve_frame(const RawFrames &frames, std::int64_t t, const floa
 
 void FlowEngine::solve(const RawFrames &frames, const float *start, float *out, int threads) const {
     const std::int64_t size = std::int64_t(2) * finest().rows * finest().columns;
-    run_jobs(frames.frame_count, threads, [](std::int64_t) { return kFrameCost; }, [&] {
+    run_frames(frames.frame_count, threads, [&] {
         return [&, borrowed = Borrowed(*this)](std::int64_t t) {
             solve_frame(frames, t, start, out + t * size, *borrowed.space);
-            return Outcome{};
-        };
-    });
-}
-
-void prepare_frames(const RawFrames &frames, int rows, int columns, int channels, const Preparation &preparation, float *out,
-                    int threads) {
-    const Band along_y = Band::gaussian(rows, preparation.sigma_y), along_x = Band::gaussian(columns, preparation.sigma_x);
-    const bool smooth = smooths(preparation);
-    run_jobs(frames.frame_count, threads, [](std::int64_t) { return kFrameCost; }, [&] {
-        struct Space {
-            Smoothing smoothing;
-            Plane plane;
-        };
-        auto space = std::make_unique<Space>(Space{Smoothing(rows, columns, along_y, along_x), Plane(rows, columns)});
-        return [&, space = std::move(space)](std::int64_t t) {
-            for (int c = 0; c < channels; ++c) {
-                prepare(frames, t, c, preparation, nullptr, smooth, space->smoothing, space->plane);
-                float *to = out + (t * channels + c) * static_cast<std::int64_t>(rows) * columns;
-                for (int y = 0; y < rows; ++y, to += columns)
-                    std::copy(space->plane.row(y), space->plane.row(y) + columns, to);
-            }
-            return Outcome{};
-        };
-    });
-}
-
-void expand_fields(const float *fields, std::int64_t count, int from_rows, int from_columns, int rows, int columns, float *out,
-                   int threads) {
-    const Band along_y = Band::interpolated(from_rows, rows), along_x = Band::interpolated(from_columns, columns);
-    run_jobs(count, threads, [](std::int64_t) { return kFrameCost; }, [&] {
-        struct Space {
-            Field in, wide;
-            std::vector<float> scratch, u, v;
-        };
-        auto space = std::make_unique<Space>();
-        space->in.resize(from_rows, from_columns);
-        space->wide.resize(from_rows, columns);
-        space->scratch.assign(along_x.scratch_size(), 0.0f);
-        space->u.assign(static_cast<std::size_t>(whole_vectors(columns)), 0.0f);
-        space->v = space->u;
-        return [&, space = std::move(space)](std::int64_t t) {
-            const float *in = fields + t * 2 * from_rows * from_columns;
-            for (int y = 0; y < from_rows; ++y)
-                split_pairs(in + 2 * static_cast<std::ptrdiff_t>(y) * from_columns, from_columns, space->in.u.row(y),
-                            space->in.v.row(y));
-            along_x.along_x(space->in.u, space->wide.u, space->scratch.data());
-            along_x.along_x(space->in.v, space->wide.v, space->scratch.data());
-            float *to = out + t * 2 * rows * columns;
-            for (int y = 0; y < rows; ++y, to += 2 * static_cast<std::ptrdiff_t>(columns)) {
-                along_y.row_along_y(space->wide.u, y, columns, space->u.data());
-                along_y.row_along_y(space->wide.v, y, columns, space->v.data());
-                interleave(space->u.data(), space->v.data(), columns, to);
-            }
-            return Outcome{};
         };
     });
 }

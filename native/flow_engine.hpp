@@ -9,24 +9,12 @@
 #include "flow_band.hpp"
 #include "flow_median.hpp"
 #include "flow_plane.hpp"
+#include "flow_prepare.hpp"
 #include "flow_solver.hpp"
 #include "flow_tensor.hpp"
 #include "warp.hpp"
 
 namespace galvo {
-
-// Raw frames (T, Y, X, C) and what makes them comparable: pixel -> (pixel - offset) * scale, then a Gaussian.
-struct RawFrames {
-    const void *pixels = nullptr;
-    PixelType type = PixelType::uint16;
-    Steps steps;
-    std::int64_t frame_count = 0;
-};
-
-struct Preparation {
-    std::vector<double> offset, scale;  // per channel
-    double sigma_y = 0, sigma_x = 0;    // 0: no smoothing
-};
 
 struct FlowLevel {
     int rows = 0, columns = 0;
@@ -48,8 +36,9 @@ struct FlowSettings {
 
 class FlowEngine {
   public:
-    // `fixed` (C, Y, X), prepared; `weights` (C, Y, X).
-    FlowEngine(const FlowSettings &settings, const Preparation &preparation, const float *fixed, const float *weights);
+    // All (C, Y, X): the prepared reference, what stands for unknown pixels before smoothing, and weights.
+    FlowEngine(const FlowSettings &settings, const Preparation &preparation, const float *fixed, const float *unknown,
+               const float *weights);
 
     // Fields (T, h, w, 2) of the finest level; `start` is one field (Y, X, 2) for all frames, or null.
     void solve(const RawFrames &frames, const float *start, float *out, int threads) const;
@@ -70,18 +59,10 @@ class FlowEngine {
 
     FlowSettings settings_;
     Preparation preparation_;
-    std::vector<std::vector<float>> fixed_;  // (Y, X) of each channel
+    std::vector<std::vector<float>> unknown_;  // (Y, X) of each channel
     std::shared_ptr<const std::vector<Level>> levels_;
     Band smooth_y_, smooth_x_;
     std::shared_ptr<Idle> idle_;  // workspaces between calls
 };
-
-// Prepared frames (T, C, Y, X).
-void prepare_frames(const RawFrames &frames, int rows, int columns, int channels, const Preparation &preparation, float *out,
-                    int threads);
-
-// Fields (T, h, w, 2) interpolated to (T, Y, X, 2).
-void expand_fields(const float *fields, std::int64_t count, int from_rows, int from_columns, int rows, int columns, float *out,
-                   int threads);
 
 }  // namespace galvo

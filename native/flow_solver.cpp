@@ -11,6 +11,7 @@ namespace galvo {
 namespace {
 
 constexpr float kSoftness = 1e-5f;  // in (s^2 + softness)^a
+constexpr std::ptrdiff_t kRing = 32;  // diagonals of coefficients; a power of 2
 constexpr int kTensor = 6, kCoefficients = 5, kState = 2, kCouplings = 2;
 
 // value^power for positive values, with a relative error of about 1e-6 for small powers; polynomials fitted to
@@ -23,15 +24,10 @@ GALVO_INLINE float power_of(float value, float power) noexcept {
     float mantissa;
     std::memcpy(&mantissa, &bits, sizeof mantissa);
     const float f = mantissa - 1.0f;
-    float log = 0.1292642056941986f;
-    log = log * f - 0.2089337706565857f;
-    log = log * f + 0.2152122706174850f;
-    log = log * f - 0.2386756837368011f;
-    log = log * f + 0.2879391014575958f;
-    log = log * f - 0.3607162535190582f;
-    log = log * f + 0.4809102714061737f;
-    log = log * f - 0.7213472127914429f;
-    log = log * f + 1.4426950216293335f;
+    const float f2 = f * f, f4 = f2 * f2;
+    const float log_low = (1.4426950216293335f - 0.7213472127914429f * f) + (0.4809102714061737f - 0.3607162535190582f * f) * f2;
+    const float log_high = (0.2879391014575958f - 0.2386756837368011f * f) + (0.2152122706174850f - 0.2089337706565857f * f) * f2;
+    const float log = log_low + (log_high + 0.1292642056941986f * f4) * f4;
     const float wanted = (log * f + static_cast<float>(exponent)) * power;
     constexpr float kWhole = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
     const float shifted = wanted + kWhole, whole = shifted - kWhole, r = wanted - whole;
@@ -40,13 +36,10 @@ GALVO_INLINE float power_of(float value, float power) noexcept {
     scale = static_cast<std::int32_t>((static_cast<std::uint32_t>(scale) << 23) + 0x3f800000u);
     float factor;
     std::memcpy(&factor, &scale, sizeof factor);
-    float exp = 0.00015478022396564484f;
-    exp = exp * r + 0.001340043148957193f;
-    exp = exp * r + 0.009617994539439678f;
-    exp = exp * r + 0.05550327152013779f;
-    exp = exp * r + 0.24022652208805084f;
-    exp = exp * r + 0.6931471824645996f;
-    exp = exp * r + 1.0f;
+    const float r2 = r * r;
+    const float exp_low = (1.0f + 0.6931471824645996f * r) + (0.24022652208805084f + 0.05550327152013779f * r) * r2;
+    const float exp_high = (0.009617994539439678f + 0.001340043148957193f * r) + 0.00015478022396564484f * r2;
+    const float exp = exp_low + exp_high * (r2 * r2);
     return exp * factor;
 }
 
@@ -62,7 +55,7 @@ GALVO_INLINE Diagonal diagonal_of(std::ptrdiff_t d, int rows, int columns) noexc
 struct Sweep {
     float *state;
     const float *coefficients, *couplings;
-    std::ptrdiff_t pitch;
+    std::ptrdiff_t pitch, mask;
     int rows, columns;
     float weight_x, weight_y, kept;
 };
@@ -113,7 +106,7 @@ GALVO_INLINE void sweep_diagonal(const Sweep &sweep, std::ptrdiff_t d) noexcept 
     // Whole vectors run over the pixel below the grid, which robust smoothness looks at.
     const float below_u = here[sweep.rows + 1], below_v = here[pitch + sweep.rows + 1];
     const std::ptrdiff_t y = range.first;
-    sweep_row<robust>(sweep.coefficients + d * kCoefficients * pitch + y,
+    sweep_row<robust>(sweep.coefficients + (d & sweep.mask) * kCoefficients * pitch + y,
                       robust ? sweep.couplings + d * kCouplings * pitch + y : nullptr, before + y, after + y, pitch,
                       range.count, sweep.weight_x, sweep.weight_y, sweep.kept, here + y, here + pitch + y);
     if (!robust) return;
@@ -121,26 +114,11 @@ GALVO_INLINE void sweep_diagonal(const Sweep &sweep, std::ptrdiff_t d) noexcept 
     here[pitch + sweep.rows + 1] = below_v;
 }
 
-// `count` sweeps at once, each two diagonals behind the one before it: what one reads, the others find in the cache.
-template <bool robust>
-GALVO_INLINE void sweeps(const Sweep &sweep, int count) noexcept {
-    const std::ptrdiff_t first = 2, last = sweep.rows + sweep.columns;
-    for (std::ptrdiff_t t = first; t <= last + 2 * (count - 1); ++t)
-        for (int s = 0; s < count; ++s) {
-            const std::ptrdiff_t d = t - 2 * s;
-            if (d >= first && d <= last) sweep_diagonal<robust>(sweep, d);
-        }
-}
-GALVO_INLINE void plain_sweeps_all(const Sweep &sweep, int count) noexcept { sweeps<false>(sweep, count); }
-GALVO_INLINE void robust_sweeps_all(const Sweep &sweep, int count) noexcept { sweeps<true>(sweep, count); }
-GALVO_EACH_ISA(plain_sweeps, (const Sweep &sweep, int count), (sweep, count))
-GALVO_EACH_ISA(robust_sweeps, (const Sweep &sweep, int count), (sweep, count))
-
 struct Update {
     const float *tensors, *weights, *linear, *state, *couplings;
     float *coefficients, *sums;  // `sums` is one row of five arrays
     const float *a_data;
-    std::ptrdiff_t pitch;
+    std::ptrdiff_t pitch, mask;  // coefficients of diagonal d are at d & mask
     int rows, columns, channels;
     float weight_x, weight_y, relaxation, robustness;
     bool quadratic;  // the first sweeps
@@ -154,6 +132,7 @@ GALVO_INLINE void add_channel(const float *GALVO_RESTRICT j, std::ptrdiff_t pitc
                 *GALVO_RESTRICT j12 = j + 3 * pitch, *GALVO_RESTRICT j13 = j + 4 * pitch, *GALVO_RESTRICT j23 = j + 5 * pitch;
     float *GALVO_RESTRICT s11 = sums, *GALVO_RESTRICT s22 = sums + pitch, *GALVO_RESTRICT s12 = sums + 2 * pitch,
           *GALVO_RESTRICT s13 = sums + 3 * pitch, *GALVO_RESTRICT s23 = sums + 4 * pitch;
+    const float quadratic_part = 1.0f - robustness, robust_part = robustness * a, power = a - 1.0f;
     GALVO_INDEPENDENT
     for (std::ptrdiff_t i = 0; i < count; ++i) {
         float w = weight[i];
@@ -161,8 +140,7 @@ GALVO_INLINE void add_channel(const float *GALVO_RESTRICT j, std::ptrdiff_t pitc
             const float u = du[i], v = dv[i], cross = j12[i] * u * v + j13[i] * u + j23[i] * v;
             float square = (j11[i] * u * u + j22[i] * v * v) + (cross + cross) + j33[i];
             square = square > 0.0f ? square : 0.0f;
-            const float psi = a * power_of(square + kSoftness, a - 1.0f);
-            w *= (1.0f - robustness) + robustness * psi;
+            w *= quadratic_part + robust_part * power_of(square + kSoftness, power);
         }
         s11[i] = (first ? 0.0f : s11[i]) + w * j11[i];
         s22[i] = (first ? 0.0f : s22[i]) + w * j22[i];
@@ -188,44 +166,60 @@ GALVO_INLINE void coefficient_row(const float *GALVO_RESTRICT sums, const float 
     }
 }
 
-GALVO_INLINE void update_all(const Update &update) noexcept {
+template <bool robust_smoothness>
+GALVO_INLINE void update_diagonal(const Update &update, std::ptrdiff_t d) noexcept {
     const std::ptrdiff_t pitch = update.pitch;
-    for (std::ptrdiff_t d = 2; d <= update.rows + update.columns; ++d) {
-        const Diagonal range = diagonal_of(d, update.rows, update.columns);
-        const std::ptrdiff_t y = range.first, count = range.count;
-        const float *du = update.state + d * kState * pitch + y, *dv = du + pitch;
-        float *sums = update.sums;
-        for (int c = 0; c < update.channels; ++c) {
-            const float *j = update.tensors + (d * update.channels + c) * kTensor * pitch + y;
-            const float *weight = update.weights + (d * update.channels + c) * pitch + y;
-            const float a = update.a_data[c];
-            const bool robust = !update.quadratic && a < 1;
-            if (c == 0 && robust)
-                add_channel<true, true>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
-            else if (c == 0)
-                add_channel<true, false>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
-            else if (robust)
-                add_channel<false, true>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
-            else
-                add_channel<false, false>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
-        }
-        const float all = 2.0f * (update.weight_x + update.weight_y);
-        const float *linear = update.linear + d * kState * pitch + y;
-        float *out = update.coefficients + d * kCoefficients * pitch + y;
-        if (update.couplings == nullptr)
-            coefficient_row<false>(sums, linear, nullptr, pitch, count, all, update.relaxation, out);
+    const Diagonal range = diagonal_of(d, update.rows, update.columns);
+    const std::ptrdiff_t y = range.first, count = range.count;
+    const float *du = update.state + d * kState * pitch + y, *dv = du + pitch;
+    float *sums = update.sums;
+    for (int c = 0; c < update.channels; ++c) {
+        const float *j = update.tensors + (d * update.channels + c) * kTensor * pitch + y;
+        const float *weight = update.weights + (d * update.channels + c) * pitch + y;
+        const float a = update.a_data[c];
+        const bool robust = !update.quadratic && a < 1;
+        if (c == 0 && robust)
+            add_channel<true, true>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
+        else if (c == 0)
+            add_channel<true, false>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
+        else if (robust)
+            add_channel<false, true>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
         else
-            coefficient_row<true>(sums, linear, update.couplings + d * kCouplings * pitch + y, pitch, count, all,
-                                  update.relaxation, out);
+            add_channel<false, false>(j, pitch, weight, du, dv, a, update.robustness, count, sums);
+    }
+    const float all = 2.0f * (update.weight_x + update.weight_y);
+    coefficient_row<robust_smoothness>(
+        sums, update.linear + d * kState * pitch + y,
+        robust_smoothness ? update.couplings + d * kCouplings * pitch + y : nullptr, pitch, count, all,
+        update.relaxation, update.coefficients + (d & update.mask) * kCoefficients * pitch + y);
+}
+
+// New robust weights and `count` sweeps at once, each two diagonals behind the one before it: what one leaves in the
+// cache, the next one finds there.
+template <bool robust>
+GALVO_INLINE void sweeps(const Update &update, const Sweep &sweep, int count) noexcept {
+    const std::ptrdiff_t first = 2, last = sweep.rows + sweep.columns;
+    for (std::ptrdiff_t t = first; t <= last + 2 * (count - 1); ++t) {
+        if (t <= last) update_diagonal<robust>(update, t);
+        for (int s = 0; s < count; ++s) {
+            const std::ptrdiff_t d = t - 2 * s;
+            if (d >= first && d <= last) sweep_diagonal<robust>(sweep, d);
+        }
     }
 }
-GALVO_EACH_ISA(update, (const Update &update), (update))
+GALVO_INLINE void plain_sweeps_all(const Update &update, const Sweep &sweep, int count) noexcept {
+    sweeps<false>(update, sweep, count);
+}
+GALVO_INLINE void robust_sweeps_all(const Update &update, const Sweep &sweep, int count) noexcept {
+    sweeps<true>(update, sweep, count);
+}
+GALVO_EACH_ISA(plain_sweeps, (const Update &update, const Sweep &sweep, int count), (update, sweep, count))
+GALVO_EACH_ISA(robust_sweeps, (const Update &update, const Sweep &sweep, int count), (update, sweep, count))
 
 // Differences of a row with its neighbours, weighted by constants.
 GALVO_INLINE void laplacian_row_all(const float *GALVO_RESTRICT up, const float *GALVO_RESTRICT here,
                                     const float *GALVO_RESTRICT down, int columns, float weight_x, float weight_y,
                                     float *GALVO_RESTRICT out) noexcept {
-    GALVO_INDEPENDENT
     for (int x = 1; x <= columns; ++x)
         out[x] = weight_x * ((here[x - 1] - here[x]) + (here[x + 1] - here[x])) +
                  weight_y * ((up[x] - here[x]) + (down[x] - here[x]));
@@ -364,28 +358,27 @@ void LevelSolver::solve(const std::vector<Tensor> &tensors, const float *weights
         skew.skew(linear_v_, 1, kState, linear_.data());
     };
     skew_linear();
-    Update updating{tensors_.data(), weights, linear_.data(), state_.data(), robust ? couplings_.data() : nullptr,
-                    coefficients_.data(), sums_.data(), settings.a_data.data(), skew.pitch, rows, columns, channels,
-                    weight_x_, weight_y_, settings.relaxation, settings.robustness, true};
-    update(updating);
-    updating.quadratic = false;
-    const Sweep sweep{state_.data(), coefficients_.data(), couplings_.data(), skew.pitch, rows, columns, weight_x_, weight_y_,
-                      1.0f - settings.relaxation};
+    // The fewest diagonals of coefficients that all sweeps at work need.
+    const int most = std::min(settings.update_lag, settings.iterations);
+    const std::ptrdiff_t mask = most <= kRing / 2 - 1 ? kRing - 1 : ~std::ptrdiff_t(0);
+    Update updating{tensors_.data(), weights, linear_.data(), state_.data(), couplings_.data(), coefficients_.data(),
+                    sums_.data(), settings.a_data.data(), skew.pitch, mask, rows, columns, channels, weight_x_, weight_y_,
+                    settings.relaxation, settings.robustness, true};
+    const Sweep sweep{state_.data(), coefficients_.data(), couplings_.data(), skew.pitch, mask, rows, columns, weight_x_,
+                      weight_y_, 1.0f - settings.relaxation};
     for (int done = 0; done < settings.iterations;) {
-        if ((done + 1) % settings.update_lag == 0) {
-            if (robust) {
-                update_smoothness(skew, u, v, false);
-                skew_linear();
-            }
-            update(updating);
+        updating.quadratic = (done + 1) % settings.update_lag != 0;  // at the very beginning
+        if (robust && !updating.quadratic) {
+            update_smoothness(skew, u, v, false);
+            skew_linear();
         }
         // To the next update, or to the end.
         const int next = ((done + 1) / settings.update_lag + 1) * settings.update_lag - 1;
         const int count = std::min(next, settings.iterations) - done;
         if (robust)
-            robust_sweeps(sweep, count);
+            robust_sweeps(updating, sweep, count);
         else
-            plain_sweeps(sweep, count);
+            plain_sweeps(updating, sweep, count);
         done += count;
     }
     skew.unskew(state_.data(), 0, kState, 1, du);

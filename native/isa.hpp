@@ -11,6 +11,18 @@
 #define GALVO_TARGET(features)
 #endif
 
+// Between these all functions are compiled for AVX2.
+#if defined(GALVO_X86_64) && defined(__clang__)
+#define GALVO_AVX2_BEGIN _Pragma("clang attribute push(__attribute__((target(\"avx2\"))), apply_to = function)")
+#define GALVO_AVX2_END _Pragma("clang attribute pop")
+#elif defined(GALVO_X86_64) && defined(__GNUC__)
+#define GALVO_AVX2_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2\")")
+#define GALVO_AVX2_END _Pragma("GCC pop_options")
+#else
+#define GALVO_AVX2_BEGIN
+#define GALVO_AVX2_END
+#endif
+
 #if defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
 #define GALVO_ARM_CRC 1
 #endif

@@ -32,9 +32,11 @@ using namespace nb::literals;
 
 namespace galvo {
 
+void define_bayes(nb::module_ &m);    // module_bayes.cpp
 void define_huffman(nb::module_ &m);  // module_huffman.cpp
 void define_flow(nb::module_ &m);     // module_flow.cpp
 void define_memory(nb::module_ &m);   // module_memory.cpp
+void define_quality(nb::module_ &m);  // module_quality.cpp
 
 namespace {
 
@@ -303,7 +305,7 @@ std::size_t py_gif_decode(nb::handle data, const Bytes &out) {
 
 NB_MODULE(native, m) {
     using namespace galvo;
-    m.doc() = "Native kernels of galvo: positioned reads, checksums, TIFF chains, number scans, Huffman streams and transposition.";
+    m.doc() = "Native kernels of galvo: positioned reads, checksums, TIFF chains, number scans, Huffman streams, transposition and motion.";
 
     m.def("isa", [] { return std::string(isa_name(active_isa())); }, "Name of the instruction set in use.");
     m.def("crc32c", &py_crc32c, "data"_a, "value"_a = 0, "CRC-32C of `data`, going on from `value`.");
@@ -335,7 +337,9 @@ NB_MODULE(native, m) {
     m.def("gif_encode", &py_gif_encode, "indices"_a, "The image data of a GIF for 256 colors.");
     m.def("gif_decode", &py_gif_decode, "data"_a, "out"_a.noconvert(),
           "Fill `out` from the image data of a GIF; the number of indices that there were.");
+    define_bayes(m);
     define_huffman(m);
     define_flow(m);
     define_memory(m);
+    define_quality(m);
 }

@@ -13,6 +13,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "flow_engine.hpp"
+#include "flow_expand.hpp"
 #include "flow_median.hpp"
 #include "module_motion.hpp"
 #include "warp.hpp"
@@ -215,13 +216,14 @@ void py_solve_level(const In<float, 4> &tensors, const In<float, 3> &weights, co
     copy_out(dv, out.data() + static_cast<std::ptrdiff_t>(rows) * columns);
 }
 
-void init_engine(FlowEngine *self, const In<float, 3> &fixed, const In<float, 3> &weights, const std::vector<double> &offset,
+void init_engine(FlowEngine *self, const In<float, 3> &fixed, const In<float, 3> &unknown, const In<float, 3> &weights, const std::vector<double> &offset,
                  const std::vector<double> &scale, double sigma_y, double sigma_x, const In<double, 2> &levels,
                  const std::string &term, int iterations, int update_lag, double relaxation, const std::vector<float> &a_data,
                  double a_smooth, bool early_taps, bool thirty_seconds, bool cascade, bool warp_coarsest, const std::vector<float> &stages,
                  int warping_steps) {
     for (std::size_t axis = 0; axis < 3; ++axis)
-        require(weights.shape(axis) == fixed.shape(axis), "weights must have the shape of fixed, (C, Y, X)");
+        require(weights.shape(axis) == fixed.shape(axis) && unknown.shape(axis) == fixed.shape(axis),
+                "unknown and weights must have the shape of fixed, (C, Y, X)");
     require(levels.shape(1) == 4, "levels must be (levels, 4): rows, columns, alpha along x, along y");
     require(iterations > 0 && update_lag > 0 && warping_steps > 0, "iterations, update_lag and warping_steps must be above 0");
     FlowSettings settings;
@@ -245,7 +247,8 @@ void init_engine(FlowEngine *self, const In<float, 3> &fixed, const In<float, 3>
     settings.warp_coarsest = warp_coarsest;
     settings.stages = stages;
     settings.warping_steps = warping_steps;
-    new (self) FlowEngine(settings, preparation_of(offset, scale, sigma_y, sigma_x), fixed.data(), weights.data());
+    new (self) FlowEngine(settings, preparation_of(offset, scale, sigma_y, sigma_x), fixed.data(), unknown.data(),
+                          weights.data());
 }
 
 void engine_solve(const FlowEngine &self, const AnyPixels &frames, const std::optional<In<float, 3>> &start, const Out<4> &out,
@@ -284,7 +287,7 @@ void define_flow(nb::module_ &m) {
           "alpha_x"_a, "alpha_y"_a, "spacing_x"_a, "spacing_y"_a, "iterations"_a, "update_lag"_a, "relaxation"_a, "a_data"_a,
           "a_smooth"_a, "robustness"_a, "out"_a.noconvert(), "Fill `out` with the increments of one level.");
     nb::class_<FlowEngine>(m, "FlowEngine", "The pyramid of a reference, and fields of frames against it.")
-        .def("__init__", &init_engine, "fixed"_a.noconvert(), "weights"_a.noconvert(), "offset"_a, "scale"_a, "sigma_y"_a,
+        .def("__init__", &init_engine, "fixed"_a.noconvert(), "unknown"_a.noconvert(), "weights"_a.noconvert(), "offset"_a, "scale"_a, "sigma_y"_a,
              "sigma_x"_a, "levels"_a.noconvert(), "term"_a, "iterations"_a, "update_lag"_a, "relaxation"_a, "a_data"_a,
              "a_smooth"_a, "early_taps"_a, "thirty_seconds"_a, "cascade"_a, "warp_coarsest"_a, "stages"_a, "warping_steps"_a)
         .def("solve", &engine_solve, "frames"_a, "start"_a.noconvert().none(), "out"_a.noconvert(), "threads"_a = 1,

@@ -8,7 +8,7 @@
 #include <type_traits>
 
 #include "each_isa.hpp"
-#include "jobs.hpp"
+#include "frame_jobs.hpp"
 
 #if defined(GALVO_X86_64)
 #include <immintrin.h>
@@ -20,7 +20,6 @@ namespace galvo {
 namespace {
 
 constexpr int kBefore = 1, kAfter = 2;     // taps beyond an edge
-constexpr std::int64_t kFrameCost = std::int64_t(1) << 22;  // hands out one frame at a time
 
 // Floor without a call, for |value| < 2^31.
 GALVO_INLINE int floor_of(float value) noexcept {
@@ -230,7 +229,14 @@ GALVO_INLINE void store_all(const Real *values, std::ptrdiff_t count, Pixel *out
         for (std::ptrdiff_t i = 0; i < count; ++i) out[i] = rounded<Pixel>(values[i]);
         return;
     }
-    for (std::ptrdiff_t i = 0; i < count; ++i) out[i * step] = rounded<Pixel>(values[i]);
+    // Vectors are rounded, and their pixels put where they belong.
+    constexpr std::ptrdiff_t kBlock = 128;
+    Pixel block[kBlock];
+    for (std::ptrdiff_t begin = 0; begin < count; begin += kBlock) {
+        const std::ptrdiff_t size = std::min(kBlock, count - begin);
+        for (std::ptrdiff_t i = 0; i < size; ++i) block[i] = rounded<Pixel>(values[begin + i]);
+        for (std::ptrdiff_t i = 0; i < size; ++i) out[(begin + i) * step] = block[i];
+    }
 }
 
 template <class Pixel, class Real>
@@ -333,10 +339,9 @@ std::int64_t warp_frame(const Warp &warp, std::int64_t t, Workspace<RealOf<Pixel
 template <class Pixel, class Out>
 std::int64_t warp_all(const Warp &warp) {
     std::atomic<std::int64_t> not_finite{0};
-    run_jobs(warp.frame_count, warp.threads, [](std::int64_t) { return kFrameCost; }, [&] {
+    run_frames(warp.frame_count, warp.threads, [&] {
         return [&, space = Workspace<RealOf<Pixel>>(warp)](std::int64_t t) mutable {
             not_finite += warp_frame<Pixel, Out>(warp, t, space);
-            return Outcome{};
         };
     });
     return not_finite;

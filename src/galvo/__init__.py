@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from galvo.core.recording import Damage, Recording
     from galvo.formats.opening import open_recording as open
     from galvo.limits import Limits
+    from galvo.motion.correction import Correction, open_correction
+    from galvo.motion.pipeline import correct, correct_fields
     from galvo.recovery import RecoverResult, recover
     from galvo.verification import VerifyResult, verify
 
@@ -29,6 +31,10 @@ _HOMES = {
     "save": "galvo.conversion:save",
     "convert": "galvo.conversion:convert",
     "convert_fields": "galvo.conversion:convert_fields",
+    "correct": "galvo.motion.pipeline:correct",
+    "correct_fields": "galvo.motion.pipeline:correct_fields",
+    "open_correction": "galvo.motion.correction:open_correction",
+    "Correction": "galvo.motion.correction:Correction",
     "verify": "galvo.verification:verify",
     "convert_folder": "galvo.batch:convert_folder",
     "BatchResult": "galvo.batch:BatchResult",
@@ -43,11 +49,12 @@ _HOMES = {
     "Limits": "galvo.limits:Limits",
 }
 
-_MODULES = ("compat", "errors")
+_MODULES = ("compat", "errors", "motion", "noise")
 
 __all__ = [
     "BatchResult",
     "ConvertResult",
+    "Correction",
     "Damage",
     "LeftOut",
     "Limits",
@@ -59,9 +66,14 @@ __all__ = [
     "convert",
     "convert_fields",
     "convert_folder",
+    "correct",
+    "correct_fields",
     "errors",
     "load",
+    "motion",
+    "noise",
     "open",
+    "open_correction",
     "recover",
     "save",
     "verify",

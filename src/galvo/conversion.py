@@ -26,7 +26,7 @@ from galvo.formats.split import new_sink
 from galvo.progress import ProgressOption, reporting
 from galvo.verification import VerifyResult, compare
 
-__all__ = ["ConvertResult", "convert", "convert_fields", "load", "save"]
+__all__ = ["ConvertResult", "convert", "convert_fields", "field_name", "load", "save"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +223,7 @@ def convert_fields(
         parts = recording.fields
         if not parts:
             raise OptionError("the recording has no fields to split", hint="Only multi-ROI recordings have them")
-        names = [_field_name(os.fspath(destination), format, number) for number in range(1, len(parts) + 1)]
+        names = [field_name(os.fspath(destination), format, number) for number in range(1, len(parts) + 1)]
         waiting = [job for job in zip(parts, names, strict=True) if not (resume and os.path.lexists(job[1]))]
         common = {"format": format, "resume": resume, **options}
         plans = tuple(convert(part, name, dry_run=True, **common) for part, name in waiting)
@@ -245,7 +245,7 @@ def convert_fields(
             recording.close()
 
 
-def _field_name(destination: str, format: str | None, number: int) -> str:
+def field_name(destination: str, format: str | None, number: int) -> str:
     """``out.h5`` as ``out_field1.h5``; the name of a folder has no suffix to keep."""
     final = os.path.expanduser(destination).rstrip(os.sep)
     entry = REGISTRY.for_writing(final, format)

@@ -1,4 +1,4 @@
-"""Native kernels: positioned reads, checksums, TIFF chains, number scans, Huffman and GIF streams, transposition.
+"""Native kernels: positioned reads, checksums, TIFF chains, number scans, Huffman and GIF, transposition, motion.
 
 Everything here releases the GIL while it works, shares file descriptors among any number of threads and repeats reads
 that a signal interrupts. Integer columns are C-contiguous 1-D int64 arrays; nothing is converted silently, another
@@ -443,6 +443,201 @@ def sqrt_decode(
         As for `huffman_decode` and `sqrt_quantize`.
     """
 
+Frames: TypeAlias = NDArray[Any]
+"""Frames (T, Y, X, C), C-contiguous: integers of 8, 16 or 32 bits, float32 or float64."""
+Floats: TypeAlias = NDArray[np.float32]
+
+def bayes_bin(frames: Frames, factor: int, threads: int = 1) -> Floats:
+    """Means of `factor` x `factor` pixels (1, 2 or 4), (T, C, Y // factor, X // factor)."""
+
+def bayes_normal_equations(
+    frames: Frames,
+    factor: int,
+    planes: Floats,
+    nodes: Floats,
+    brightness: Floats,
+    box: int = 7,
+    power: int = 2,
+    cubic: bool = False,
+    threads: int = 1,
+) -> tuple[Floats, Floats, NDArray[np.float64]]:
+    """One linearisation of every frame against the reference: the image pass of a Gauss-Newton step.
+
+    With ``f_w = frame(x + w / factor)``, ``e = f_w - (alpha r + beta)``, ``q = box(e^2 iv)``, ``qn`` the 70th
+    percentile of `q` over every third pixel of every third row, and ``omega = iv / max(1, q / qn)^power``. Pixels
+    that leave the frame or are no number have ``e = omega = 0``; a frame of one value gives zeros.
+
+    Parameters
+    ----------
+    frames
+        As they are: each is binned by `factor` (1, 2 or 4) on the way.
+    planes
+        ``r, gx, gy, iv`` of the reference, (C, 4, Y // factor, X // factor).
+    nodes
+        Displacements in full-resolution pixels at the pixels 0, 8, 16, ..., bilinear between them, x before y:
+        (T, (Y - 1) // 8 + 2, (X - 1) // 8 + 2, 2).
+    brightness
+        ``alpha, beta``, (T, C, 2).
+    box
+        Side of the mean over local energies, odd, at most 15.
+    power
+        1 or 2.
+    cubic
+        Bicubic interpolation (Keys 1981, a = -1/2) rather than bilinear.
+
+    Returns
+    -------
+    sums
+        ``J11, J12, J22, b1, b2`` over blocks of 8 x 8 full-resolution pixels, (T, C, 5, ceil(Y / 8), ceil(X / 8)):
+        sums of ``omega g g^T`` and ``-omega g e``.
+    quantiles
+        ``qn``, (T, C).
+    regression
+        Sums of ``omega``, ``omega r``, ``omega r^2``, ``omega f_w`` and ``omega r f_w``, (T, C, 5).
+    """
+
+def frame_quality(corrected: Floats, displacements: Floats, reference: Floats, threads: int = 1) -> Floats:
+    """Correlation, residual, crispness, mean and greatest length, divergence of each frame: float32 (T, 6).
+
+    Parameters
+    ----------
+    corrected
+        (T, Y, X, C).
+    displacements
+        (T, Y, X, 2).
+    reference
+        (Y, X, C).
+    """
+
+def bayes_synthesize(coefficients: Floats, rows: Floats, columns: Floats, threads: int = 1) -> Floats:
+    """Fields (T, Ny, Nx, 2) of coefficients (T, 2, Ky, Kx): ``sum rows[y, ky] columns[x, kx] c[ky, kx]``.
+
+    Parameters
+    ----------
+    rows, columns
+        The modes along y, (Ny, Ky), and along x, (Nx, Kx), at any grid of points: nodes, blocks or pixels.
+    """
+
+def bayes_analyze(fields: Floats, rows: Floats, columns: Floats, threads: int = 1) -> Floats:
+    """Products (T, M, Ky, Kx) of fields (T, M, Ny, Nx) with every mode, the transpose of `bayes_synthesize`."""
+
+def bayes_solve(
+    information: Floats,
+    gradient: Floats,
+    rows: Floats,
+    columns: Floats,
+    active: NDArray[np.int64],
+    precision: Floats,
+    preconditioner: Floats,
+    tolerance: float = 0.0,
+    step_limit: int = 30,
+    threads: int = 1,
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Solutions of ``(Phi^T J Phi + diag(precision)) d = gradient`` by preconditioned conjugate gradients.
+
+    Parameters
+    ----------
+    information
+        ``J11, J12, J22`` on blocks, (T, 3, Ny, Nx).
+    gradient
+        (T, n).
+    rows, columns
+        The modes at the blocks, (Ny, Ky) and (Nx, Kx).
+    active
+        Index of each unknown in the coefficients (2, Ky, Kx), (n,).
+    precision
+        Inverse prior variances, (1, n) or (T, n).
+    preconditioner
+        Inverse of a similar matrix, (n, n), symmetric.
+    tolerance
+        Length of the remaining step (root of the sum of squares over coefficients) below which it is taken and the
+        iteration ends.
+
+    Returns
+    -------
+    d
+        (T, n).
+    steps
+        Conjugate gradient steps per frame, (T,).
+    """
+
+class BayesEngine:
+    """Everything that happens to a frame after calibration; frozen, and safe to share among threads.
+
+    A rigid start by cross-correlation, rigid steps on the coarsest level, then Gauss-Newton steps in the active modes
+    from the coarsest level to the finest, brightness being carried along.
+
+    Parameters
+    ----------
+    reference
+        (C, Y, X), for the start.
+    weights
+        Of each channel in the start, (C,).
+    planes
+        Of each level from coarse to fine, the last at full resolution, each half as fine as the next: `r`, `gx`, `gy`,
+        `iv` as in `bayes_normal_equations`, with the gradient times gamma and 1 / variance.
+    scale
+        Factor of each channel's evidence, its weight over its dispersion, (L, C).
+    dispersion
+        phi, (L, C).
+    preconditioners
+        Inverse of information plus precision of a typical frame on each level, (L, n, n).
+    block_rows, block_columns
+        The modes at the centres of 8 x 8 blocks, 8 i + 3.5: (ceil(Y / 8), Ky) and (ceil(X / 8), Kx).
+    node_rows, node_columns
+        The modes at 0, 8, 16, ...: ((Y - 1) // 8 + 2, Ky) and ((X - 1) // 8 + 2, Kx).
+    active
+        Index of each unknown in the coefficients (2, Ky, Kx), (n,); 0, first, and Ky Kx, the shifts, among them.
+    precision
+        Inverse prior variances, (n,).
+    steps
+        Elastic steps on each level.
+    rigid_steps
+        Rigid steps on the coarsest level.
+    cubic
+        Whether steps on the finest level interpolate bicubically.
+    settled
+        Steps on the finest level go on, up to `most_fine_steps` in all, while the last one is longer than this: pixels,
+        root mean square over the image. 0: they never go on.
+    tolerance
+        Of a solution of the equations on the finest level, in the same unit; ten times as much on others.
+    """
+
+    def __init__(
+        self,
+        reference: Floats,
+        weights: Floats,
+        planes: list[Floats],
+        scale: Floats,
+        dispersion: Floats,
+        preconditioners: Floats,
+        block_rows: Floats,
+        block_columns: Floats,
+        node_rows: Floats,
+        node_columns: Floats,
+        active: NDArray[np.int64],
+        precision: Floats,
+        steps: list[int],
+        rigid_steps: int = 3,
+        cubic: bool = False,
+        settled: float = 0.0,
+        most_fine_steps: int = 3,
+        tolerance: float = 0.003,
+    ) -> None: ...
+    def run(self, frames: Frames, threads: int = 1) -> dict[str, NDArray[Any]]:
+        """Estimates of all frames (T, Y, X, C), bit-equal for any number of threads.
+
+        Returns
+        -------
+        dict
+            ``coefficients`` (T, 2, Ky, Kx) after the last step; of the last linearisation: ``information``
+            (T, 3, By, Bx), ``right`` (T, n), which is ``Phi^T (b + J w0)`` with its displacement w0, ``brightness``
+            (T, C, 2) and ``quantile`` (T, C); ``start`` and ``rigid`` (T, 2), the shift before and after the rigid
+            steps; ``objective`` float64 (T, 2), penalised robust cost on the coarsest level of the rigid and of the
+            final displacement; ``step`` (T,), length of the last step; ``fine_steps``, steps on the finest level, and
+            ``solver_steps``, int64 (T,). A frame without information has zeros.
+        """
+
 def warp(
     frames: NDArray[Any],
     displacements: NDArray[np.float32],
@@ -585,8 +780,9 @@ class FlowEngine:
 
     Parameters
     ----------
-    fixed, weights
-        C-contiguous (C, Y, X): the prepared reference, and the weight of each channel's data term.
+    fixed, unknown, weights
+        C-contiguous (C, Y, X): the prepared reference, the normalised one, which stands for pixels that are not
+        finite, and the weight of each channel's data term.
     offset, scale, sigma_y, sigma_x
         What `flow_prepare` does to every frame.
     levels
@@ -616,6 +812,7 @@ class FlowEngine:
     def __init__(
         self,
         fixed: NDArray[np.float32],
+        unknown: NDArray[np.float32],
         weights: NDArray[np.float32],
         offset: list[float],
         scale: list[float],
@@ -640,7 +837,7 @@ class FlowEngine:
     ) -> None:
         """Fill `out` (T, h, w, 2) with the fields of frames (T, Y, X, C), each beginning with `start` (Y, X, 2).
 
-        A pixel that is not finite is what the prepared reference has there.
+        A pixel that is not finite is what `unknown` has there.
 
         Raises
         ------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from galvo.core.write import Progress
 
@@ -13,8 +14,8 @@ ProgressOption = bool | Progress
 
 
 @contextmanager
-def reporting(progress: ProgressOption, what: str) -> Iterator[Progress]:
-    """A function to call with (bytes done, bytes in all)."""
+def reporting(progress: ProgressOption, what: str, unit: Literal["bytes", "frames"] = "bytes") -> Iterator[Progress]:
+    """A function to call with what is done and what there is in all, of bytes or frames."""
     if callable(progress):
         yield progress
         return
@@ -22,21 +23,27 @@ def reporting(progress: ProgressOption, what: str) -> Iterator[Progress]:
         yield lambda done, total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
+    done_and_rate: tuple[ProgressColumn, ...] = (DownloadColumn(), TransferSpeedColumn())
+    if unit == "frames":
+        done_and_rate = (MofNCompleteColumn(), TextColumn("frames, {task.fields[rate]}/s"))
+    columns = (TextColumn(what), BarColumn(), *done_and_rate, TimeRemainingColumn())
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(what, total=None, rate="-")
 
         def report(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+            speed = bar.tasks[0].speed
+            bar.update(task, completed=done, total=total, rate="-" if speed is None else f"{speed:.0f}")
 
         yield report

@@ -107,9 +107,7 @@ def recover(
         shown = recording.isel(t=slice(0, whole))
         _check_blocks(shown, journal, target)
         done = convert(shown, wanted, format=format, overwrite=overwrite, progress=progress, verify=True)
-    return RecoverResult(
-        path=wanted, partial=target.partials[0], recovered=whole, announced=announced, conversion=done
-    )
+    return RecoverResult(path=wanted, partial=target.partials[0], recovered=whole, announced=announced, conversion=done)
 
 
 @contextmanager

@@ -202,9 +202,7 @@ def command(
             say("dry run", "nothing was written")
 
 
-def _convert_fields(
-    recording: Recording, output: str, verify: bool, dry_run: bool, arguments: dict[str, Any]
-) -> None:
+def _convert_fields(recording: Recording, output: str, verify: bool, dry_run: bool, arguments: dict[str, Any]) -> None:
     from galvo.conversion import convert_fields
     from galvo.core.disk import free_bytes
 

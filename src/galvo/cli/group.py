@@ -12,7 +12,7 @@ from galvo.cli.ending import CODES_HELP, debug_option, orderly_end
 
 __all__ = ["group"]
 
-_VERBS: Final = ("info", "convert", "verify", "recover", "mroi-json", "formats", "demo")
+_VERBS: Final = ("info", "convert", "correct", "verify", "recover", "mroi-json", "formats", "demo")
 
 
 class _LazyGroup(click.Group):
@@ -41,6 +41,7 @@ _EPILOG: Final = f"""\b
 Examples:
   galvo info rec_00001_00001.tif
   galvo convert rec_00001_00001.tif -o rec.h5 --verify
+  galvo correct rec_00001_00001.tif -o corrected.h5
   galvo verify rec.h5
   galvo demo
 
@@ -55,7 +56,7 @@ Examples:
 @click.version_option(__version__, prog_name="galvo", message="%(prog)s %(version)s")
 @debug_option
 def group() -> None:
-    """Open, convert and verify functional-imaging recordings.
+    """Open, convert, correct and verify functional-imaging recordings.
 
     A recording is a file, one file of a series (the whole series is opened), a folder, or a quoted pattern.
     """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from galvo.cli.ending import FAILED, debug_option, end_with, error_line
+from galvo.cli.motion_facts import describe_motion, is_motion, motion_rows
 from galvo.cli.options import open_options, source_options
 from galvo.cli.screen import Row, collected_warnings, show_facts, shown_warnings
 from galvo.cli.text import byte_text, count_text, duration_text, number_text, shape_text
@@ -67,6 +68,15 @@ def command(sources: tuple[str, ...], as_json: bool, frame_table: bool, **given:
 
 def _print_facts(source: str, options: dict[str, Any], as_json: bool) -> set[str]:
     """Print one recording and say which files it is made of."""
+    if is_motion(source):
+        found = describe_motion(source)
+        if as_json:
+            import json
+
+            click.echo(json.dumps(found))
+        else:
+            show_facts(_title(found), list(motion_rows(found)))
+        return {os.path.abspath(source)}
     from galvo.cli.describe import describe
     from galvo.formats.opening import open_recording
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from galvo.cli.ending import DIFFERS, debug_option, end_with
+from galvo.cli.motion_facts import is_motion, verify_motion_file
 from galvo.cli.options import open_options, quoted, source_options
 from galvo.cli.screen import has_progress, say, shown_warnings
 from galvo.cli.text import count_text
@@ -39,6 +40,9 @@ def command(path: str, against: str | None, **given: Any) -> None:
     from galvo.verification import verify
 
     try:
+        if against is None and is_motion(path):
+            verify_motion_file(path)
+            return
         with shown_warnings():
             result = verify(path, against, progress=has_progress(), **open_options(**given))
     except (Malformed, Truncated) as error:

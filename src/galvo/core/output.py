@@ -402,9 +402,7 @@ class Output:
 
 
 def _without_patches(commit: Commit) -> Commit:
-    return Commit(
-        commit.block, commit.checksum, tuple(FileState(file.length, file.identity) for file in commit.files)
-    )
+    return Commit(commit.block, commit.checksum, tuple(FileState(file.length, file.identity) for file in commit.files))
 
 
 def _own_journal(final: str) -> int:

@@ -90,6 +90,8 @@ class Recording:
         Of the whole recording.
     selection : Selection, optional
         The part of `reader` that this recording shows.
+    lineage : int
+        CRC-32C of what `reader` was made of, where that is another recording.
     """
 
     ndim = 5
@@ -107,8 +109,10 @@ class Recording:
         origin: Origin | None = None,
         checksums: StoredChecksums | None = None,
         selection: Selection | None = None,
+        lineage: int = 0,
     ) -> None:
         self._reader = reader
+        self._lineage = lineage
         self._whole_metadata = metadata
         self._files = tuple(files)
         self._facts = facts
@@ -120,9 +124,7 @@ class Recording:
         self._selection = selection if selection is not None else Selection.whole(reader.shape)
 
     @classmethod
-    def from_array(
-        cls, array: NDArray[Any], axes: str | None = None, *, metadata: Metadata | None = None
-    ) -> Recording:
+    def from_array(cls, array: NDArray[Any], axes: str | None = None, *, metadata: Metadata | None = None) -> Recording:
         """A recording over a NumPy array, not copied.
 
         Parameters
@@ -491,6 +493,7 @@ class Recording:
             damage=self._damage,
             origin=self._origin,
             selection=self._selection.take(wanted),
+            lineage=self._lineage,
         )
 
     def astype(self, dtype: DTypeLike, scale: Scale = None) -> Recording:
@@ -545,16 +548,30 @@ class Recording:
 
         return self._wrapped(folded_view, letters)
 
+    def through(self, make: Callable[[Recording], Reader], **attributes: Any) -> Recording:
+        """The recording with every frame remade by a reader over it, as lazy as it.
+
+        Parameters
+        ----------
+        make : callable
+            Given this recording, the reader: of the same shape, positions being those that are shown. Its `repr` says
+            what it does to pixels: attempts to write what differs in it are not resumed. Processes need it to pickle.
+        **attributes
+            What the metadata are to say of it.
+        """
+        from galvo.core.views import remade_view
+
+        return self._wrapped(remade_view, (make, attributes))
+
     def _wrapped(self, reopen: Callable[[Recording, Any], Recording], how: Any) -> Recording:
         """What `reopen` makes of this recording, here and in other processes."""
         made = reopen(self, how)
+        made._lineage = native.crc32c(f"{reopen.__name__} {how!r}".encode(), self.selection_checksum())
         if self._origin is not None:
             made._origin = Origin(_rewrapped, self, {"reopen": reopen, "how": how})
         return made
 
-    def blocks(
-        self, max_bytes: int = DEFAULT_BLOCK_BYTES
-    ) -> Iterator[tuple[BlockIndex, NDArray[Any]]]:
+    def blocks(self, max_bytes: int = DEFAULT_BLOCK_BYTES) -> Iterator[tuple[BlockIndex, NDArray[Any]]]:
         """The recording in order, a bounded part at a time.
 
         Parameters
@@ -611,8 +628,8 @@ class Recording:
         self.close()
 
     def selection_checksum(self) -> int:
-        """CRC-32C of what is shown of the whole."""
-        crc = 0
+        """CRC-32C of what is shown of the whole, and of how that was made of another recording."""
+        crc = self._lineage
         for axis in self._selection.axes:
             crc = native.crc32c(np.asarray(axis, np.int64).tobytes(), crc)
         return crc

@@ -30,11 +30,14 @@ class WritePlan:
         In the order of writing.
     provenance : dict
         Where it comes from: galvo version, options, source names and sizes, what was left out.
+    pixels_told : bool
+        Whether `provenance` tells pixels that are in no file from others.
     """
 
     recording: Recording
     blocks: tuple[BlockIndex, ...]
     provenance: dict[str, Any] = field(default_factory=dict)
+    pixels_told: bool = False
 
     def block_nbytes(self, number: int) -> int:
         """Bytes of the pixels of a block."""
@@ -45,7 +48,7 @@ class WritePlan:
         """What a resumed attempt must share with the first, as JSON: source, what is shown of it, options, blocks."""
         recording = self.recording
         files = [(str(path), path.stat()) for path in recording.files]
-        pixels = [] if files else [block_checksum(block) for _, block in recording.blocks()]
+        pixels = [] if files or self.pixels_told else [block_checksum(block) for _, block in recording.blocks()]
         found = {
             "shape": recording.shape,
             "dtype": recording.dtype.str,

@@ -157,9 +157,7 @@ class FileSource:
             try:
                 return native.read_at(descriptors[file], offset, available)
             except OSError as error:
-                raise ReadError(
-                    error.strerror or "cannot be read", path=self.paths[file], offset=offset
-                ) from error
+                raise ReadError(error.strerror or "cannot be read", path=self.paths[file], offset=offset) from error
 
     def read(self, file: int, offset: int, nbytes: int) -> bytes:
         """Exactly `nbytes` bytes at `offset`, or `Truncated`."""

@@ -6,8 +6,9 @@ it again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from galvo.errors import OptionError
 if TYPE_CHECKING:
     from galvo.core.recording import Recording
 
-__all__ = ["cast_view", "field_view", "folded_view", "joined_view", "phase_view", "stitched_view"]
+__all__ = ["cast_view", "field_view", "folded_view", "joined_view", "phase_view", "remade_view", "stitched_view"]
 
 
 def field_view(whole: Recording, which: tuple[int, int]) -> Recording:
@@ -99,6 +100,20 @@ def folded_view(whole: Recording, axes: str) -> Recording:
         folded_metadata(whole.metadata, axes),
         files=whole._files,
         facts=None if whole._facts is None else FoldedFacts(whole._facts, whole._selection, axes),
+        left_out=whole._left_out,
+        damage=whole._damage,
+    )
+
+
+def remade_view(whole: Recording, how: tuple[Callable[[Recording], Reader], dict[str, Any]]) -> Recording:
+    """The same frames with the pixels of another reader."""
+    make, attributes = how
+    metadata = replace(whole.metadata, attributes={**whole.metadata.attributes, **attributes})
+    return type(whole)(
+        make(whole),
+        metadata,
+        files=whole._files,
+        facts=None if whole._facts is None else FoldedFacts(whole._facts, whole._selection, ""),
         left_out=whole._left_out,
         damage=whole._damage,
     )

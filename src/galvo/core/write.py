@@ -78,9 +78,7 @@ def write_recording(
         raise told from error
 
 
-def _write_blocks(
-    plan: WritePlan, sink: Sink, output: Output, progress: Progress, writer: ThreadPoolExecutor
-) -> None:
+def _write_blocks(plan: WritePlan, sink: Sink, output: Output, progress: Progress, writer: ThreadPoolExecutor) -> None:
     """Everything up to the final name, behind what is committed already."""
     total = plan.recording.nbytes
     checksums = np.zeros(len(plan.blocks), np.uint32)

@@ -149,9 +149,7 @@ def _open_channels(entry: Format, paths: list[str], path: str, options: dict[str
             try:
                 return join(parts, "c")
             except FormatError as error:
-                warn(
-                    f"{path}: opened without {len(paths) - 1} files of its name, which are no channels of it: {error}"
-                )
+                warn(f"{path}: opened without {len(paths) - 1} files of its name, which are no channels of it: {error}")
         alone = parts.pop(-1 if len(parts) < len(paths) or len(parts[-1].files) > 1 else paths.index(path))
     except BaseException:
         for part in parts:

@@ -1,12 +1,30 @@
 """What every estimator offers: calibrate once on a recording's frames, then solve any of its frames."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.motion.reference import Reference
+
 Frames = NDArray[np.generic]
 Fields = NDArray[np.float32]
+Flags = NDArray[np.uint32]
+
+
+class Expansion(Protocol):
+    """How solver fields become displacements, without anything else of the estimator."""
+
+    @property
+    def solver_shape(self) -> tuple[int, int]:
+        """(h, w) of a solver field."""
+
+    @property
+    def constant(self) -> NDArray[np.float32]:
+        """The solver field (h, w) of a uniform shift by one pixel."""
+
+    def expand(self, fields: Fields, *, threads: int | None = None) -> Fields:
+        """Displacements float32 (T, Y, X, 2), x before y in pixels, of solver fields (T, h, w, 2)."""
 
 
 class Plan(Protocol):
@@ -16,21 +34,50 @@ class Plan(Protocol):
     frames of context where the recording has them.
     """
 
-    halo: int
-    """Neighbouring frames on each side that the field of a frame may depend on."""
+    @property
+    def halo(self) -> int:
+        """Neighbouring frames on each side that the field of a frame may depend on."""
 
-    def solve(self, frames: Frames, *, first: int = 0, count: int | None = None, threads: int | None = None) -> Fields:
-        """Fields of `frames[first : first + count]` at solver resolution, float32 (T, h, w, 2); the rest is context.
+    @property
+    def expansion(self) -> Expansion:
+        """How its solver fields become displacements."""
 
-        `frames` is (T, Y, X, C) in the recording's dtype.
+    def solve(
+        self, frames: Frames, *, first: int = 0, count: int | None = None, threads: int | None = None
+    ) -> tuple[Fields, Flags]:
+        """Solver fields and flags of `frames[first : first + count]`; the other frames are context.
+
+        Parameters
+        ----------
+        frames : (T, Y, X, C)
+            In the recording's dtype.
+
+        Returns
+        -------
+        fields : ndarray, float32 (T, h, w, 2)
+        flags : ndarray, uint32 (T,)
+            Sums of `galvo.motion.Flag`.
         """
 
-    def expand(self, fields: Fields, *, threads: int | None = None) -> Fields:
-        """The displacements that solver fields stand for: float32 (T, Y, X, 2) in pixels, x before y."""
+    def learned(self) -> dict[str, Any]:
+        """What it learned, as JSON has it; empty where it learns nothing."""
+
+    def to_bytes(self) -> bytes:
+        """A calibration that `galvo.motion.load_calibration` makes an equal plan of; empty where it learns nothing."""
 
 
 class Estimator(Protocol):
     """A way to estimate motion, before it has seen a recording."""
 
-    def calibrate(self, frames: Frames, reference: NDArray[np.generic], *, threads: int | None = None) -> Plan:
-        """A plan for the recording that `frames` (T, Y, X, C) were spread over; `reference` is (Y, X, C)."""
+    def calibrate(
+        self,
+        frames: Frames,
+        reference: Reference,
+        *,
+        run_length: int | None = None,
+        threads: int | None = None,
+    ) -> Plan:
+        """A plan for the recording that `frames` (T, Y, X, C) were taken from.
+
+        `frames` are runs of `run_length` consecutive frames, one after another; None: all of them are consecutive.
+        """

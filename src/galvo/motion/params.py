@@ -50,7 +50,8 @@ class MotionParams(Values):
     The default estimator has no smoothness knob: what it needs it learns from the recording.
     """
 
-    estimator: Literal["bayes", "variational", "rigid"] = "bayes"
+    estimator: Literal["bayes", "variational", "rigid", "custom"] = "bayes"
+    """`custom`: a function of the caller's own, `galvo.correct(..., flow=...)`."""
     preset: Preset = "balanced"
     channel_weights: tuple[Weight, ...] | None = None
     """Weight of each channel's evidence, one per channel; None: what each channel's noise says (`bayes`), or equal."""

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.errors import OptionError
+from galvo.motion.flags import Flag
 
 
 def as_pixels(frames: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -26,3 +27,22 @@ def as_pixels(frames: NDArray[np.generic]) -> NDArray[np.generic]:
     pixels = frames.astype(wanted, copy=False)
     aligned = pixels.flags.aligned and not any(stride % pixels.itemsize for stride in pixels.strides)
     return pixels if aligned else np.ascontiguousarray(pixels)
+
+
+def frame_flags(frames: NDArray[np.generic]) -> NDArray[np.uint32]:
+    """What pixels alone say of frames (T, Y, X, C): NO_CONTRAST and NOT_FINITE, uint32 (T,)."""
+    flags = np.zeros(len(frames), np.uint32)
+    for t, frame in enumerate(frames):
+        pixels = frame
+        if frames.dtype.kind == "f" and not np.isfinite(frame).all():
+            flags[t] |= np.uint32(Flag.NOT_FINITE)
+            pixels = frame[np.isfinite(frame).all(axis=2)].reshape(1, -1, frame.shape[2])
+        if _is_flat(pixels):
+            flags[t] |= np.uint32(Flag.NO_CONTRAST)
+    return flags
+
+
+def _is_flat(pixels: NDArray[np.generic]) -> bool:
+    """Whether every channel of (Y, X, C) has one value only; most frames show otherwise in a few rows."""
+    first = pixels[:1, :1]
+    return not (pixels[::32] != first).any() and not (pixels != first).any()

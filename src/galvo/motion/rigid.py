@@ -9,13 +9,15 @@ which is exact at any position.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from galvo.errors import OptionError
 from galvo.motion.params import MotionParams
-from galvo.motion.pixels import as_pixels
+from galvo.motion.pixels import as_pixels, frame_flags
+from galvo.motion.reference import Reference
 from galvo.motion.threads import thread_count
 from galvo.motion.variational.expansion import GridExpansion
 from galvo.motion.variational.flow import resample
@@ -43,18 +45,15 @@ class RigidPlan:
         0: no frame depends on its neighbours.
     height, width : int
         Size of the frames.
-    solver_shape : (int, int)
-        (1, 1): a shift is a field of one pixel.
     expansion : GridExpansion
         How shifts become dense fields.
     """
 
     halo = 0
-    solver_shape = (1, 1)
 
     def __init__(self, reference: Reals, weights: NDArray[np.float64]) -> None:
         self.channels, self.height, self.width = reference.shape
-        self.expansion = GridExpansion(self.height, self.width)
+        self.expansion = GridExpansion(self.height, self.width, 1, 1)
         self._reference = reference
         self._level = reference.mean(axis=(1, 2), keepdims=True)
         self._window = np.outer(_taper(self.height), _taper(self.width)).astype(np.float32)
@@ -72,13 +71,10 @@ class RigidPlan:
         self._fy = (2 * np.pi * fy[:, 0]).astype(np.float32)
         self._fx = (2 * np.pi * fx[0]).astype(np.float32)
 
-    @property
-    def constant(self) -> Fields:
-        """The solver field of a shift by one pixel, float32 (1, 1)."""
-        return np.ones((1, 1), np.float32)
-
-    def solve(self, frames: Frames, *, first: int = 0, count: int | None = None, threads: int | None = None) -> Fields:
-        """Shifts of `frames[first : first + count]`, float32 (T, 1, 1, 2) in pixels, x before y.
+    def solve(
+        self, frames: Frames, *, first: int = 0, count: int | None = None, threads: int | None = None
+    ) -> tuple[Fields, NDArray[np.uint32]]:
+        """Shifts of `frames[first : first + count]`, float32 (T, 1, 1, 2) in pixels, x before y; flags, uint32 (T,).
 
         A pixel that is not finite is taken to be what the reference shows there.
 
@@ -92,11 +88,15 @@ class RigidPlan:
             raise OptionError("frames do not fit the reference", found=frames.shape, expected=f"(T, *{expected})")
         wanted = as_pixels(frames)[first:] if count is None else as_pixels(frames)[first : first + count]
         shifts = list(_in_threads(self._shift, wanted, thread_count(threads)))
-        return np.array(shifts, np.float32).reshape(len(wanted), 1, 1, 2)
+        return np.array(shifts, np.float32).reshape(len(wanted), 1, 1, 2), frame_flags(wanted)
 
-    def expand(self, fields: Fields, *, threads: int | None = None) -> Fields:
-        """Displacements, float32 (T, Y, X, 2), in pixels, x before y."""
-        return self.expansion.expand(fields, threads=threads)
+    def learned(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def to_bytes(self) -> bytes:
+        """Nothing."""
+        return b""
 
     def _shift(self, frame: Frames) -> tuple[float, float]:
         planes = np.moveaxis(frame, 2, 0).astype(np.float32)
@@ -147,18 +147,16 @@ class RigidEstimator:
         self._params = params
 
     def calibrate(
-        self, frames: Frames, reference: Frames, *, run_length: int | None = None, threads: int | None = None
+        self, frames: Frames, reference: Reference, *, run_length: int | None = None, threads: int | None = None
     ) -> RigidPlan:
-        """A plan for frames like the reference (Y, X, C); of `frames`, only the noise of each channel is taken.
+        """A plan for frames like the reference; of `frames`, only the noise of each channel is taken.
 
         Raises
         ------
         OptionError
             The reference has pixels that are not finite, or another number of channels than there are weights.
         """
-        image = np.asarray(reference)
-        if image.ndim != 3 or image.size == 0:
-            raise OptionError("the reference must be (Y, X, C), and not empty", found=image.shape)
+        image = reference.image
         planes = np.ascontiguousarray(np.moveaxis(as_pixels(image), 2, 0), np.float32)
         if not np.isfinite(planes).all():
             raise OptionError("the reference has pixels that are not finite", hint="Fill them in first.")

@@ -160,9 +160,9 @@ def stored_chunks(dataset: Any, path: str) -> list[Any]:
     plist, size = dataset.id.get_create_plist(), dataset.file.id.get_filesize()
     filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
     whole = math.prod(dataset.chunks) * dataset.id.get_type().get_size()
-    start, nbytes, mask = np.array(
-        [(info.byte_offset, info.size, info.filter_mask) for info in infos], np.int64
-    ).reshape(-1, 3).T
+    start, nbytes, mask = (
+        np.array([(info.byte_offset, info.size, info.filter_mask) for info in infos], np.int64).reshape(-1, 3).T
+    )
     low, high = np.full(start.shape, 1, np.int64), np.full(start.shape, size, np.int64)
     for skipped in np.unique(mask).tolist():
         active = [code for number, code in enumerate(filters) if not skipped >> number & 1]

@@ -66,6 +66,12 @@ def find_movie(
         for name, _, danger in found:
             if danger:
                 refuse(name, danger, path)
+        if {"/motion/facts", "/motion/rest"} <= {name for name, _, _ in found}:
+            raise Unsupported(
+                "this is the motion of a recording, not a recording",
+                path=path,
+                hint="Read it with galvo.open_correction; galvo info and galvo verify know it",
+            )
         chosen = _stated(file, found) or _discovered(found, path)
     shapes = {item.shape for _, item, _ in chosen}
     types = {item.dtype for _, item, _ in chosen}

@@ -94,8 +94,7 @@ def stored_facts(path: str, lengths: tuple[int, int, int], limits: Limits) -> Ke
             if not any(name.startswith("events/") for name in member_names(group, path)):
                 return None
             return {
-                name: read_array(group, f"events/{name}", kinds, path, limits)
-                for name, kinds in _EVENT_KINDS.items()
+                name: read_array(group, f"events/{name}", kinds, path, limits) for name, kinds in _EVENT_KINDS.items()
             }
 
     return KeptFacts(path, lengths, load, load_events, limits)

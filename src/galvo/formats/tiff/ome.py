@@ -356,9 +356,7 @@ class _Target:
             )
         return int(plain)
 
-    def _in_unit(
-        self, attributes: dict[str, str], name: str, default: str, least: float | None = 0.0
-    ) -> float | None:
+    def _in_unit(self, attributes: dict[str, str], name: str, default: str, least: float | None = 0.0) -> float | None:
         """A length in µm or a time in s; None where absent, no number, not above `least`, or in an unknown unit."""
         value = number(attributes.get(name))
         if value is None or (least is not None and value <= least):
@@ -369,4 +367,3 @@ class _Target:
             self._units_told.add(key)
             warn(f"{self._path}: {name} of the OME-XML is in {unit!r}, which is not known: it is left out")
         return None if factor is None else value * factor
-

@@ -19,6 +19,7 @@ from galvo.limits import Limits
 __all__ = ["OmeFiles", "find_ome", "first_description"]
 
 
+
 @dataclass(frozen=True, slots=True)
 class OmeFiles:
     """An OME document and the files that its pages are in.

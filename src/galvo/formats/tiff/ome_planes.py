@@ -105,9 +105,7 @@ def planes_of(files: OmeFiles, found: FilePages, path: str) -> Planes | None:
     )
 
 
-def _assigned(
-    files: OmeFiles, found: FilePages, steps: dict[str, int], lengths: dict[str, int]
-) -> tuple[Int64, Int64]:
+def _assigned(files: OmeFiles, found: FilePages, steps: dict[str, int], lengths: dict[str, int]) -> tuple[Int64, Int64]:
     """Positions of planes in the dimension order, and their pages counted through all files: those that are there."""
     image, counts = files.image, np.array([run.count for run in found.runs], np.int64)
     first_page = np.concatenate([[0], np.cumsum(counts)])

@@ -129,9 +129,7 @@ def _letters(axes: object) -> str:
     return pages
 
 
-def _told_lengths(
-    letters: str, count: int, shaped: ShapedText | None, imagej: Mapping[str, str]
-) -> dict[str, int]:
+def _told_lengths(letters: str, count: int, shaped: ShapedText | None, imagej: Mapping[str, str]) -> dict[str, int]:
     """Lengths that the file gives for axes which it may call otherwise."""
     if shaped is not None:
         lengths = list(shaped.shape[: len(letters)])

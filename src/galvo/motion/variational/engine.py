@@ -1,7 +1,7 @@
 """The kernels' pyramid of a reference, made from plain values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,30 +77,31 @@ class Engine:
 
     Parameters
     ----------
-    fixed : array, float32 (C, Y, X)
-        The reference, prepared.
+    reference : array (Y, X, C)
+        As the frames are, finite.
     params : VariationalParams
         The method; `min_level` None is the full resolution.
     weights : array, float32 (C, Y, X)
         As `weight_maps` makes them.
     preparation : Preparation
-        How frames become comparable with `fixed`.
+        How reference and frames become comparable.
     a_data : sequence of float, optional
         Exponent of each channel's data term; None: that of `params` for all.
     """
 
     def __init__(
         self,
-        fixed: Array,
+        reference: NDArray[np.generic],
         params: VariationalParams,
         weights: Array,
         preparation: Preparation,
         a_data: Sequence[float] | None = None,
     ) -> None:
-        if not np.isfinite(fixed).all():
+        image = as_pixels(reference)[np.newaxis]
+        if not np.isfinite(image).all():
             raise OptionError("the reference has pixels that are not finite", hint="Fill them in first.")
         lean = params.schedule == "lean"
-        self.channels, self.height, self.width = fixed.shape
+        self.height, self.width, self.channels = reference.shape
         self.levels = pyramid(
             self.height,
             self.width,
@@ -111,7 +112,8 @@ class Engine:
             step=LEAN_STEP if lean else 1,
         )
         self._native = native.FlowEngine(
-            np.ascontiguousarray(fixed),
+            preparation(image, 1)[0],
+            replace(preparation, sigma_y=0.0, sigma_x=0.0)(image, 1)[0],
             weights,
             list(preparation.offset),
             list(preparation.scale),

@@ -1,11 +1,13 @@
 """The variational estimator behind the contract of all estimators."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.errors import OptionError
 from galvo.motion.params import MotionParams
-from galvo.motion.pixels import as_pixels
+from galvo.motion.pixels import as_pixels, frame_flags
+from galvo.motion.reference import Reference
 from galvo.motion.variational.engine import Engine, Preparation, weight_maps
 from galvo.motion.variational.expansion import GridExpansion
 from galvo.motion.variational.pyramid import FINEST
@@ -23,24 +25,17 @@ class VariationalPlan:
         0: no frame depends on its neighbours.
     height, width : int
         Size of the frames.
-    solver_shape : (int, int)
-        Size of the solver's fields, (h, w).
     expansion : GridExpansion
         How solver fields become dense ones.
     """
 
     halo = 0
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, params: MotionParams, reference: Reference) -> None:
         self._engine = engine
+        self._made_from = params, reference
         self.height, self.width = engine.height, engine.width
-        self.solver_shape = engine.solver_shape
-        self.expansion = GridExpansion(self.height, self.width)
-
-    @property
-    def constant(self) -> Fields:
-        """The solver field of a shift by one pixel, float32 (h, w)."""
-        return np.ones(self.solver_shape, np.float32)
+        self.expansion = GridExpansion(self.height, self.width, *engine.solver_shape)
 
     def solve(
         self,
@@ -50,18 +45,29 @@ class VariationalPlan:
         count: int | None = None,
         threads: int | None = None,
         start: Fields | None = None,
-    ) -> Fields:
-        """Fields of `frames[first : first + count]`, float32 (T, h, w, 2).
+    ) -> tuple[Fields, NDArray[np.uint32]]:
+        """Fields of `frames[first : first + count]`, float32 (T, h, w, 2), and their flags, uint32 (T,).
 
         `start` (Y, X, 2) is the field that every frame begins with. A pixel that is not finite is taken to be what the
         reference shows there.
         """
         wanted = frames[first:] if count is None else frames[first : first + count]
-        return self._engine.solve(wanted, start, threads)
+        return self._engine.solve(wanted, start, threads), frame_flags(wanted)
 
-    def expand(self, fields: Fields, *, threads: int | None = None) -> Fields:
-        """Displacements, float32 (T, Y, X, 2), in pixels, x before y."""
-        return self.expansion.expand(fields, threads=threads)
+    def learned(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def to_bytes(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _planned, self._made_from
+
+
+def _planned(params: MotionParams, reference: Reference) -> VariationalPlan:
+    return VariationalEstimator(params).calibrate(reference.image[np.newaxis], reference)
 
 
 class VariationalEstimator:
@@ -77,27 +83,22 @@ class VariationalEstimator:
         self._params = params
 
     def calibrate(
-        self, frames: Frames, reference: Frames, *, run_length: int | None = None, threads: int | None = None
+        self, frames: Frames, reference: Reference, *, run_length: int | None = None, threads: int | None = None
     ) -> VariationalPlan:
-        """A plan for frames like the reference (Y, X, C); `frames` and `run_length` are not looked at.
+        """A plan for frames like the reference; `frames` and `run_length` are not looked at.
 
         Raises
         ------
         OptionError
             The reference has pixels that are not finite, or another number of channels than there are weights.
         """
-        image = as_pixels(np.asarray(reference))
-        if image.ndim != 3 or image.size == 0:
-            raise OptionError("the reference must be (Y, X, C), and not empty", found=image.shape)
-        if not np.isfinite(image).all():
-            raise OptionError("the reference has pixels that are not finite", hint="Fill them in first.")
+        image = as_pixels(reference.image)
         method = self._params.variational
         if method.min_level is None:
             method = method.model_copy(update={"min_level": FINEST[self._params.preset]})
         lowest, highest = float(image.min()), float(image.max())
-        scale = 1.0 / (highest - lowest) if highest > lowest else 1.0
+        scale = 1.0 / (highest - lowest) if np.isfinite(highest - lowest) and highest > lowest else 1.0
         channels = image.shape[2]
         preparation = Preparation((lowest,) * channels, (scale,) * channels, *method.presmoothing)
-        fixed = preparation(image[np.newaxis], threads)[0]
-        weights = weight_maps(self._params.channel_weights, fixed.shape)
-        return VariationalPlan(Engine(fixed, method, weights, preparation))
+        weights = weight_maps(self._params.channel_weights, (channels, *image.shape[:2]))
+        return VariationalPlan(Engine(image, method, weights, preparation), self._params, reference)

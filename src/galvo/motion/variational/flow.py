@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 from galvo import native
 from galvo.errors import OptionError
 from galvo.motion.params import VariationalParams
-from galvo.motion.pixels import as_pixels
 from galvo.motion.variational.engine import Engine, Preparation, weight_maps
 from galvo.motion.variational.expansion import GridExpansion
 
@@ -56,15 +55,14 @@ def displacement(
     if a_data is not None and len(a_data) != channels:
         raise OptionError("every channel needs an exponent", found=len(a_data), expected=channels)
     as_they_are = Preparation((0.0,) * channels, (1.0,) * channels)
-    planes = as_they_are(as_pixels(reference)[np.newaxis], threads=1)[0]
-    engine = Engine(planes, params, weight_maps(weights, planes.shape), as_they_are, a_data)
+    engine = Engine(reference, params, weight_maps(weights, (channels, height, width)), as_they_are, a_data)
     field = None
     if start is not None:
         field = np.ascontiguousarray(start, np.float32)
         if field.shape != (height, width, 2):
             raise OptionError("start does not fit the images", found=field.shape, expected=(height, width, 2))
     solved = engine.solve(frame[np.newaxis], field, threads=1)
-    dense: Array = GridExpansion(height, width).expand(solved, threads=1)[0]
+    dense: Array = GridExpansion(height, width, *solved.shape[1:3]).expand(solved, threads=1)[0]
     return dense
 
 
