@@ -221,16 +221,14 @@ class BatchRegistration:
         if raw.shape[1:] != self.reference.shape:
             raise OptionError("frames do not fit the reference", found=raw.shape[1:], expected=self.reference.shape)
         planes = np.empty((0, *self._fixed.shape), np.float32)
-        aligned = self.method.prealignment is not None and not unaligned
-        fused = self._filter.fused
-        if fused is None or self.method.follow or aligned or self._solver is not None:
+        if self._fused is None:
             planes = self._filter(frames, begin, end - begin, substitute=self.reference, threads=self._threads)
         if self._solver is not None:
             registered, fields = self._solver(self._problem(raw, planes, start))
             return Block(begin, registered, fields), planes
         engine = self._engine()
-        expansion = GridExpansion(engine.height, engine.width)
-        if aligned and self.method.prealignment is not None:
+        expansion = GridExpansion(engine.height, engine.width, *engine.solver_shape)
+        if self.method.prealignment is not None and not unaligned:
             prepared = np.moveaxis(planes, 1, 3)
             shifts = self.method.prealignment.shifts(
                 self.fixed, prepared, start, weights=np.moveaxis(self._weights, 0, 2), threads=self._threads
@@ -240,7 +238,7 @@ class BatchRegistration:
             solved = engine.solve(moved, None, self._threads)
             fields = before + expansion.expand(solved, threads=self._threads)
         else:
-            solved = engine.solve(raw if fused is not None else np.moveaxis(planes, 1, 3), start, self._threads)
+            solved = engine.solve(raw if self._fused is not None else np.moveaxis(planes, 1, 3), start, self._threads)
             fields = expansion.expand(solved, threads=self._threads)
         moved_raw = registered_frames(raw, fields, self.reference, self.method.interpolation, self._threads)
         return Block(begin, moved_raw, fields), planes
@@ -255,16 +253,20 @@ class BatchRegistration:
             weights=np.ascontiguousarray(np.moveaxis(self._weights, 0, 2)),
         )
 
+    @property
+    def _fused(self) -> Preparation | None:
+        """How the solver filters frames itself, where nothing else needs them filtered."""
+        if self.method.follow or self.method.prealignment is not None or self._solver is not None:
+            return None
+        return self._filter.fused
+
     def _engine(self) -> Engine:
         if self._made is None:
             channels = len(self._fixed)
-            fused = None if self.method.prealignment is not None else self._filter.fused
-            self._made = Engine(
-                self._fixed,
-                self.method.params,
-                self._weights,
-                fused or Preparation((0.0,) * channels, (1.0,) * channels),
-            )
+            fused = self._fused
+            as_they_are = Preparation((0.0,) * channels, (1.0,) * channels)
+            reference = np.ascontiguousarray(self.fixed) if fused is None else self.reference
+            self._made = Engine(reference, self.method.params, self._weights, fused or as_they_are)
         return self._made
 
     def _followed(self, planes: Planes, fields: Fields) -> NDArray[np.float64]:

@@ -131,7 +131,7 @@ def displacement_by_levels(
                     field = field + _smoothed(inner)
                 else:
                     field = _smoothed(field + inner)
-    dense: NDArray[np.float32] = GridExpansion(height, width).expand(field[np.newaxis], threads=1)[0]
+    dense: NDArray[np.float32] = GridExpansion(height, width, *field.shape[:2]).expand(field[np.newaxis], threads=1)[0]
     return dense.astype(np.float64)
 
 
