@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from galvo.errors import OptionError
 from galvo.motion.params import VariationalParams
-from galvo.motion.variational import solve_level
+from galvo.motion.variational import batches, solve_level
 from galvo.motion.variational.batches import (
     BatchMethod,
     BatchRegistration,
     FieldStatistics,
-    batches_in_context,
     registered_frames,
     sources_inside,
 )
@@ -125,12 +122,15 @@ def test_the_size_of_batches_is_nothing_where_nothing_is_carried(sigma_t):
 
 
 @pytest.mark.parametrize("follow", [False, True])
-def test_threads_change_nothing(follow):
+def test_threads_and_blocks_change_nothing(follow, monkeypatch):
     movie, reference = small_movie()
     method = method_of(4, follow=follow, sigmas=((1, 1, 0.3), (0.5, 2, 0.1)), prealignment=Prealignment(upsampling=4))
-    one, two = (registered(movie, reference, method, 3, threads=threads) for threads in (1, 3))
-    assert np.array_equal(one[0], two[0])
-    assert np.array_equal(one[1], two[1])
+    whole = registered(movie, reference, method, 5, threads=3)
+    # blocks of two frames
+    monkeypatch.setattr(batches, "_BLOCK_BYTES", 1)
+    cut = registered(movie, reference, method, 5, threads=1)
+    assert np.array_equal(whole[0], cut[0])
+    assert np.array_equal(whole[1], cut[1])
 
 
 def test_steps_of_the_kernels_are_those_of_the_filter():
@@ -198,20 +198,6 @@ def test_a_solver_of_the_callers():
     assert [count for count, *_ in seen] == [4, 4, 3]
     assert [float(start.max()) for _, start, *_ in seen] == [0, 0.25, 0.25]
     assert seen[0][2:] == ((4, 40, 44, 2), (40, 44, 2))
-
-
-def test_context_of_batches():
-    movie = np.arange(23).reshape(-1, 1, 1, 1)
-    for sizes, reach in itertools.product([(23,), (5, 5, 5, 5, 3), (1,) * 23, (2, 9, 1, 1, 10)], [0, 1, 4, 30]):
-        batches = np.split(movie, np.cumsum(sizes)[:-1])
-        first = 0
-        for frames, begin, count in batches_in_context(iter(batches), reach):
-            before, behind = min(reach, first), min(reach, 23 - first - count)
-            assert begin == before
-            expected = np.arange(first - before, first + count + behind)
-            assert frames.ravel().tolist() == expected.tolist(), (sizes, reach)
-            first += count
-        assert first == 23
 
 
 # ---- parts -----------------------------------------------------------------------------------------------------------

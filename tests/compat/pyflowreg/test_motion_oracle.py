@@ -1,4 +1,4 @@
-"""Random movies through galvo and through PyFlowReg itself, in a Python of its own that GALVO_PYFLOWREG_PYTHON names."""
+"""Random movies through galvo and through PyFlowReg itself, whose Python GALVO_PYFLOWREG_PYTHON names."""
 
 from __future__ import annotations
 

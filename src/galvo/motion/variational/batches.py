@@ -5,10 +5,8 @@ fields, and the reference may follow the movie (P. Flotho, S. Nomura, B. Kuhn, D
 image registration of 2-photon imaging data, J. Biophotonics 2022).
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,11 +159,6 @@ class BatchRegistration:
         self._made: Engine | None = None
 
     @property
-    def reach(self) -> int:
-        """Frames on each side of a batch that the filter over time wants to see."""
-        return self._filter.reach
-
-    @property
     def fixed(self) -> NDArray[np.float32]:
         """What frames are compared with now, float32 (Y, X, C)."""
         return np.moveaxis(self._fixed, 0, 2)
@@ -187,10 +180,13 @@ class BatchRegistration:
         followed = np.zeros(self._fixed.shape)
         for begin, end in self._blocks(first, stop):
             block, planes = self._solved(frames, begin, end, self._start, unaligned=False)
-            carried += block.fields[max(0, stop - CARRIED_FIELDS - begin) :].sum(axis=0, dtype=np.float64)
+            add_in_order(carried, block.fields[max(0, stop - CARRIED_FIELDS - begin) :])
             if self.method.follow and end > stop - REFERENCE_FRAMES:
                 last = max(0, stop - REFERENCE_FRAMES - begin)
-                followed += self._followed(planes[last:], block.fields[last:])
+                prepared = np.moveaxis(planes[last:], 1, 3)
+                fields = block.fields[last:]
+                warped = registered_frames(prepared, fields, self.fixed, self.method.interpolation, self._threads)
+                add_in_order(followed, np.moveaxis(warped, 3, 1))
             yield Block(begin - first, block.frames, block.fields)
         if self.method.carry and stop > first:
             self._start = (carried / min(CARRIED_FIELDS, stop - first)).astype(np.float32)
@@ -207,7 +203,7 @@ class BatchRegistration:
         total = np.zeros(zeros.shape)
         for begin, end in self._blocks(first, stop):
             block, _ = self._solved(frames, begin, end, zeros, unaligned=stop - first <= _UNALIGNED_FRAMES)
-            total += block.fields.sum(axis=0, dtype=np.float64)
+            add_in_order(total, block.fields)
         return (total / (stop - first)).astype(np.float32)
 
     def _blocks(self, first: int, stop: int) -> Iterator[tuple[int, int]]:
@@ -217,12 +213,17 @@ class BatchRegistration:
 
     def _solved(self, frames: Frames, begin: int, end: int, start: Fields, *, unaligned: bool) -> tuple[Block, Planes]:
         """Frames `begin` to `end`, and what they were filtered to (nothing where nobody needs it)."""
-        raw = np.asarray(frames[begin:end])
+        reach = 0 if self._fused is not None else self._filter.reach
+        around = max(0, begin - reach)
+        context = np.asarray(frames[around : end + reach])
+        raw = context[begin - around : end - around]
         if raw.shape[1:] != self.reference.shape:
             raise OptionError("frames do not fit the reference", found=raw.shape[1:], expected=self.reference.shape)
         planes = np.empty((0, *self._fixed.shape), np.float32)
         if self._fused is None:
-            planes = self._filter(frames, begin, end - begin, substitute=self.reference, threads=self._threads)
+            planes = self._filter(
+                context, begin - around, end - begin, substitute=self.reference, threads=self._threads
+            )
         if self._solver is not None:
             registered, fields = self._solver(self._problem(raw, planes, start))
             return Block(begin, registered, fields), planes
@@ -269,12 +270,11 @@ class BatchRegistration:
             self._made = Engine(reference, self.method.params, self._weights, fused or as_they_are)
         return self._made
 
-    def _followed(self, planes: Planes, fields: Fields) -> NDArray[np.float64]:
-        """Sum of filtered frames, warped, (C, Y, X)."""
-        prepared = np.moveaxis(planes, 1, 3)
-        warped = registered_frames(prepared, fields, self.fixed, self.method.interpolation, self._threads)
-        total: NDArray[np.float64] = np.moveaxis(warped.sum(axis=0, dtype=np.float64), 2, 0)
-        return total
+
+def add_in_order(total: NDArray[np.float64], frames: NDArray[np.generic]) -> None:
+    """Add frames (T, ...) to their sum one by one, so that it does not depend on how a movie is cut into blocks."""
+    for frame in frames:
+        total += frame
 
 
 def registered_frames(
@@ -349,29 +349,3 @@ def _mean_slope(values: NDArray[np.float32], axis: int) -> NDArray[np.float64]:
     first, second, last, before = (values.take(at, axis).mean(axis=1, dtype=np.float64) for at in (0, 1, -1, -2))
     slope: NDArray[np.float64] = (1.5 * (last - first) + 0.5 * (second - before)) / values.shape[axis]
     return slope
-
-
-def batches_in_context(
-    batches: Iterator[NDArray[np.generic]], reach: int
-) -> Iterator[tuple[NDArray[np.generic], int, int]]:
-    """Batches (T, Y, X, C) with up to `reach` frames of what is around them, where they begin, and their lengths."""
-    if reach == 0:
-        yield from ((batch, 0, len(batch)) for batch in batches)
-        return
-    waiting: deque[NDArray[np.generic]] = deque()
-    before: NDArray[np.generic] | None = None
-    ended: Iterator[NDArray[np.generic] | None] = repeat(None)
-    for batch in chain(batches, ended):
-        if batch is not None:
-            waiting.append(batch)
-        if not waiting:
-            return
-        if batch is not None and sum(map(len, waiting)) - len(waiting[0]) < reach:
-            continue
-        current = waiting.popleft()
-        known = current if before is None else np.concatenate([before, current])
-        begin = len(known) - len(current)
-        behind = list(waiting)
-        frames = np.concatenate([known, *behind])[: len(known) + reach] if behind else known
-        yield frames, begin, len(current)
-        before = known[-reach:]

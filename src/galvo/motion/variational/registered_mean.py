@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from galvo.errors import OptionError
 from galvo.motion.threads import thread_count
-from galvo.motion.variational.batches import CUBIC_A, REACH, BatchMethod, BatchRegistration
+from galvo.motion.variational.batches import CUBIC_A, REACH, BatchMethod, BatchRegistration, add_in_order
 from galvo.motion.variational.filtering import ChannelFilter, Frames, Planes
 from galvo.motion.warping import warp
 
@@ -79,8 +79,8 @@ def registered_mean(
     for first, length in blocks:
         planes = smooth.planes(first, length)
         low, high = np.minimum(low, planes.min(axis=(0, 2, 3))), np.maximum(high, planes.max(axis=(0, 2, 3)))
-        total += planes.sum(axis=0, dtype=np.float64)
-        raw_total += np.asarray(frames[first : first + length]).sum(axis=0, dtype=np.float64)
+        add_in_order(total, planes)
+        add_in_order(raw_total, np.asarray(frames[first : first + length]))
     scaled = ChannelFilter.of_range(np.stack([low, high]), sigmas, separate=method.separate)
     offset, scale = np.array(scaled.offset), np.array(scaled.scale)
     alpha_x, alpha_y = method.params.alpha
@@ -100,7 +100,7 @@ def registered_mean(
     for first, fields in _fields(registration, normalised, batch_frames):
         raw = np.asarray(frames[first : first + len(fields)])
         warped = warp(raw, fields, fill=raw_total / count, cubic_a=CUBIC_A, reach=REACH, threads=threads)
-        registered += warped.sum(axis=0, dtype=np.float64)
+        add_in_order(registered, warped)
     return registered / count
 
 

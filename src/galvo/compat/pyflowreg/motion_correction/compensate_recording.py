@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +24,14 @@ from galvo.compat.pyflowreg.motion_correction.parallelization import (
     SequentialExecutor,
     ThreadingExecutor,
 )
-from galvo.compat.pyflowreg.motion_correction.runs import as_image, method_of, worker_count
+from galvo.compat.pyflowreg.motion_correction.runs import ReaderFrames, as_image, method_of, worker_count
 from galvo.compat.pyflowreg.util.io._arr import ArrayWriter
 from galvo.compat.pyflowreg.util.io._base import VideoReader, VideoWriter
 from galvo.compat.pyflowreg.util.io.hdf5 import HDF5FileWriter
 from galvo.core.atomic import write_file
 from galvo.core.cast import Cast
 from galvo.errors import warn
-from galvo.motion.variational.batches import BatchRegistration, FieldStatistics, Problem, batches_in_context
+from galvo.motion.variational.batches import BatchRegistration, FieldStatistics, Problem
 
 __all__ = ["BatchMotionCorrector", "RegistrationConfig", "compensate_recording"]
 
@@ -163,13 +163,14 @@ class BatchMotionCorrector:
         return given
 
     def _register(self, registration: BatchRegistration, reader: VideoReader) -> None:
-        total, first = len(reader), 0
+        frames = ReaderFrames(reader)
+        total = len(frames)
         dtype = self.options.output_dtype(of_file=True) if self._is_file() else None
         cast = None if dtype is None else Cast(dtype.str, "clip")
-        reader.reset()
-        for frames, begin, count in batches_in_context(_batches(reader), registration.reach):
+        for first in range(0, total, reader.buffer_size):
+            count = min(reader.buffer_size, total - first)
             kept: tuple[list[NDArray[Any]], list[NDArray[Any]]] = [], []
-            for block in registration.register(frames, begin, count):
+            for block in registration.register(frames, first, count):
                 self._note(FieldStatistics.of(block.fields))
                 self._write(block.frames if cast is None else cast.apply(block.frames), block.fields)
                 for wanted, parts, what in (
@@ -183,8 +184,7 @@ class BatchMotionCorrector:
             for callbacks, parts in ((self.registered_callbacks, kept[0]), (self.w_callbacks, kept[1])):
                 if parts:
                     self._call(callbacks, np.concatenate(parts), first, first + count)
-            first += count
-            self._tell(f"{first} of {total} frames")
+            self._tell(f"{first + count} of {total} frames")
 
     def _open_writers(self, stack: ExitStack) -> None:
         options = self.options
@@ -294,11 +294,6 @@ def compensate_recording(
 ) -> NDArray[np.float64]:
     """Register the movie of `options`; `BatchMotionCorrector.run` has the details."""
     return BatchMotionCorrector(options, config).run(reference_frame)
-
-
-def _batches(reader: VideoReader) -> Iterator[NDArray[Any]]:
-    while (batch := reader.read_batch()) is not None:
-        yield batch
 
 
 def _add(callbacks: list[Any], callback: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from galvo.motion.variational.registered_mean import registered_mean
 if TYPE_CHECKING:
     from galvo.compat.pyflowreg.motion_correction.OF_options import OFOptions
 
-__all__ = ["as_image", "mean_of_frames", "method_of", "worker_count"]
+__all__ = ["ReaderFrames", "as_image", "mean_of_frames", "method_of", "worker_count"]
 
 
 def method_of(options: OFOptions, shape: tuple[int, ...]) -> BatchMethod:
@@ -72,18 +72,26 @@ def as_image(reference: Any, channels: int) -> NDArray[np.float64]:
     return image
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """Some frames of a reader, read when they are asked for."""
+class ReaderFrames:
+    """Frames of a reader, read when they are asked for.
 
-    reader: VideoReader
-    numbers: list[int]
+    Parameters
+    ----------
+    reader : VideoReader
+    numbers : sequence of int, optional
+        Which frames; all by default.
+    """
+
+    def __init__(self, reader: VideoReader, numbers: Sequence[int] | None = None) -> None:
+        self._reader = reader
+        self._numbers = range(len(reader)) if numbers is None else numbers
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self._numbers)
 
     def __getitem__(self, key: slice) -> NDArray[Any]:
-        return self.reader[self.numbers[key]]
+        wanted = self._numbers[key]
+        return self._reader[wanted.start : wanted.stop] if isinstance(wanted, range) else self._reader[list(wanted)]
 
 
 def mean_of_frames(
@@ -116,5 +124,6 @@ def mean_of_frames(
     shape = (reader.height, reader.width, reader.n_channels)
     rows = [options.get_sigma_at(channel).tolist() for channel in range(shape[2])]
     method = replace(method_of(options, shape), sigmas=tuple((y, x, t) for y, x, t in rows))
-    frames = _Chosen(reader, there)
-    return registered_mean(frames, method, batch_frames=options.buffer_size, threads=worker_count(config))
+    return registered_mean(
+        ReaderFrames(reader, there), method, batch_frames=options.buffer_size, threads=worker_count(config)
+    )
