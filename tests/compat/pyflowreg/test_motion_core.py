@@ -202,6 +202,7 @@ def test_parts(golden):
         ({"gnc_schedule": (0, 2)}, ValueError, "gnc_schedule must"),
         ({"gnc_schedule": (0, 1), "warping_steps": 1.5}, ValueError, "positive integer"),
         ({"eta": 1}, ValueError, "eta"),
+        ({"a_smooth": 0}, ValueError, "a_smooth"),
         ({"a_data": [0.4, 0.5, 0.6]}, ValueError, "shape"),
     ],
 )

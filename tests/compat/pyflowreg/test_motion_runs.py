@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.io
 import tifffile
+from scipy import ndimage
 
 import galvo
 from galvo.compat.pyflowreg._runtime import RuntimeContext
@@ -379,7 +380,7 @@ def test_flat_references_are_filtered(one):
     assert compensate_arr(one.pixels[..., 0], one.image[..., 0], follow)[0].shape == (10, 64, 64)
 
 
-@pytest.mark.parametrize("dtype", ["i4", "u4", "f2", "?"])
+@pytest.mark.parametrize("dtype", ["i4", "u4", "i8", "f2", "?"])
 def test_types_that_the_original_refuses(one, dtype):
     movie = one.pixels > 1500 if dtype == "?" else one.pixels.astype(dtype)
     image = (one.image > 1500).astype("f8") if dtype == "?" else one.image
@@ -422,6 +423,24 @@ def test_options_are_kept_with_the_results(one, tmp_path):
     options = fast(input_file=one.pixels, output_path=tmp_path / "no", output_format="NULL", save_meta_info=False)
     compensate_recording(options)
     assert not os.listdir(tmp_path / "no")
+
+
+def test_options_serve_again(one, tmp_path):
+    options = fast(input_file=one.pixels, output_path=tmp_path, output_format="HDF5", reference_frames=one.image)
+    expected = read_twice(options, tmp_path)
+    options.alpha = (20.0, 20.0)
+    assert not np.array_equal(read_twice(options, tmp_path), expected)
+    assert options.input_file is one.pixels
+
+
+def read_twice(options, folder):
+    """The movie that two runs with the same options write."""
+    compensate_recording(options)
+    first = read(folder / "compensated.HDF5")
+    options.get_video_reader().close()
+    compensate_recording(options)
+    assert np.array_equal(read(folder / "compensated.HDF5"), first)
+    return first
 
 
 def test_masks(one, tmp_path):
@@ -484,6 +503,14 @@ def test_live_frames_of_any_range(one):
         live.set_reference(one.image * scale + offset)
         _, fields = live.register_frames(one.pixels.astype("f8") * scale + offset)
         np.testing.assert_allclose(shifts(fields), one.moves, atol=0.4)
+
+
+def test_live_filter_of_each_channel(two):
+    live = FlowRegLive(sigma=[[0.5, 1, 0.1], [3, 2, 0.1]])
+    live.set_reference(two.image)
+    low, high = two.image.min(), two.image.max()
+    expected = ndimage.gaussian_filter((two.image[..., 1] - low) / (high - low), (3, 2))
+    np.testing.assert_allclose(live.reference_proc[..., 1], expected, atol=1e-6)
 
 
 def test_live_frames(one):

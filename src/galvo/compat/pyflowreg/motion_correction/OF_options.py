@@ -331,6 +331,11 @@ class OFOptions(BaseModel):
             self._writer = get_video_file_writer(self.output_file(), kind)
         return self._writer
 
+    def forget_closed_writer(self) -> None:
+        """Have the next run make a writer of its own; what is in memory stays with `get_video_writer`."""
+        if self.output_file() is not None:
+            self._writer = None
+
     def output_file(self) -> str | None:
         """Where the registered movie goes; None where it does not go to a file."""
         kind = OutputFormat(self.output_format)

@@ -160,6 +160,7 @@ class BatchMotionCorrector:
             self.reference_proc = np.ascontiguousarray(registration.fixed)
             if options.save_meta_info:
                 self._save_metadata(given)
+        options.forget_closed_writer()
         return given
 
     def _register(self, registration: BatchRegistration, reader: VideoReader) -> None:
