@@ -273,3 +273,20 @@ def test_phases_and_amplitudes():
         phase_shift(image, moved[:5])
     with pytest.raises(OptionError):
         phase_shift(image, moved, weights=[1, 2, 3])
+    with pytest.raises(OptionError):
+        phase_shift(image, moved, upsampling=0)
+
+
+@pytest.mark.parametrize("shape", [(128, 512), (512, 128), (96, 112)])
+def test_phases_of_oblong_images(shape):
+    image = ndimage.gaussian_filter(np.random.default_rng(4).normal(size=(shape[0] + 8, shape[1] + 8)), 1)
+    one, two = image[4:-4, 4:-4], image[1:-7, : shape[1]]
+    assert phase_shift(one, two, most=shape).tolist() == [4, 3]
+    np.testing.assert_allclose(phase_shift(one, two, upsampling=20, most=shape), (4, 3), atol=0.15)
+    small = phase_shift(one, two, upsampling=20, most=(64, 64))
+    np.testing.assert_allclose(small, (4, 3), atol=0.1 * max(shape) / 64)
+
+
+def test_phases_of_the_original(golden):
+    pair = golden["fixed"][..., 0], golden["moving"][..., 0]
+    np.testing.assert_allclose(phase_shift(*pair, upsampling=10), golden["xcorr_up10"], atol=1e-3)

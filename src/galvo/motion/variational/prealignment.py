@@ -96,11 +96,13 @@ def phase_shift(
     Raises
     ------
     OptionError
-        Shapes that differ.
+        Shapes that differ, weights that do not fit, or no steps per pixel.
     """
     one, two = np.asarray(fixed, np.float64), np.asarray(moving, np.float64)
     if one.shape != two.shape or one.ndim not in (2, 3) or one.size == 0:
         raise OptionError("images must be of one shape, (Y, X) or (Y, X, C)", found=two.shape, expected=one.shape)
+    if upsampling < 1:
+        raise OptionError("upsampling must be at least 1", found=upsampling)
     images = [_gray(image, weights) for image in (one, two)]
     height, width = images[0].shape
     size = min(height, most[0]), min(width, most[1])
