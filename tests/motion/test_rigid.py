@@ -8,7 +8,7 @@ import pytest
 from galvo.errors import OptionError
 from galvo.motion.params import MotionParams
 from galvo.motion.reference import Reference
-from galvo.motion.rigid import RigidEstimator, phase_shift
+from galvo.motion.rigid import RigidEstimator
 
 
 def shifted(shape, shift, seed=0, sigma=1.5):
@@ -104,22 +104,6 @@ def test_unknown_pixels():
         plan_of(frame, frame[None])
 
 
-def test_phase_correlation():
-    for shape in [(128, 512), (512, 128), (96, 112)]:
-        reference, frame = (shifted(shape, shift, 5, 0.7) for shift in [(0, 0), (7.0, 3.0)])
-        assert phase_shift(reference, frame, size=shape).tolist() == [7, 3]
-        np.testing.assert_allclose(phase_shift(reference, frame, upsampling=20, size=shape), (7, 3), atol=0.051)
-        small = phase_shift(reference, frame, upsampling=20, size=(64, 64))
-        np.testing.assert_allclose(small, (7, 3), atol=0.1 * max(shape) / 64)
-    two = np.stack([reference, -reference], axis=2), np.stack([frame, np.zeros_like(frame)], axis=2)
-    np.testing.assert_allclose(phase_shift(*two, upsampling=10, weights=[1, 0]), (7, 3), atol=0.11)
-
-
-def test_phase_correlation_of_the_original(golden):
-    found = phase_shift(golden["fixed"][..., 0], golden["moving"][..., 0], upsampling=10)
-    np.testing.assert_allclose(found, golden["xcorr_up10"], atol=1e-3)
-
-
 def test_what_does_not_fit_is_refused():
     reference = shifted((32, 40), (0, 0))
     plan = plan_of(reference[..., None], reference[None, ..., None])
@@ -129,9 +113,6 @@ def test_what_does_not_fit_is_refused():
         lambda: plan.solve(reference[None, ..., None], threads=0),
         lambda: plan_of(reference, reference[None, ..., None]),
         lambda: plan_of(reference[..., None], reference[None, ..., None], weights=(1.0, 2.0)),
-        lambda: phase_shift(reference, reference.T),
-        lambda: phase_shift(reference, reference, upsampling=0),
-        lambda: phase_shift(reference[..., None], reference[..., None], weights=[1, 2]),
     ):
         with pytest.raises(OptionError):
             call()

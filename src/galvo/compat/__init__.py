@@ -22,6 +22,11 @@ _SUBSTITUTION = Substitution()
 _ROIEXTRACTORS = "galvo.compat.roiextractors"
 _TIFF = "roiextractors.extractors.tiffimagingextractors"
 
+_PYFLOWREG_CORE = ("backend_registry", "diso_optical_flow", "level_solver", "optical_flow", "warping")
+_PYFLOWREG_CORRECTION = ("OF_options", "compensate_arr", "compensate_recording", "flow_reg_live")
+_PYFLOWREG_EXECUTORS = ("base", "multiprocessing", "sequential", "threading")
+_PYFLOWREG_IO = ("_arr", "_base", "_null", "factory", "hdf5", "mat", "mdf", "multifile_wrappers", "tiff")
+
 # import name: galvo's module for it, or None for a package that only holds others
 _FACADES = {
     "calscipy": Facade(
@@ -40,13 +45,23 @@ _FACADES = {
     ),
     "pyflowreg": Facade(
         modules={
-            "pyflowreg": None,
-            "pyflowreg.util": None,
-            "pyflowreg.util.io": "galvo.compat.pyflowreg.util.io",
-            **{
-                f"pyflowreg.util.io.{module}": f"galvo.compat.pyflowreg.util.io.{module}"
-                for module in ("_arr", "_base", "_null", "factory", "hdf5", "mat", "mdf", "multifile_wrappers", "tiff")
-            },
+            name: f"galvo.compat.{name}"
+            for name in (
+                "pyflowreg",
+                "pyflowreg._runtime",
+                "pyflowreg.core",
+                *(f"pyflowreg.core.{module}" for module in _PYFLOWREG_CORE),
+                "pyflowreg.motion_correction",
+                *(f"pyflowreg.motion_correction.{module}" for module in _PYFLOWREG_CORRECTION),
+                "pyflowreg.motion_correction.parallelization",
+                *(f"pyflowreg.motion_correction.parallelization.{module}" for module in _PYFLOWREG_EXECUTORS),
+                "pyflowreg.util",
+                "pyflowreg.util.image_processing",
+                "pyflowreg.util.resize_util",
+                "pyflowreg.util.xcorr_prealignment",
+                "pyflowreg.util.io",
+                *(f"pyflowreg.util.io.{module}" for module in _PYFLOWREG_IO),
+            )
         },
     ),
     "roiextractors": Facade(

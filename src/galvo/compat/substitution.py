@@ -114,7 +114,7 @@ def _plan(facade: Facade, force: bool) -> tuple[list[_Change], list[str]]:
             placed[name] = original
             if substitute is not None:
                 # modules among the names have rows of their own
-                names = [key for key in substitute.__all__ if f"{name}.{key}" not in facade.modules]
+                names = [key for key in substitute.__all__ if not isinstance(getattr(substitute, key), ModuleType)]
                 changes += [_Change(vars(original), key, getattr(substitute, key)) for key in names]
                 replaced.append(name)
             continue
@@ -122,10 +122,16 @@ def _plan(facade: Facade, force: bool) -> tuple[list[_Change], list[str]]:
         changes.append(_Change(sys.modules, name, placed[name]))
         package, _, own = name.rpartition(".")
         if package:
-            changes.append(_Change(vars(placed[package]), own, placed[name]))
+            if not _is_named(placed[package], own):
+                changes.append(_Change(vars(placed[package]), own, placed[name]))
             if package.partition(".")[0] in present:
                 replaced.append(name)
     return changes, replaced
+
+
+def _is_named(package: ModuleType, name: str) -> bool:
+    """Whether a package has something else by the name of its module, as packages do with a function in each."""
+    return name in getattr(package, "__all__", ()) and not isinstance(getattr(package, name, None), ModuleType)
 
 
 def _is_installed(package: str) -> bool:

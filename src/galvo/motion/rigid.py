@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from galvo.errors import OptionError
 from galvo.motion.params import MotionParams
@@ -20,7 +20,6 @@ from galvo.motion.pixels import as_pixels, frame_flags
 from galvo.motion.reference import Reference
 from galvo.motion.threads import thread_count
 from galvo.motion.variational.expansion import GridExpansion
-from galvo.motion.variational.flow import resample
 
 Frames = NDArray[np.generic]
 Fields = NDArray[np.float32]
@@ -168,93 +167,6 @@ class RigidEstimator:
                 raise OptionError("every channel needs a weight", found=len(chosen), expected=len(planes))
             weights = weights * np.asarray(chosen)
         return RigidPlan(planes, weights / weights.max())
-
-
-def phase_shift(
-    reference: ArrayLike,
-    frame: ArrayLike,
-    *,
-    upsampling: int = 1,
-    size: tuple[int, int] = (256, 256),
-    weights: Sequence[float] | None = None,
-) -> NDArray[np.float32]:
-    """The shift of a frame by phase correlation, on a grid of 1 / `upsampling` pixel.
-
-    Parameters
-    ----------
-    reference, frame : array (Y, X) or (Y, X, C)
-        Of one shape.
-    upsampling : int
-        Steps per pixel.
-    size : (int, int)
-        Larger images are made as small as this, each side by itself.
-    weights : sequence of float, optional
-        Weights of the channels; None: their mean.
-
-    Returns
-    -------
-    ndarray, float32 (2,)
-        `frame(x + shift) = reference(x)`, x before y, in pixels of the images as given.
-
-    Raises
-    ------
-    OptionError
-        Images of different shapes, or other weights than channels.
-
-    Notes
-    -----
-    M. Guizar-Sicairos, S. T. Thurman, J. R. Fienup, Efficient subpixel image registration algorithms, Optics
-    Letters 33, 2008.
-    """
-    images = [_one_channel(np.asarray(image, np.float64), weights) for image in (reference, frame)]
-    if images[0].shape != images[1].shape:
-        raise OptionError("reference and frame differ in shape", found=images[1].shape, expected=images[0].shape)
-    if upsampling < 1:
-        raise OptionError("upsampling must be at least 1", found=upsampling)
-    height, width = images[0].shape
-    small = (min(height, size[0]), min(width, size[1]))
-    if small != (height, width):
-        images = [resample(image, small).astype(np.float64) for image in images]
-    window = np.outer(_hann(small[0]), _hann(small[1]))
-    one, two = (np.fft.fft2((image - image.mean()) * window) for image in images)
-    product = np.conj(one) * two
-    product /= np.maximum(np.abs(product), 100 * np.finfo(np.float64).eps)
-    peak = np.unravel_index(int(np.abs(np.fft.ifft2(product)).argmax()), small)
-    y, x = float(_signed(int(peak[0]), small[0])), float(_signed(int(peak[1]), small[1]))
-    if upsampling > 1:
-        y, x = _finer_peak(product, y, x, upsampling)
-    return np.array([x * width / small[1], y * height / small[0]], np.float32)
-
-
-def _finer_peak(product: NDArray[np.complexfloating], y: float, x: float, upsampling: int) -> tuple[float, float]:
-    """The largest of the upsampled correlation within three quarters of a pixel."""
-    reach = int(np.ceil(1.5 * upsampling)) // 2
-    steps = np.arange(-reach, reach + 1) / upsampling
-    ys, xs = y + steps, x + steps
-    along_y = np.exp(2j * np.pi * ys[:, np.newaxis] * np.fft.fftfreq(product.shape[0]))
-    along_x = np.exp(2j * np.pi * np.fft.fftfreq(product.shape[1])[:, np.newaxis] * xs)
-    best = np.unravel_index(int(np.abs(along_y @ product @ along_x).argmax()), (len(ys), len(xs)))
-    return float(ys[best[0]]), float(xs[best[1]])
-
-
-def _one_channel(image: NDArray[np.float64], weights: Sequence[float] | None) -> NDArray[np.float64]:
-    if image.ndim == 2:
-        return image
-    if image.ndim != 3 or image.size == 0:
-        raise OptionError("images must be (Y, X) or (Y, X, C), and not empty", found=image.shape)
-    if weights is None:
-        mean: NDArray[np.float64] = image.mean(axis=2)
-        return mean
-    factors = np.asarray(weights, np.float64)
-    if factors.shape != (image.shape[2],) or not factors.sum() > 0:
-        raise OptionError("every channel needs a weight", found=factors.shape, expected=(image.shape[2],))
-    combined: NDArray[np.float64] = (image * (factors / factors.sum())).sum(axis=2)
-    return combined
-
-
-def _hann(count: int) -> NDArray[np.float64]:
-    """Hann's window over one period."""
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(count) / count) if count > 2 else np.ones(count)
 
 
 def _taper(count: int) -> NDArray[np.float64]:

@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from galvo.compat.pyflowreg.motion_correction import OFOptions, compensate_recording
+from galvo.compat.pyflowreg.motion_correction.compensate_recording import RegistrationConfig
 from galvo.compat.pyflowreg.util.io import get_video_file_reader, get_video_file_writer
 from galvo.testing.sandbox import PeakMemory, run_case
 
@@ -55,3 +57,36 @@ def test_memory_is_bounded(tmp_path):
 def test_memory_is_bounded_for_a_gigabyte(tmp_path, needs, kind):
     needs("tiff" if "TIFF" in kind else "matlab" if "MAT" in kind else "hdf5")
     check(tmp_path, kind, 1000 * MIB, 220 * MIB)
+
+
+def registered(folder, frame_count):
+    """Peak bytes, above what was there before, of registering frames of 512 x 512, with their displacements."""
+    source = folder / "movie.HDF5"
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 4000, (600, 600)).astype("u2")
+    with get_video_file_writer(source, "HDF5") as writer:
+        for _ in range(frame_count // 50):
+            places = rng.integers(0, 9, (50, 2))
+            writer.write_frames(np.stack([image[y : y + 512, x : x + 512] for y, x in places])[..., np.newaxis])
+    options = OFOptions(
+        input_file=source,
+        output_path=folder / "results",
+        output_format="HDF5",
+        quality_setting="fast",
+        iterations=5,
+        reference_frames=list(range(100)),
+        save_w=True,
+        sigma=[1, 1, 0.5],
+    )
+    peak = PeakMemory()
+    compensate_recording(options, config=RegistrationConfig(n_jobs=2))
+    return {"registered": peak.peak_bytes()}
+
+
+@pytest.mark.harden
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_of_a_run_is_bounded(tmp_path):
+    verdict = run_case(lambda: registered(tmp_path, 1000), seconds=900, memory_bytes=8 << 30)
+    assert verdict.kind == "value", verdict
+    # the movie has 500 MiB, its displacements 2000
+    assert verdict.value["registered"] < 400 * MIB, f"{verdict.value['registered'] / MIB:.0f} MiB"

@@ -1,1 +1,3 @@
 """What pyflowreg.util holds."""
+
+__all__: list[str] = []
