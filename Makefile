@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := bench/.venv
 BENCH_BIN := $(BENCH_VENV)/bin
-BENCHES := startup open read fields formats memory timestamps facades convert pzf compression video
+BENCHES := startup open read fields formats memory timestamps facades convert pzf compression video motion correct accuracy closure
 
 # Folders are listed too: their time changes when a file is removed.
 SOURCES := $(shell find src native ! -name __pycache__ ! -path '*/__pycache__/*') pyproject.toml README.md LICENSE

@@ -6,7 +6,6 @@ a reference, the mean of 50 frames without motion, and one setting for all scene
 used to choose any number of ours; those that the generator cannot make by itself add a motion of their own.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bench.registrars import Registrar, dis, ours, pyflowreg, suite2p
-from bench.report import RESULTS, Report
+from bench.report import Report, parser
 from bench.timing import Timing, timed
 
 OURS = "galvo balanced"
@@ -180,8 +179,7 @@ def measure(report: Report, generator: Any, metrics: Any, name: str, scene: Scen
 
 
 def main() -> None:
-    commands = argparse.ArgumentParser(description=__doc__)
-    commands.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
+    commands = parser(__doc__, rounds=1)
     commands.add_argument("--only", default="", help="scenes whose name holds this")
     commands.add_argument("--alone", action="store_true", help="leave the peers out")
     arguments = commands.parse_args()
