@@ -17,7 +17,7 @@ import pytest
 import galvo
 from galvo import motion
 from galvo.errors import Interrupted, OptionError, WriteError
-from galvo.motion import pipeline
+from galvo.motion import job
 from galvo.motion.quality import QUALITY
 from galvo.testing.movie import TwoPhotonMovie
 from galvo.testing.scanimage import RoiRequest, ScanfieldRequest, ScanImageRecording
@@ -88,8 +88,8 @@ def test_blocks_threads_and_executors_do_not_matter(moving, recording, sway, mon
     for executor, workers in (("sequential", None), ("threads", 3)):
         same_motion(galvo.correct(recording, executor=executor, workers=workers, **how), whole)
     for frames in (1, 7):
-        monkeypatch.setattr(pipeline, "_LEAST_TOGETHER", frames)
-        monkeypatch.setattr(pipeline, "MOST_BLOCK_BYTES", 1)
+        monkeypatch.setattr(job, "_LEAST_TOGETHER", frames)
+        monkeypatch.setattr(job, "MOST_BLOCK_BYTES", 1)
         same_motion(galvo.correct(recording, workers=2, **how), whole)
 
 
@@ -412,8 +412,8 @@ def test_parts_of_the_recording_and_blocks(changing, monkeypatch):
     how = {"params": RIGID, "reference": slice(0, 20), "update_reference": 23}
     whole = galvo.correct(frames, **how)
     assert len(whole.references) == 3
-    monkeypatch.setattr(pipeline, "_LEAST_TOGETHER", 7)
-    monkeypatch.setattr(pipeline, "MOST_BLOCK_BYTES", 1)
+    monkeypatch.setattr(job, "_LEAST_TOGETHER", 7)
+    monkeypatch.setattr(job, "MOST_BLOCK_BYTES", 1)
     same_motion(galvo.correct(frames, executor="sequential", **how), whole)
     how["update_reference"] = 45
     assert len(galvo.correct(frames, **how).references) == 1

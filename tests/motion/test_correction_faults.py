@@ -14,7 +14,7 @@ import galvo
 from galvo.core.atomic import journal_path, partial_path
 from galvo.core.output import Target
 from galvo.errors import WriteError
-from galvo.motion import pipeline, stored
+from galvo.motion import job, stored
 from galvo.testing.disk_faults import ShortWriteAt, snapshot
 from galvo.testing.trials import Trial
 
@@ -29,8 +29,8 @@ class Stop(Exception):
 @pytest.fixture
 def small(moving, sway, monkeypatch):
     """Six frames, of which two are a block of either output."""
-    monkeypatch.setattr(pipeline, "_LEAST_TOGETHER", 2)
-    monkeypatch.setattr(pipeline, "MOST_BLOCK_BYTES", 1)
+    monkeypatch.setattr(job, "_LEAST_TOGETHER", 2)
+    monkeypatch.setattr(job, "MOST_BLOCK_BYTES", 1)
     monkeypatch.setattr(stored, "_CHUNK_BYTES", 1)
     pixels = np.ascontiguousarray(moving.pixels[:FRAMES, :1, :, :24, :20])
     reference = moving.reference[:24, :20, :1]
