@@ -116,3 +116,11 @@ def test_what_does_not_fit_is_refused():
     ):
         with pytest.raises(OptionError):
             call()
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e26])
+def test_the_unit_of_the_pixels_does_not_matter(unit):
+    reference = shifted((96, 97), (0, 0))[..., None] * unit
+    frames = np.stack([shifted((96, 97), shift)[..., None] for shift in SHIFTS]) * unit
+    found = plan_of(reference, frames).solve(frames)[0]
+    np.testing.assert_allclose(found[:, 0, 0], SHIFTS, atol=0.03)

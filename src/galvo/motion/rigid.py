@@ -64,8 +64,12 @@ class RigidPlan:
         both_halves[:, 0] = 1
         if self.width % 2 == 0:
             both_halves[:, -1] = 1
-        spectra = np.conj(np.fft.rfft2((reference - self._level) * self._window)) * band**2
-        self._matched = (spectra * weights[:, np.newaxis, np.newaxis]).astype(np.complex64)
+        deviation = reference - self._level
+        # squares of counts may be more than float32 holds
+        self._scale = 1 / np.maximum(np.abs(deviation).max(axis=(1, 2), keepdims=True), np.float32(1e-30))
+        spectra = np.conj(np.fft.rfft2(deviation * self._scale * self._window)) * band**2
+        relative = weights[:, np.newaxis, np.newaxis] / np.square(self._scale, dtype=np.float64)
+        self._matched = (spectra * (relative / relative.max())).astype(np.complex64)
         self._both_halves = both_halves.astype(np.float32)
         self._fy = (2 * np.pi * fy[:, 0]).astype(np.float32)
         self._fx = (2 * np.pi * fx[0]).astype(np.float32)
@@ -99,7 +103,7 @@ class RigidPlan:
 
     def _shift(self, frame: Frames) -> tuple[float, float]:
         planes = np.moveaxis(frame, 2, 0).astype(np.float32)
-        planes = np.where(np.isfinite(planes), planes, self._reference) - self._level
+        planes = (np.where(np.isfinite(planes), planes, self._reference) - self._level) * self._scale
         product = self._product(planes)
         correlation = np.fft.irfft2(product, s=(self.height, self.width))
         y, x = np.unravel_index(int(correlation.argmax()), correlation.shape)
@@ -207,7 +211,7 @@ def _uphill(d_y: float, d_x: float, d_yy: float, d_xx: float, d_xy: float) -> tu
 
 def _noise_variance(plane: Frames) -> float:
     """Variance of white noise in frames (T, Y, X), from second differences, which structure has little part in."""
-    values = plane.astype(np.float32)
+    values = plane.astype(np.float64)
     axis = 2 if values.shape[2] >= 3 else 1
     if values.shape[axis] < 3 or values.size == 0:
         return 1.0

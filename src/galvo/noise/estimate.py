@@ -296,6 +296,8 @@ def _still(table: _Table, slope: float, intercept: float, seen: NDArray[np.bool_
     expected = slope * table.mean.sum(axis=1) + intercept * table.count.sum(axis=1)
     ratio = np.divide(table.variance.sum(axis=1), expected, out=np.full(len(seen), np.inf), where=expected > 0)
     center = np.median(ratio[seen])
+    if not np.isfinite(center):
+        return seen
     spread = 1.4826 * np.median(np.abs(ratio[seen] - center))
     calm: NDArray[np.bool_] = (ratio <= center + 3 * spread) & (ratio >= center - 4 * spread)
     return calm
