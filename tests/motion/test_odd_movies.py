@@ -1,4 +1,4 @@
-"""Movies that nobody means to register: whatever comes, displacements are numbers and nothing is raised or warned of."""
+"""Movies that nobody means to register: whatever comes, displacements are numbers, nothing is raised or warned of."""
 
 import numpy as np
 import pytest
