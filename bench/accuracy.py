@@ -2,8 +2,8 @@
 
 The scenes come from a folder that the project does not hold (GALVO_ACCURACY_SCENES, by default shared/bench/accuracy
 beside the checkout): a generator `synth2p.make_movie` and scores `metrics.score`. Every contender gets the frames and
-a reference, the mean of 50 frames without motion, and one setting for all scenes. Scenes of the second table were not
-used to choose any number of ours; those that the generator cannot make by itself add a motion of their own.
+a reference, the mean of 50 frames without motion, and one setting for all scenes. Scenes of the second table are
+watched, not tuned on; those that the generator cannot make by itself add a motion of their own.
 """
 
 import os
