@@ -96,6 +96,9 @@ def warp(
     fill_value, fill_image = _fill(fill, pixels.shape, result_dtype)
     if result.size == 0:
         return result
+    if fields.strides[1] == 0:
+        # rows that are one in memory, as those of a shift
+        fields = fields[:, :1]
     not_finite = native.warp(
         pixels,
         np.ascontiguousarray(fields),
