@@ -25,7 +25,7 @@ __all__ = ["BuiltReference", "build_reference"]
 
 SAMPLED_FRAMES = 300
 MOST_SAMPLE_BYTES = 256 << 20
-ROUNDS = 4
+ROUNDS = 3
 KEPT_FRACTION = 0.6
 SEED_FRAMES = 20
 THUMBNAIL_SIDE = 32

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from galvo import native
+from galvo.core.memory import empty
 from galvo.errors import OptionError
 from galvo.motion.pixels import as_pixels
 from galvo.motion.threads import thread_count
@@ -92,7 +93,7 @@ def warp(
         raise OptionError(
             "out does not fit", found=f"{out.shape} {out.dtype}", expected=f"{given.shape} {np.dtype(result_dtype)}"
         )
-    result = np.empty(given.shape, result_dtype) if out is None or narrow else out
+    result = empty(given.shape, result_dtype) if out is None or narrow else out
     fill_value, fill_image = _fill(fill, pixels.shape, result_dtype)
     if result.size == 0:
         return result
