@@ -10,6 +10,7 @@
 #include "bayes_inverse.hpp"
 #include "bayes_step.hpp"
 #include "module_bayes.hpp"
+#include "recycled.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -117,7 +118,8 @@ nb::object py_synthesize(const Floats<4> &coefficients, const Floats<2> &rows, c
     const std::int64_t count = static_cast<std::int64_t>(coefficients.shape(0));
     require_shape(coefficients, {count, 2, modes.ky(), modes.kx()}, "coefficients");
     const std::int64_t points = modes.row_count() * modes.column_count() * 2;
-    Result<float> out({as_size(count), as_size(modes.row_count()), as_size(modes.column_count()), 2});
+    auto memory = std::make_unique<Recycled>(as_size(count * points) * sizeof(float));
+    float *const out = reinterpret_cast<float *>(memory->data());
     {
         const nb::gil_scoped_release released;
         for_frames(
@@ -125,10 +127,12 @@ nb::object py_synthesize(const Floats<4> &coefficients, const Floats<2> &rows, c
             [&] { return std::make_unique<std::vector<float>>(as_size(modes.scratch_size())); },
             [&](std::int64_t frame, std::vector<float> &scratch) {
                 modes.synthesize(coefficients.data() + frame * 2 * modes.ky() * modes.kx(),
-                                 out.data() + frame * points, scratch.data());
+                                 out + frame * points, scratch.data());
             });
     }
-    return out.array();
+    const std::size_t shape[] = {as_size(count), as_size(modes.row_count()), as_size(modes.column_count()), 2};
+    const nb::capsule owner(memory.release(), [](void *p) noexcept { delete static_cast<Recycled *>(p); });
+    return nb::cast(nb::ndarray<nb::numpy, float>(out, 4, shape, owner));
 }
 
 nb::object py_analyze(const Floats<4> &fields, const Floats<2> &rows, const Floats<2> &columns, int threads) {

@@ -72,7 +72,7 @@ void require_shape(const Array &array, std::initializer_list<std::int64_t> shape
 
 inline void require_factor(std::int64_t factor) { require(factor == 1 || factor == 2 || factor == 4, "factor must be 1, 2 or 4"); }
 
-// Memory that becomes an array.
+// Memory that becomes an array; zeros where nothing is written to it.
 template <class Value>
 struct Result {
     explicit Result(std::vector<std::size_t> axes) : shape(std::move(axes)) {

@@ -39,9 +39,10 @@ std::int64_t py_warp(const AnyPixels &frames, const In<float, 4> &displacements,
                      const std::optional<In<double, 3>> &fill_image, double reach_before, double reach_after, int threads) {
     for (std::size_t axis = 0; axis < 4; ++axis)
         if (frames.shape(axis) != out.shape(axis)) throw std::invalid_argument("out must have the shape of frames");
-    if (displacements.shape(1) != frames.shape(1) || displacements.shape(2) != frames.shape(2) || displacements.shape(3) != 2 ||
+    const bool one_row = displacements.shape(1) == 1;
+    if ((!one_row && displacements.shape(1) != frames.shape(1)) || displacements.shape(2) != frames.shape(2) || displacements.shape(3) != 2 ||
         (displacements.shape(0) != 1 && displacements.shape(0) != frames.shape(0)))
-        throw std::invalid_argument("displacements must be (T or 1, Y, X, 2)");
+        throw std::invalid_argument("displacements must be (T or 1, Y or 1, X, 2)");
     Warp warp;
     warp.frames = frames.data();
     warp.out = out.data();
@@ -55,6 +56,7 @@ std::int64_t py_warp(const AnyPixels &frames, const In<float, 4> &displacements,
     warp.channels = static_cast<std::int64_t>(frames.shape(3));
     warp.displacements = displacements.data();
     warp.one_displacement = displacements.shape(0) == 1;
+    warp.one_row = one_row;
     warp.sampling = sampling_of(interpolation);
     warp.cubic_a = cubic_a;
     warp.fill = fill_value.has_value() || fill_image.has_value();

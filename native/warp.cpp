@@ -71,6 +71,13 @@ GALVO_INLINE int count_outside(const float *GALVO_RESTRICT u, const float *GALVO
     return columns - inside;
 }
 
+GALVO_INLINE int count_finite(const float *GALVO_RESTRICT u, const float *GALVO_RESTRICT v, int columns) noexcept {
+    constexpr float kMost = std::numeric_limits<float>::max();
+    int finite = 0;
+    for (int x = 0; x < columns; ++x) finite += (std::fabs(u[x]) <= kMost) & (std::fabs(v[x]) <= kMost);
+    return finite;
+}
+
 GALVO_INLINE void split_all(const float *GALVO_RESTRICT pairs, int count, float *GALVO_RESTRICT u,
                             float *GALVO_RESTRICT v) noexcept {
     for (int x = 0; x < count; ++x) {
@@ -90,7 +97,12 @@ int count_baseline(const float *u, const float *v, float y, int columns, float b
     return count_outside(u, v, y, columns, before, after_x, after_y);
 }
 
+int count_finite_baseline(const float *u, const float *v, int columns) noexcept { return count_finite(u, v, columns); }
+
 #if defined(GALVO_X86_64)
+GALVO_TARGET("avx2")
+int count_finite_avx2(const float *u, const float *v, int columns) noexcept { return count_finite(u, v, columns); }
+
 GALVO_TARGET("avx2")
 int count_avx2(const float *u, const float *v, float y, int columns, float before, float after_x, float after_y) noexcept {
     return count_outside(u, v, y, columns, before, after_x, after_y);
@@ -162,11 +174,50 @@ inline __m256 weighted_taps(const float *origin, int stride, const Positions &po
 }
 
 GALVO_TARGET("avx2")
+inline __m256 weights_of_tap(const CubicWeights<float> &cubic, int k, __m256 f) noexcept {
+    __m256 sum = _mm256_add_ps(_mm256_mul_ps(_mm256_set1_ps(cubic.cubic[k]), f), _mm256_set1_ps(cubic.square[k]));
+    sum = _mm256_add_ps(_mm256_mul_ps(sum, f), _mm256_set1_ps(cubic.linear[k]));
+    return _mm256_add_ps(_mm256_mul_ps(sum, f), _mm256_set1_ps(cubic.constant[k]));
+}
+
+// Whether eight positions follow each other as pixels do, as those of a smooth field mostly are.
+GALVO_TARGET("avx2")
+inline bool follow_each_other(const std::int32_t *base) noexcept {
+    const __m256i found = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(base));
+    const __m256i expected = _mm256_add_epi32(_mm256_set1_epi32(base[0]), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi32(found, expected)) == -1;
+}
+
+// Eight pixels whose taps lie side by side.
+GALVO_TARGET("avx2")
+inline __m256 eight_side_by_side(const float *origin, int stride, const Positions &positions, std::size_t i,
+                                 const CubicWeights<float> &cubic) noexcept {
+    const std::ptrdiff_t s = stride;
+    const float *taps = origin + (static_cast<std::ptrdiff_t>(positions.base[i]) - s - 1);
+    const __m256 fx = _mm256_loadu_ps(positions.fx.data() + i), fy = _mm256_loadu_ps(positions.fy.data() + i);
+    __m256 wy[4], sum[4];
+    for (int k = 0; k < 4; ++k) wy[k] = weights_of_tap(cubic, k, fy);
+    for (int k = 0; k < 4; ++k) {
+        const float *tap = taps + k;
+        const __m256 upper =
+            _mm256_add_ps(_mm256_mul_ps(_mm256_loadu_ps(tap), wy[0]), _mm256_mul_ps(_mm256_loadu_ps(tap + s), wy[1]));
+        const __m256 lower = _mm256_add_ps(_mm256_mul_ps(_mm256_loadu_ps(tap + 2 * s), wy[2]),
+                                           _mm256_mul_ps(_mm256_loadu_ps(tap + 3 * s), wy[3]));
+        sum[k] = _mm256_mul_ps(_mm256_add_ps(upper, lower), weights_of_tap(cubic, k, fx));
+    }
+    return _mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3]));
+}
+
+GALVO_TARGET("avx2")
 void sample_cubic_avx2(const float *origin, int stride, const Positions &positions, std::size_t count,
                        const CubicWeights<float> &cubic, float *out) noexcept {
     const __m256 weights[4] = {twice(cubic.cubic), twice(cubic.square), twice(cubic.linear), twice(cubic.constant)};
     std::size_t i = 0;
     for (; i + 8 <= count; i += 8) {
+        if (follow_each_other(positions.base.data() + i)) {
+            _mm256_storeu_ps(out + i, eight_side_by_side(origin, stride, positions, i, cubic));
+            continue;
+        }
         const __m256 first = weighted_taps(origin, stride, positions, i, weights);
         const __m256 second = weighted_taps(origin, stride, positions, i + 2, weights);
         const __m256 third = weighted_taps(origin, stride, positions, i + 4, weights);
@@ -276,6 +327,13 @@ struct Workspace {
     std::vector<PaddedPlane<Real>> planes;
 };
 
+int finite_of(const float *u, const float *v, int columns) noexcept {
+#if defined(GALVO_X86_64)
+    if (active_isa() == Isa::avx2) return count_finite_avx2(u, v, columns);
+#endif
+    return count_finite_baseline(u, v, columns);
+}
+
 // Which sources of a row count as inside.
 struct Inside {
     Inside(const Warp &warp)
@@ -301,11 +359,11 @@ template <class Pixel, class Out>
 std::int64_t warp_frame(const Warp &warp, std::int64_t t, Workspace<RealOf<Pixel>> &space) noexcept {
     using Real = RealOf<Pixel>;
     const std::size_t channels = static_cast<std::size_t>(warp.channels), columns = static_cast<std::size_t>(warp.columns);
-    const std::size_t frame_size = static_cast<std::size_t>(warp.rows) * columns;
+    const std::size_t field_size = (warp.one_row ? 1 : static_cast<std::size_t>(warp.rows)) * columns;
     const Pixel *frame = static_cast<const Pixel *>(warp.frames) + t * warp.steps.t;
     Out *out = static_cast<Out *>(warp.out) + t * warp.out_steps.t;
     const float *displacements =
-        warp.displacements + (warp.one_displacement ? 0 : static_cast<std::size_t>(t) * frame_size * 2);
+        warp.displacements + (warp.one_displacement ? 0 : static_cast<std::size_t>(t) * field_size * 2);
     for (std::size_t c = 0; c < channels; ++c) {
         const Pixel *plane = frame + static_cast<std::ptrdiff_t>(c) * warp.steps.c;
         space.planes[c].fill(plane, warp.steps.y, warp.steps.x);
@@ -316,10 +374,10 @@ std::int64_t warp_frame(const Warp &warp, std::int64_t t, Workspace<RealOf<Pixel
     for (int y = 0; y < rows; ++y) {
         const std::size_t first = static_cast<std::size_t>(y) * columns;
         float *u = space.u.data(), *v = space.v.data();
-        split_pairs(displacements + 2 * first, width, u, v);
+        if (y == 0 || !warp.one_row) split_pairs(displacements + 2 * first, width, u, v);
         find_positions(u, v, 1.0f, 1.0f, y, rows, width, stride, space.positions);
         const bool all_inside = inside.all(u, v, y, width);
-        for (int x = 0; !all_inside && x < width; ++x) not_finite += std::isfinite(u[x]) && std::isfinite(v[x]) ? 0 : 1;
+        if (!all_inside) not_finite += width - finite_of(u, v, width);
         for (std::size_t c = 0; c < channels; ++c) {
             sample(space.planes[c].origin(), stride, space.positions, columns, warp.sampling,
                    static_cast<Real>(warp.cubic_a), space.row.data());

@@ -65,8 +65,8 @@ struct Warp {
     Steps steps, out_steps;
     PixelType type = PixelType::uint16, out_type = PixelType::float32;
     std::int64_t frame_count = 0, rows = 0, columns = 0, channels = 0;
-    const float *displacements = nullptr;  // (T, Y, X, 2), or one for all frames
-    bool one_displacement = false;
+    const float *displacements = nullptr;  // (T, Y, X, 2), or one for all frames, or one row for all of a frame
+    bool one_displacement = false, one_row = false;
     Sampling sampling = Sampling::cubic;
     double cubic_a = -0.5;
     bool fill = false;                   // else the edge is replicated

@@ -757,7 +757,7 @@ def warp(
     frames
         (T, Y, X, C), with any strides: integers of 8 to 64 bits, float32 or float64.
     displacements
-        C-contiguous (T, Y, X, 2) or (1, Y, X, 2), in pixels, x before y.
+        C-contiguous (T, Y, X, 2) or (1, Y, X, 2), in pixels, x before y; where Y is 1, that row is every row's.
     out
         As `frames`, in float32 or in their dtype; with strides of its own.
     interpolation

@@ -12,6 +12,7 @@ import pytest
 import galvo
 from galvo import motion
 from galvo.errors import DamagedData, FormatError, GalvoError, Malformed, NotFound, Unsupported
+from galvo.motion import stored
 from galvo.motion.quality import QUALITY
 from galvo.motion.stored import holds_motion
 
@@ -48,6 +49,17 @@ def test_what_it_holds(kept, moving):
     assert motion.MotionParams.model_validate(facts["params"]).estimator == "variational"
     assert facts["provenance"]["source_format"] == "array"
     assert motion.verify_motion(str(kept)) == 1
+
+
+@pytest.mark.parametrize("ahead", [0, 2, 1000])
+def test_frames_in_any_order(kept, monkeypatch, ahead):
+    """What is read ahead of one request serves the next ones, or is left."""
+    with h5py.File(kept) as file:
+        rests = file["motion/rest"][:, 0]
+    monkeypatch.setattr(stored, "_AHEAD_BYTES", ahead * rests[0].nbytes)
+    found = galvo.open_correction(kept).motion.rests
+    for times in (range(1), range(1, 3), range(2, 4), [5], range(6), [4, 1], range(3, 6), [], range(1)):
+        np.testing.assert_array_equal(found.read(times, 0), rests[list(times)])
 
 
 def test_a_calibration_comes_back_from_it(moving, tmp_path):

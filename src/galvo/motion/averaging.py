@@ -81,15 +81,21 @@ def build_reference(
     """
     movie = movie_of(frames)
     positions = _sampled(movie) if chosen is None else _chosen(chosen, len(movie))
-    sample = _Sample(movie, positions, threads)
     coarse = _coarse_factor(movie)
+    sample = _Sample(movie, positions, coarse, threads)
     every = np.arange(len(positions))
     kept = sample.most_alike(coarse) if rounds else every
     for number in range(rounds):
-        # shifts are known well enough before the last round looks closer
-        factor = coarse if number + 1 < rounds else max(1, coarse // 2)
-        correlation = sample.align(factor, sample.mean(factor, kept)[0])
-        kept = _best(correlation) if chosen is None else every
+        # shifts are known well enough before the last round looks closer, at those that are averaged
+        last = number + 1 == rounds
+        factor = max(1, coarse // 2) if last else coarse
+        target = sample.mean(factor, kept)[0]
+        whole = chosen is not None or not (last and number)
+        sample.align(factor, target, every if whole else kept)
+        if chosen is not None:
+            kept = every
+        elif whole:
+            kept = _best(sample.correlation(factor, target))
     return BuiltReference(sample.reference(kept), tuple(positions[kept].tolist()))
 
 
@@ -119,7 +125,7 @@ def _coarse_factor(movie: Movie) -> int:
 class _Sample:
     """Some frames of a movie, each with the shift that brings it to the reference."""
 
-    def __init__(self, movie: Movie, positions: NDArray[np.int64], threads: int | None) -> None:
+    def __init__(self, movie: Movie, positions: NDArray[np.int64], coarse: int, threads: int | None) -> None:
         self._movie = movie
         self._positions = positions
         self._threads = thread_count(threads)
@@ -127,6 +133,9 @@ class _Sample:
         nbytes = len(positions) * int(np.prod(movie.shape[1:])) * movie.dtype.itemsize
         # those that somebody chose may be more than fit
         self._held = self._read(np.arange(len(positions))) if nbytes <= MOST_SAMPLE_BYTES else None
+        # smaller than what is held, and used again and again
+        self._coarse = coarse
+        self._small = None if self._held is None or coarse == 1 else self._smaller(self._held, coarse)
 
     def _read(self, numbers: NDArray[np.int64]) -> Frames:
         frames = np.empty((numbers.size, *self._movie.shape[1:]), self._movie.dtype)
@@ -138,10 +147,14 @@ class _Sample:
         """Some of the frames at a time, means of `factor` x `factor` pixels."""
         for first in range(0, numbers.size, _TOGETHER):
             some = numbers[first : first + _TOGETHER]
+            if self._small is not None and factor == self._coarse:
+                yield some, self._small[some]
+                continue
             frames = self._read(some) if self._held is None else self._held[some]
-            if factor > 1:
-                frames = np.moveaxis(native.bayes_bin(as_pixels(frames), factor, self._threads), 1, -1)
-            yield some, frames
+            yield some, self._smaller(frames, factor) if factor > 1 else frames
+
+    def _smaller(self, frames: Frames, factor: int) -> Frames:
+        return np.moveaxis(native.bayes_bin(as_pixels(frames), factor, self._threads), 1, -1)
 
     def _moved(self, factor: int, numbers: NDArray[np.int64], frames: Frames) -> NDArray[np.generic]:
         """Float32 frames, shifted by what was found last."""
@@ -160,17 +173,21 @@ class _Sample:
         best = int(np.argmax(np.take_along_axis(correlation, ranked, axis=1).mean(axis=1)))
         return np.sort(ranked[best]).astype(np.int64)
 
-    def align(self, factor: int, target: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Shift every frame to a target; how well each correlates with it then."""
+    def align(self, factor: int, target: NDArray[np.float64], numbers: NDArray[np.int64]) -> None:
+        """Shift some of the frames to a target."""
         estimator = estimator_of(MotionParams(estimator="rigid"), self._movie.shape[3])
-        every = np.arange(len(self._positions))
-        first = np.concatenate([frames for _, frames in self._binned(factor, every[:_NOISE_FRAMES])])
+        some = np.arange(len(self._positions))[:_NOISE_FRAMES]
+        first = np.concatenate([frames for _, frames in self._binned(factor, some)])
         plan = estimator.calibrate(first, Reference(target.astype(np.float32)), threads=self._threads)
-        fixed = _normalised(_thumbnails(target[np.newaxis]))[0]
-        correlation = np.empty(len(every), np.float32)
-        for numbers, frames in self._binned(factor, every):
+        for part, frames in self._binned(factor, numbers):
             fields, _ = plan.solve(frames, threads=self._threads)
-            self._shifts[numbers] = fields[:, 0, 0] * np.float32(factor)
+            self._shifts[part] = fields[:, 0, 0] * np.float32(factor)
+
+    def correlation(self, factor: int, target: NDArray[np.float64]) -> NDArray[np.float32]:
+        """How well every frame correlates with a target as it is shifted."""
+        fixed = _normalised(_thumbnails(target[np.newaxis]))[0]
+        correlation = np.empty(len(self._positions), np.float32)
+        for numbers, frames in self._binned(factor, np.arange(len(self._positions))):
             rows = _normalised(_thumbnails(self._moved(factor, numbers, frames)))
             correlation[numbers] = (rows * fixed).sum(axis=1)
         return correlation

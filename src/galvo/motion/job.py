@@ -13,6 +13,7 @@ from galvo import native
 from galvo.core.atomic import journal_path
 from galvo.core.blocks import block_selections
 from galvo.core.checksum import block_checksum
+from galvo.core.memory import recycling
 from galvo.core.metadata import Metadata
 from galvo.core.output import Target
 from galvo.core.recording import Recording
@@ -24,7 +25,7 @@ from galvo.motion.custom import FlowFunction, name_of
 from galvo.motion.estimation import calibrated
 from galvo.motion.estimator import Plan
 from galvo.motion.executors import ExecutorName, solving
-from galvo.motion.kept import HeldRests, Motion, MotionFacts
+from galvo.motion.kept import MOST_FIELD_BYTES, HeldRests, Motion, MotionFacts
 from galvo.motion.means import mean_images
 from galvo.motion.movie import MOST_BLOCK_BYTES, movie_of, reference_of
 from galvo.motion.params import MotionParams
@@ -156,6 +157,8 @@ class Job:
     def records(self, plans: Sequence[Plan], facts: MotionFacts, stack: ExitStack) -> Recording:
         """The motion as a recording of records, worked out when it is read."""
         solve = stack.enter_context(solving(self.executor, plans, self.workers))
+        # frames of a block, displacements and corrected frames of a part of it
+        stack.enter_context(recycling(2 * MOST_BLOCK_BYTES + 2 * MOST_FIELD_BYTES))
         reader = MotionReader(self.shown, plans, solve, facts, self.workers)
         files = [str(path) for path in self.shown.files]
         return Recording(reader, Metadata(format="motion"), files=files, lineage=facts.checksum)

@@ -17,9 +17,19 @@ from galvo.core.selection import Indices
 from galvo.motion.estimator import Expansion, Fields
 from galvo.motion.quality import QUALITY
 
-__all__ = ["HeldRests", "Motion", "MotionFacts", "Rests", "frame_dtype", "frames_together", "kept_dtype", "rounded"]
+__all__ = [
+    "MOST_FIELD_BYTES",
+    "HeldRests",
+    "Motion",
+    "MotionFacts",
+    "Rests",
+    "frame_dtype",
+    "frames_together",
+    "kept_dtype",
+    "rounded",
+]
 
-_FIELD_BYTES = 16 << 20
+MOST_FIELD_BYTES = 16 << 20
 
 
 def frame_dtype() -> np.dtype[Any]:
@@ -44,7 +54,7 @@ def rounded(fields: Fields, constant: NDArray[np.float32]) -> tuple[NDArray[np.f
 
 def frames_together(height: int, width: int) -> int:
     """Frames whose displacements are held at a time: memory that is given back and taken again without page faults."""
-    return max(1, _FIELD_BYTES // (height * width * 8))
+    return max(1, MOST_FIELD_BYTES // (height * width * 8))
 
 
 class Rests(Protocol):

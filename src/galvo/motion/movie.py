@@ -11,7 +11,7 @@ from galvo.errors import OptionError
 from galvo.motion.estimator import Frames
 from galvo.motion.reference import Reference
 
-MOST_BLOCK_BYTES = 32 << 20
+MOST_BLOCK_BYTES = 48 << 20
 
 
 @dataclass(frozen=True)

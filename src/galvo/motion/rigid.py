@@ -34,6 +34,9 @@ HIGH_PASS_SIGMA = 10.0
 
 NEWTON_STEPS = 6
 
+SETTLED_PX = 1e-3
+"""The error that a Newton step leaves is about the square of the step."""
+
 
 class RigidPlan:
     """A reference's spectrum; every frame is solved by itself.
@@ -134,6 +137,8 @@ class RigidPlan:
             d_xy = (1j * self._fy * rows[1]).sum().real
             step_y, step_x = _uphill(float(d_y), float(d_x), float(d_yy), float(d_xx), float(d_xy))
             y, x = min(max(y + step_y, -1.0), 1.0), min(max(x + step_x, -1.0), 1.0)
+            if max(abs(step_y), abs(step_x)) < SETTLED_PX:
+                break
         return y, x
 
 

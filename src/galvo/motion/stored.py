@@ -41,6 +41,7 @@ __all__ = ["MotionSink", "holds_motion", "open_motion", "verify_motion"]
 GROUP = "motion"
 SCHEMA_VERSION = 1
 _CHUNK_BYTES = 64 << 10
+_AHEAD_BYTES = 256 << 10
 
 
 class MotionSink:
@@ -161,16 +162,29 @@ class _OpenRests:
         return found
 
 
-@dataclass(frozen=True)
 class _StoredRests:
-    """Rests in a file, opened for each read so that no library state crosses a fork."""
+    """Rests in a file, opened for each read so that no library state crosses a fork; some are read ahead."""
 
-    path: str
+    def __init__(self, path: str) -> None:
+        self._path = path
+        # plane, first time, rests: replaced as a whole, so that threads need no lock
+        self._ahead: tuple[int, int, NDArray[np.float16]] | None = None
 
     def read(self, t: Indices, z: int) -> NDArray[np.float16]:
         """(T, h, w, 2) of the frames at times `t` of plane `z`."""
-        with opened(self.path) as file:
-            return _OpenRests(file[GROUP]["rest"]).read(t, z)
+        positions = np.asarray(t, np.int64)
+        if not positions.size or (np.diff(positions) != 1).any():
+            with opened(self._path) as file:
+                return _OpenRests(file[GROUP]["rest"]).read(positions, z)
+        start, stop = int(positions[0]), int(positions[-1]) + 1
+        ahead = self._ahead
+        if ahead is None or ahead[0] != z or start < ahead[1] or stop > ahead[1] + len(ahead[2]):
+            with opened(self._path) as file:
+                dataset = file[GROUP]["rest"]
+                most = _AHEAD_BYTES // (int(np.prod(dataset.shape[2:])) * dataset.dtype.itemsize)
+                ahead = (z, start, dataset[start : max(stop, min(start + most, len(dataset))), z])
+            self._ahead = ahead
+        return np.asarray(ahead[2][start - ahead[1] : stop - ahead[1]])
 
 
 def holds_motion(path: str) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from galvo import native
+from galvo.core.memory import empty
 from galvo.errors import OptionError
 from galvo.motion.pixels import as_pixels
 from galvo.motion.threads import thread_count
@@ -92,10 +93,13 @@ def warp(
         raise OptionError(
             "out does not fit", found=f"{out.shape} {out.dtype}", expected=f"{given.shape} {np.dtype(result_dtype)}"
         )
-    result = np.empty(given.shape, result_dtype) if out is None or narrow else out
+    result = empty(given.shape, result_dtype) if out is None or narrow else out
     fill_value, fill_image = _fill(fill, pixels.shape, result_dtype)
     if result.size == 0:
         return result
+    if fields.strides[1] == 0:
+        # rows that are one in memory, as those of a shift
+        fields = fields[:, :1]
     not_finite = native.warp(
         pixels,
         np.ascontiguousarray(fields),

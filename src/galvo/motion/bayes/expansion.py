@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,11 +53,18 @@ class CosineExpansion:
         """
         if fields.ndim != 4 or fields.shape[1:] != (*self.solver_shape, 2):
             raise OptionError("not the fields of this plan", found=fields.shape, expected=("T", *self.solver_shape, 2))
-        rows = cosines(np.arange(self.height), self.modes_y, self.height + 2 * self.margin, self.margin)
-        columns = cosines(np.arange(self.width), self.modes_x, self.width + 2 * self.margin, self.margin)
         return native.bayes_synthesize(
             np.ascontiguousarray(np.moveaxis(fields, -1, 1), np.float32),
-            rows.astype(np.float32),
-            columns.astype(np.float32),
+            _waves(self.height, self.modes_y, self.margin),
+            _waves(self.width, self.modes_x, self.margin),
             thread_count(threads),
         )
+
+
+# a recording is expanded some frames at a time
+@lru_cache(maxsize=8)
+def _waves(size: int, modes: int, margin: int) -> Float32:
+    """Cosines at all pixels of a side, (size, modes)."""
+    waves = cosines(np.arange(size), modes, size + 2 * margin, margin).astype(np.float32)
+    waves.flags.writeable = False
+    return waves
