@@ -160,6 +160,7 @@ class TestTiff(FormatConformance):
 class TestTiffSamples(TestTiff):
     """Channels as the samples of a page."""
 
+    every = 4
     write_options = (
         {"samples": "c"},
         {"samples": "c", "compression": "zlib"},
@@ -215,6 +216,7 @@ class TestScanImage(FormatConformance):
 class TestHdf5PerChannel(FormatConformance):
     """One file for each channel: what holds for one file holds for all of them together."""
 
+    every = 4
     format_name = "hdf5"
     write_options = ({"split_channels": True},)
     power_cut_count = 400
@@ -340,6 +342,7 @@ class TestPzfFolder(PzfConformance):
 
 
 class TestPzfTable(PzfConformance):
+    every = 4
     output_name = "out.h5"
     write_options = (
         {},
@@ -431,6 +434,7 @@ class TestMatlab5(MatlabConformance):
 
 
 class TestMatlab7(MatlabConformance):
+    every = 4
     write_options = ({"version": "7"},)
 
     def cases(self, tmp_path):
@@ -441,6 +445,7 @@ class TestMatlab7(MatlabConformance):
 
 
 class TestMatlab73(MatlabConformance):
+    every = 4
     write_options = ({"version": "7.3"}, {"version": "7.3", "compression": "gzip"})
 
     def cases(self, tmp_path):
