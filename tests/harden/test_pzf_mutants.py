@@ -192,7 +192,7 @@ def check_yield(counts: Counter[str]) -> None:
 
 
 def test_mutants(seeds, tmp_path):
-    check_yield(run(seeds, tmp_path, 480, 1))
+    check_yield(run(seeds, tmp_path, 240, 1))
 
 
 @pytest.mark.harden

@@ -10,6 +10,7 @@ from galvo.testing.conformance import Case, FormatConformance
 
 class TestGif(FormatConformance):
     format_name = "gif"
+    every = 2
     written_dtype = "u1"
     written_axes = "TYX"
     write_dtypes = ("u1",)

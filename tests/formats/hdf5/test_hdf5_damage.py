@@ -91,7 +91,9 @@ def protected(path):
     return [(start, start + size) for start, size in pieces]
 
 
-@pytest.fixture(params=[{}, {"fletcher32": False}, {"compression": "gzip"}], ids=str)
+@pytest.fixture(
+    params=[{}, {"fletcher32": False}, pytest.param({"compression": "gzip"}, marks=pytest.mark.harden)], ids=str
+)
 def options(request):
     return request.param
 
