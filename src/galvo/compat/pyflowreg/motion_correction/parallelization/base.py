@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from galvo.compat.pyflowreg._runtime import RuntimeContext
 from galvo.core.cast import Cast
 from galvo.motion.variational.prealignment import phase_shift
 
-__all__ = ["BaseExecutor"]
+__all__ = ["BaseExecutor", "FrameExecutor", "FrameTask"]
 
 Batch = tuple[NDArray[Any], NDArray[Any], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
@@ -163,3 +163,44 @@ class FrameTask:
     ) -> NDArray[Any]:
         moved: NDArray[Any] = np.asarray(self._imregister(frame, flow[..., 0], flow[..., 1], fill, interpolation))
         return moved.reshape(frame.shape)
+
+    @property
+    def functions(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Those of the caller."""
+        return self._get_displacement, self._imregister
+
+
+Done = tuple[slice, NDArray[Any], NDArray[np.float32]]
+
+
+class FrameExecutor(BaseExecutor):
+    """An executor that says where a `FrameTask` runs; everything around it is the same for all."""
+
+    @abstractmethod
+    def _done(self, task: FrameTask, frames: NDArray[Any], prepared: NDArray[np.float32]) -> Iterator[Done]:
+        """Frames that are done, in order: where they belong, (T, H, W, C) registered, and fields (T, H, W, 2)."""
+
+    def process_batch(
+        self,
+        batch: NDArray[Any],
+        batch_proc: NDArray[Any],
+        reference_raw: NDArray[Any],
+        reference_proc: NDArray[Any],
+        w_init: NDArray[Any],
+        get_displacement_func: Callable[..., Any],
+        imregister_func: Callable[..., Any],
+        interpolation_method: str = "cubic",
+        progress_callback: Callable[[int], None] | None = None,
+        **kwargs: Any,
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """As `BaseExecutor.process_batch`."""
+        frames, prepared, raw, fixed, start = self._normalize_inputs(
+            batch, batch_proc, reference_raw, reference_proc, w_init
+        )
+        task = FrameTask(raw, fixed, start, get_displacement_func, imregister_func, interpolation_method, kwargs)
+        registered, fields = np.empty_like(frames), np.empty((*frames.shape[:3], 2), np.float32)
+        for where, moved, flow in self._done(task, frames, prepared):
+            registered[where], fields[where] = moved, flow
+            if progress_callback is not None:
+                progress_callback(where.stop - where.start)
+        return registered.reshape(batch.shape), fields

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.compat.pyflowreg.motion_correction.parallelization.base import BaseExecutor, FrameTask
+from galvo.compat.pyflowreg.motion_correction.parallelization.base import Done, FrameExecutor, FrameTask
 from galvo.compat.pyflowreg.motion_correction.parallelization.threading import ThreadingExecutor
 from galvo.errors import warn
 
 __all__ = ["MultiprocessingExecutor"]
 
 
-class MultiprocessingExecutor(BaseExecutor):
+class MultiprocessingExecutor(FrameExecutor):
     """Frames side by side in processes, which stay until `cleanup`: for solvers in Python.
 
     A solver that cannot be pickled runs in threads, and a warning says so. galvo's own solver needs no processes:
@@ -35,35 +35,13 @@ class MultiprocessingExecutor(BaseExecutor):
         if pool is not None:
             pool.shutdown()
 
-    def process_batch(
-        self,
-        batch: NDArray[Any],
-        batch_proc: NDArray[Any],
-        reference_raw: NDArray[Any],
-        reference_proc: NDArray[Any],
-        w_init: NDArray[Any],
-        get_displacement_func: Callable[..., Any],
-        imregister_func: Callable[..., Any],
-        interpolation_method: str = "cubic",
-        progress_callback: Callable[[int], None] | None = None,
-        **kwargs: Any,
-    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """As `BaseExecutor.process_batch`."""
+    def _done(self, task: FrameTask, frames: NDArray[Any], prepared: NDArray[np.float32]) -> Iterator[Done]:
         try:
-            pickle.dumps((get_displacement_func, imregister_func))
+            pickle.dumps(task.functions)
         except (pickle.PicklingError, AttributeError, TypeError):
             warn("this solver cannot be pickled for other processes: it runs in threads")
-            return ThreadingExecutor(self.n_workers).process_batch(
-                *(batch, batch_proc, reference_raw, reference_proc, w_init, get_displacement_func, imregister_func),
-                interpolation_method,
-                progress_callback,
-                **kwargs,
-            )
-        frames, prepared, raw, fixed, start = self._normalize_inputs(
-            batch, batch_proc, reference_raw, reference_proc, w_init
-        )
-        task = FrameTask(raw, fixed, start, get_displacement_func, imregister_func, interpolation_method, kwargs)
-        registered, fields = np.empty_like(frames), np.empty((*frames.shape[:3], 2), np.float32)
+            yield from ThreadingExecutor(self.n_workers)._done(task, frames, prepared)
+            return
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self.n_workers)
         # a share per worker: the references are sent once with each
@@ -71,10 +49,7 @@ class MultiprocessingExecutor(BaseExecutor):
         shares = list(pairwise(edges))
         jobs = [self._pool.submit(_share, task, frames[a:b], prepared[a:b]) for a, b in shares]
         for (first, stop), job in zip(shares, jobs, strict=True):
-            registered[first:stop], fields[first:stop] = job.result()
-            if progress_callback is not None:
-                progress_callback(stop - first)
-        return registered.reshape(batch.shape), fields
+            yield slice(first, stop), *job.result()
 
     def get_info(self) -> dict[str, Any]:
         """As `BaseExecutor.get_info`, with a description."""
