@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.axes import Shape
-from galvo.core.index import Int64
+from galvo.core.over import ReaderOver
 from galvo.core.read import Reader, coverage_of
 from galvo.core.selection import Indices, Selection
 from galvo.errors import OptionError
@@ -169,7 +169,7 @@ def settled_scale(
     return low, high if high > low else low + 1.0
 
 
-class CastReader:
+class CastReader(ReaderOver):
     """A reader whose pixels are given another type.
 
     Parameters
@@ -179,7 +179,7 @@ class CastReader:
     """
 
     def __init__(self, reader: Reader, cast: Cast) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._cast = cast
         self.shape: Shape = reader.shape
         self.chunks: Shape = reader.chunks
@@ -194,15 +194,3 @@ class CastReader:
     def coverage(self, z: Indices, y: Indices, x: Indices) -> NDArray[np.bool_]:
         """Which pixels were scanned."""
         return coverage_of(self._reader, z, y, x)
-
-    def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
-        """Where the frames lie."""
-        return self._reader.place(t, c, z)
-
-    def prove(self) -> None:
-        """Check the structure that was taken for granted."""
-        self._reader.prove()
-
-    def close(self) -> None:
-        """Close the files."""
-        self._reader.close()

@@ -12,6 +12,7 @@ from galvo.core.axes import Shape
 from galvo.core.facts import FrameFacts
 from galvo.core.index import Int64
 from galvo.core.metadata import Metadata
+from galvo.core.over import ReaderOver
 from galvo.core.read import Reader, coverage_of
 from galvo.core.selection import Indices, Selection, compact
 
@@ -35,7 +36,7 @@ class _Fold:
         return whole[0], whole[1], whole[2]
 
 
-class FoldedReader:
+class FoldedReader(ReaderOver):
     """A reader whose Z, C or both go into T.
 
     Parameters
@@ -48,7 +49,7 @@ class FoldedReader:
     """
 
     def __init__(self, reader: Reader, selection: Selection, axes: str) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._selection = selection
         self._fold = _Fold(selection, axes)
         self.shape: Shape = (*self._fold.lengths, *selection.shape[3:])
@@ -82,14 +83,6 @@ class FoldedReader:
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         """Where the frames lie."""
         return self._reader.place(*self._fold.unfolded(t, c, z))
-
-    def prove(self) -> None:
-        """Check the structure that was taken for granted."""
-        self._reader.prove()
-
-    def close(self) -> None:
-        """Close the files."""
-        self._reader.close()
 
 
 class FoldedFacts:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.axes import Shape
-from galvo.core.index import Int64
+from galvo.core.over import ReaderOver
 from galvo.core.read import Reader
 from galvo.core.selection import Indices, Selection, compact
 
@@ -50,7 +50,7 @@ def on_canvas(reader: Reader) -> bool:
     return False
 
 
-class MosaicReader:
+class MosaicReader(ReaderOver):
     """Shows tiles of another reader's pages on a canvas of its own; later tiles cover earlier ones.
 
     Parameters
@@ -63,7 +63,7 @@ class MosaicReader:
     """
 
     def __init__(self, reader: Reader, size: tuple[int, int], tiles: Mapping[int, Sequence[Tile]]) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._tiles = dict(tiles)
         self.shape: Shape = (*reader.shape[:3], *size)
         self.dtype = reader.dtype
@@ -91,18 +91,6 @@ class MosaicReader:
                 pixels = np.empty(part.shape, self.dtype)
                 self._reader.read(part, pixels)
                 _place(out[:, :, number], y, x, pixels[:, :, 0])
-
-    def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
-        """Where the pages lie."""
-        return self._reader.place(t, c, z)
-
-    def prove(self) -> None:
-        """Check the structure that was taken for granted."""
-        self._reader.prove()
-
-    def close(self) -> None:
-        """Close the files."""
-        self._reader.close()
 
 
 def _meeting(wanted: Indices, first: int, source: Indices) -> tuple[Indices, Indices]:

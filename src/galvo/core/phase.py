@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from galvo.core.axes import Shape
 from galvo.core.index import Int64
 from galvo.core.mosaic import on_canvas
+from galvo.core.over import ReaderOver
 from galvo.core.read import Reader
 from galvo.core.selection import Indices, Selection, outer_index
 from galvo.errors import OptionError
@@ -97,7 +98,7 @@ class _Area:
     columns: range
 
 
-class PhaseReader:
+class PhaseReader(ReaderOver):
     """A reader whose odd rows are shifted back.
 
     Parameters
@@ -112,7 +113,7 @@ class PhaseReader:
     """
 
     def __init__(self, reader: Reader, shift: float, areas: Sequence[tuple[int | None, range, range]]) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._shift = shift
         self._areas = [_Area(*area) for area in areas]
         self.shape: Shape = reader.shape
@@ -158,18 +159,6 @@ class PhaseReader:
             between = moved * (1 - part) + above * part
             moved = (np.rint(between) if self.dtype.kind in "iu" else between).astype(self.dtype)
         pixels[:, :, rows, columns] = moved
-
-    def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
-        """Where the frames lie."""
-        return self._reader.place(t, c, z)
-
-    def prove(self) -> None:
-        """Check the structure that was taken for granted."""
-        self._reader.prove()
-
-    def close(self) -> None:
-        """Close the files."""
-        self._reader.close()
 
 
 Area = tuple[int | None, range, range]

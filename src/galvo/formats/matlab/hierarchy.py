@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.core.index import Int64
 from galvo.core.metadata import Metadata
+from galvo.core.over import ReaderOver
 from galvo.core.read import Reader
 from galvo.core.recording import Recording
 from galvo.core.selection import Selection
@@ -135,7 +135,7 @@ def _reader(
     return reader if shown is None or shown == reader.dtype else _ShownReader(reader, shown)
 
 
-class _ShownReader:
+class _ShownReader(ReaderOver):
     """Shows stored numbers as what MATLAB takes them for: bytes as truth values, pairs as complex numbers.
 
     Parameters
@@ -145,7 +145,7 @@ class _ShownReader:
     """
 
     def __init__(self, reader: Reader, dtype: np.dtype[Any]) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self.shape, self.chunks, self.dtype = reader.shape, reader.chunks, dtype
 
     def read(self, selection: Selection, out: NDArray[Any]) -> None:
@@ -159,18 +159,6 @@ class _ShownReader:
         self._reader.read(selection, out.view(stored))
         if self.dtype == np.bool_:
             np.not_equal(out.view(stored), 0, out=out)
-
-    def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
-        """As stored."""
-        return self._reader.place(t, c, z)
-
-    def prove(self) -> None:
-        """As stored."""
-        self._reader.prove()
-
-    def close(self) -> None:
-        """As stored."""
-        self._reader.close()
 
 
 def _text(file: Any, name: str, path: str, limits: Limits) -> str | None:
