@@ -82,7 +82,7 @@ demo: $(VENV)/.installed ## generate a recording, show, convert and verify it
 	@$(BIN)/galvo demo
 
 test: $(VENV)/.installed ## the test suite, on two processes
-	@$(BIN)/python -m pytest -q -n 2 -m "not harden"
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not harden"
 
 check: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
@@ -90,7 +90,7 @@ check: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	@$(BIN)/lint-imports
 
 harden: $(VENV)/.installed ## the long test matrices, on two processes (a part: make HARDEN="-k hdf5" harden)
-	@$(BIN)/python -m pytest -q -n 2 -m harden $(HARDEN)
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m harden $(HARDEN)
 
 sanitize: build/sanitize/huffman_streams ## 100,000 damaged Huffman streams, with AddressSanitizer and UBSan
 	@build/sanitize/huffman_streams 100000

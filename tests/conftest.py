@@ -38,6 +38,14 @@ def pytest_report_header(config):
     return f"galvo: instruction set {native.isa()}; genuine recordings {present}"
 
 
+def pytest_collection_finish():
+    # thousands of tests: the collector would visit them each time, and copy them in every fork
+    gc.collect()
+    gc.freeze()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=gc.freeze)
+
+
 @pytest.fixture(scope="session")
 def sample_data() -> Path:
     """The folder of genuine recordings."""

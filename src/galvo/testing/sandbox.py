@@ -134,8 +134,6 @@ def run_cases(
     running: dict[int, _Child] = {}
     most = processes or os.cpu_count() or 1
     gc.collect()
-    # collected objects would be touched, and so copied, in every child
-    gc.freeze()
     try:
         while True:
             while len(running) < most and (following := next(waiting, None)) is not None:
@@ -155,7 +153,6 @@ def run_cases(
         for child in running.values():
             child.kill()
             child.verdict(seconds)
-        gc.unfreeze()
 
 
 @dataclass(slots=True)
@@ -212,6 +209,8 @@ def _start(number: int, work: Callable[[], Any], seconds: float, memory_bytes: i
 
 def _run(work: Callable[[], Any], pipe: int, seconds: float, memory_bytes: int) -> NoReturn:
     try:
+        # what the collector visits is touched, and so copied
+        gc.freeze()
         os.dup2(pipe, 2)
         faulthandler.enable(2)
         faulthandler.dump_traceback_later(seconds, file=2)

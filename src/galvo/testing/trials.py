@@ -183,6 +183,7 @@ class Trial:
         if child == 0:
             code = 1
             try:
+                gc.freeze()
                 signal.alarm(30)
                 work()
                 code = 0
