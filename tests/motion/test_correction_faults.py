@@ -12,7 +12,7 @@ import pytest
 
 import galvo
 from galvo.core.atomic import journal_path, partial_path
-from galvo.core.output import Target
+from galvo.core.target import Target
 from galvo.errors import WriteError
 from galvo.motion import job, stored
 from galvo.testing.disk_faults import ShortWriteAt, snapshot

@@ -13,8 +13,9 @@ import pytest
 
 import galvo
 from galvo.core import disk, output, partial
-from galvo.core.output import Output, Target
+from galvo.core.output import Output
 from galvo.core.partial import PartialFile
+from galvo.core.target import Target
 from galvo.testing.disk_faults import Disk, Recorder, ShortWriteAt, power_cuts
 from galvo.testing.trials import Trial
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from galvo.core.blocks import BlockIndex
 from galvo.core.checksum import block_checksum
-from galvo.core.output import Outlet, Target
+from galvo.core.output import Outlet
 from galvo.core.recording import Recording
+from galvo.core.target import Target
 
 __all__ = ["Sink", "WritePlan"]
 

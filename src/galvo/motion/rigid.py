@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.core.threads import thread_count
 from galvo.errors import OptionError
 from galvo.motion.params import MotionParams
 from galvo.motion.pixels import as_pixels, frame_flags
 from galvo.motion.reference import Reference
-from galvo.motion.threads import thread_count
 from galvo.motion.variational.expansion import GridExpansion
 
 Frames = NDArray[np.generic]

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 import galvo
 from galvo.core.atomic import journal_path
 from galvo.core.blocks import block_selections
-from galvo.core.output import Target
 from galvo.core.registry import Format
 from galvo.core.sink import Sink, WritePlan
+from galvo.core.target import Target
 from galvo.core.write import Progress
 from galvo.errors import WriteError
 from galvo.formats import REGISTRY

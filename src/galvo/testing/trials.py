@@ -22,7 +22,8 @@ from typing import Any
 from galvo.core import disk
 from galvo.core.atomic import journal_path, replaced_path
 from galvo.core.journal import COMPLETE, Journal
-from galvo.core.output import Output, Target
+from galvo.core.output import Output
+from galvo.core.target import Target
 from galvo.core.write import Progress
 from galvo.errors import NoSpace, WriteError
 from galvo.testing.disk_faults import (

@@ -14,11 +14,11 @@ from galvo.core.axes import Shape
 from galvo.core.codec import decode_gif_image
 from galvo.core.index import Int64
 from galvo.core.lock import ForkSafeLock
-from galvo.core.metadata import Metadata
-from galvo.core.read import worker_count
-from galvo.core.recording import Damage, Recording
+from galvo.core.metadata import Damage, Metadata
+from galvo.core.recording import Recording
 from galvo.core.selection import Selection, plane_area
 from galvo.core.source import FileSource
+from galvo.core.threads import worker_count
 from galvo.errors import DamagedData, Malformed, Truncated, warn
 from galvo.formats.gif.blocks import Image, Layout, read_layout
 from galvo.formats.kept_json import KeptJson

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from galvo.core.detect import Probe
-from galvo.core.metadata import Metadata
-from galvo.core.read import Reader
-from galvo.core.recording import Damage, Recording
+from galvo.core.metadata import Damage, Metadata
+from galvo.core.reader import Reader
+from galvo.core.recording import Recording
 from galvo.core.source import FileSource
 from galvo.errors import Malformed, Truncated, UnknownFormat
 from galvo.formats.hdf5 import FORMAT as HDF5

@@ -15,8 +15,8 @@ import numpy as np
 from galvo.core.axes import Shape
 from galvo.core.index import Int64
 from galvo.core.join import join
-from galvo.core.metadata import Metadata
-from galvo.core.recording import Damage, Recording
+from galvo.core.metadata import Damage, Metadata
+from galvo.core.recording import Recording
 from galvo.core.source import read_file, read_prefix
 from galvo.errors import DamagedData, FormatError, GalvoError, Malformed, NotFound, OptionError, Truncated, warn
 from galvo.formats.kept_json import KeptJson

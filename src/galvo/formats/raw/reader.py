@@ -11,9 +11,9 @@ from numpy.typing import DTypeLike
 
 from galvo.core.axes import Shape
 from galvo.core.index import EvenPages, FrameIndex, PageOrder
-from galvo.core.metadata import Metadata
+from galvo.core.metadata import Damage, Metadata
 from galvo.core.read import IndexedReader
-from galvo.core.recording import Damage, Recording
+from galvo.core.recording import Recording
 from galvo.core.source import FileSource
 from galvo.errors import FormatError, Malformed, OptionError, Truncated, warn
 from galvo.formats.raw.sidecar import describing_path, kept_path, read_description, read_kept

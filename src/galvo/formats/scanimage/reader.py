@@ -10,9 +10,10 @@ import numpy as np
 
 from galvo.core.axes import Shape
 from galvo.core.index import PageOrder, first_pages
-from galvo.core.metadata import LeftOut
-from galvo.core.read import IndexedReader, Reader
-from galvo.core.recording import Damage, Recording
+from galvo.core.metadata import Damage, LeftOut
+from galvo.core.read import IndexedReader
+from galvo.core.reader import Reader
+from galvo.core.recording import Recording
 from galvo.core.source import FileSource
 from galvo.errors import Malformed, OptionError, Unsupported, warn
 from galvo.formats.scanimage.checks import (

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.index import Int64
-from galvo.core.metadata import LeftOut, Metadata
-from galvo.core.read import IndexedReader, Reader
-from galvo.core.recording import Damage, Recording
+from galvo.core.metadata import Damage, LeftOut, Metadata
+from galvo.core.read import IndexedReader
+from galvo.core.reader import Reader
+from galvo.core.recording import Recording
 from galvo.core.source import FileSource
 from galvo.errors import Malformed, Unsupported, warn
 from galvo.formats.tiff.frames import frame_index

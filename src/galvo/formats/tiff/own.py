@@ -12,8 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from galvo.core.index import EvenPages, ListedPages, PageOrder
+from galvo.core.metadata import Damage
 from galvo.core.read import IndexedReader
-from galvo.core.recording import Damage, Recording
+from galvo.core.recording import Recording
 from galvo.core.source import FileSource
 from galvo.errors import Malformed, Truncated, warn
 from galvo.formats.kept_json import KeptJson

@@ -11,7 +11,8 @@ import numpy as np
 from galvo.core.index import Int64
 from galvo.core.join import join
 from galvo.core.metadata import LeftOut
-from galvo.core.read import IndexedReader, Reader
+from galvo.core.read import IndexedReader
+from galvo.core.reader import Reader
 from galvo.core.recording import Recording
 from galvo.core.source import FileSource, read_prefix
 from galvo.errors import OptionError, Unsupported, warn

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from galvo.core.blocks import BlockIndex
 from galvo.core.codec import Codec
-from galvo.core.output import Outlet, Target
+from galvo.core.output import Outlet
 from galvo.core.partial import PartialFile
-from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.target import Target
+from galvo.core.threads import worker_count
 from galvo.errors import DamagedData, OptionError, Unsupported
 from galvo.formats.kept_json import kept_json, sealed
 from galvo.formats.tiff.arrangement import STRIP_BYTE_COUNTS, STRIP_OFFSETS, PageFacts, arrange

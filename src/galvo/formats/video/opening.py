@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from galvo.core.axes import Shape
 from galvo.core.index import Int64
-from galvo.core.metadata import Metadata
-from galvo.core.recording import Damage, Recording
+from galvo.core.metadata import Damage, Metadata
+from galvo.core.recording import Recording
 from galvo.core.source import FileSource, read_prefix
 from galvo.errors import DamagedData, Malformed, OptionError, Truncated, Unsupported, warn
 from galvo.formats.kept_json import KeptJson

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.core.threads import thread_count
 from galvo.errors import OptionError
 from galvo.motion.bayes.bands import Bands
 from galvo.motion.bayes.basis import CosineBasis
@@ -24,7 +25,6 @@ from galvo.motion.bayes.temporal import LEAST_FRAMES, TemporalPrior
 from galvo.motion.bayes.track import Schedule
 from galvo.motion.params import MotionParams, Preset
 from galvo.motion.reference import Reference
-from galvo.motion.threads import thread_count
 
 __all__ = ["BayesEstimator"]
 

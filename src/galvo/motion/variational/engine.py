@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo import native
+from galvo.core.threads import thread_count
 from galvo.errors import OptionError
 from galvo.motion.params import VariationalParams
 from galvo.motion.pixels import as_pixels
-from galvo.motion.threads import thread_count
 from galvo.motion.variational.pyramid import LEAN_STEP, as_table, pyramid
 
 Array = NDArray[np.float32]
