@@ -122,12 +122,8 @@ class BayesEstimator:
         return BayesPlan(replace(knowledge, temporal=temporal, report=report))
 
     def _weights(self, channels: int) -> Float64:
-        weights = self._params.channel_weights
-        if weights is None:
-            return np.ones(channels)
-        if len(weights) != channels:
-            raise OptionError("every channel needs a weight", found=len(weights), expected=channels)
-        return np.array(weights, np.float64) / max(weights)
+        weights = self._params.weights_of(channels)
+        return np.ones(channels) if weights is None else np.array(weights, np.float64) / max(weights)
 
 
 def _sampled(frames: NDArray[Any], run_length: int) -> tuple[NDArray[Any], int]:
