@@ -49,7 +49,7 @@ from galvo.formats.kept import (
 from galvo.formats.kept_fields import kept_fields
 from galvo.limits import Limits
 
-__all__ = ["KeptJson", "kept_json", "sealed"]
+__all__ = ["KeptJson", "kept_json", "packed_bound", "sealed"]
 
 _CHECKSUM = "crc32c"
 _EVENT_KINDS = {"t": "i", "z": "i", "kind": "S", "time_s": "f", "data_nbytes": "i", "data": "u"}
@@ -102,6 +102,11 @@ def _canonical(kept: Mapping[str, Any]) -> bytes:
 def _packed(column: NDArray[Any]) -> dict[str, str]:
     stored = np.ascontiguousarray(column, column.dtype.newbyteorder("<"))
     return {"dtype": stored.dtype.str, "zlib": base64.b64encode(zlib.compress(stored.tobytes(), 6)).decode("ascii")}
+
+
+def packed_bound(nbytes: int) -> int:
+    """Greatest size of a column of so many bytes once it is deflated (zlib's compressBound) and in base64."""
+    return 4 * -(-(nbytes + (nbytes >> 12) + (nbytes >> 14) + (nbytes >> 25) + 13) // 3)
 
 
 class KeptJson:
