@@ -27,7 +27,8 @@ from galvo.errors import WriteError
 from galvo.formats import REGISTRY
 from galvo.formats.split import new_sink
 from galvo.testing.case import same_pixels
-from galvo.testing.disk_faults import ShortWriteAt, place_snapshot, snapshot
+from galvo.testing.disk_faults import ShortWriteAt
+from galvo.testing.power import place_snapshot, snapshot
 from galvo.testing.trials import Trial
 
 __all__ = ["WritingConformance", "movie"]
