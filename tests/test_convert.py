@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import h5py
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 import galvo
 from galvo import Metadata, Recording, conversion
+from galvo.core.over import ReaderOver
 from galvo.errors import DamagedData, GalvoError, GalvoWarning, NotFound, WriteError
 from galvo.testing.scanimage import ScanImageRecording
 from galvo.testing.tiff import TiffBuilder
@@ -257,6 +259,48 @@ def test_a_callback_that_raises(recording, out, tmp_path, error):
     assert sorted(os.listdir(tmp_path)) == ["out.h5.journal", "out.h5.partial"]
     assert galvo.convert(recording, out, resume=True, verify=True, block_bytes=500).verification.ok
     assert os.listdir(tmp_path) == ["out.h5"]
+
+
+class Lifted(ReaderOver):
+    """Every pixel and `by` more; counts the frames that it makes."""
+
+    frames = 0
+
+    def __init__(self, recording, by):
+        super().__init__(recording._reader)
+        self._pixels, self._by = recording, by
+        self.shape, self.dtype, self.chunks = recording.shape, recording.dtype, recording.chunks
+
+    def read(self, selection, out):
+        Lifted.frames += len(selection.t)
+        out[...] = self._pixels._read(selection) + self._by
+
+
+def test_what_is_made_of_an_array_is_made_once_and_resumed_only_from_the_same_array(tmp_path, monkeypatch):
+    out = tmp_path / "out.tif"
+
+    def written(pixels, by, **options):
+        lifted = Recording.from_array(pixels).through(partial(Lifted, by=by)).isel(c=0)
+        monkeypatch.setattr(Lifted, "frames", 0)
+        galvo.save(lifted, out, block_bytes=500, **options)
+        return Lifted.frames
+
+    def stop(done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    assert written(PIXELS, 3) == 9
+    np.testing.assert_array_equal(galvo.load(out), PIXELS[:, 0, 0] + 3)
+    out.unlink()
+    other = PIXELS.copy()
+    other[8, 0, 0, 0, 0] += 1
+    with pytest.raises(KeyboardInterrupt):
+        written(PIXELS, 3, progress=stop)
+    for pixels, by in ((other, 3), (PIXELS, 4)):
+        with pytest.raises(WriteError, match="another source"):
+            written(pixels, by, resume=True)
+    assert 0 < written(PIXELS, 3, resume=True) < 9
+    np.testing.assert_array_equal(galvo.load(out), PIXELS[:, 0, 0] + 3)
 
 
 # ---- verify ---------------------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from galvo.batch import BatchResult, convert_folder
     from galvo.conversion import ConvertResult, convert, convert_fields, load, save
-    from galvo.core.metadata import LeftOut, Metadata
-    from galvo.core.recording import Damage, Recording
+    from galvo.core.metadata import Damage, LeftOut, Metadata
+    from galvo.core.recording import Recording
     from galvo.formats.opening import open_recording as open
     from galvo.limits import Limits
     from galvo.motion.correction import Correction, open_correction
@@ -45,7 +45,7 @@ _HOMES = {
     "Recording": "galvo.core.recording:Recording",
     "Metadata": "galvo.core.metadata:Metadata",
     "LeftOut": "galvo.core.metadata:LeftOut",
-    "Damage": "galvo.core.recording:Damage",
+    "Damage": "galvo.core.metadata:Damage",
     "Limits": "galvo.limits:Limits",
 }
 

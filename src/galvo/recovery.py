@@ -17,8 +17,9 @@ from galvo.core import disk
 from galvo.core.atomic import journal_path, partial_path
 from galvo.core.checksum import block_checksum
 from galvo.core.journal import Journal
-from galvo.core.output import Output, Target
+from galvo.core.output import Output
 from galvo.core.recording import Recording
+from galvo.core.target import Target
 from galvo.errors import DamagedData, NotFound
 from galvo.formats.opening import open_recording
 from galvo.progress import ProgressOption

@@ -204,7 +204,7 @@ def test_pages_with_too_few_bytes_and_planes_that_no_file_holds(tmp_path):
 def test_pages_are_checked_until_they_have_proven_themselves(tmp_path):
     recording, frames = plain(tmp_path, broken=(2,))
     with recording:
-        proven = recording._reader._proven[0]
+        proven = recording._reader._pages.proven[0]
         np.testing.assert_array_equal(recording[4, 0, 0], frames[4])
         assert proven.tolist() == [False] * 4 + [True, False]
         assert recording._frames.read(2) is None

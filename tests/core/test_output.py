@@ -19,7 +19,8 @@ import pytest
 from galvo.core import disk, partial
 from galvo.core.atomic import journal_path, partial_path
 from galvo.core.journal import COMPLETE, LAID_OUT
-from galvo.core.output import Output, Target
+from galvo.core.output import Output
+from galvo.core.target import Target
 from galvo.errors import DamagedData, NoSpace, WriteError
 from galvo.testing.disk_faults import Disk, FailAt
 
@@ -350,7 +351,8 @@ def test_twice_in_one_process(final):
 
 HOLDING = """
 import sys
-from galvo.core.output import Output, Target
+from galvo.core.output import Output
+from galvo.core.target import Target
 output = Output.create(Target(final=sys.argv[1], files=(sys.argv[1],)), {})
 output.files[0].write(b"x" * 1000)
 output.commit(0, 0)

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galvo import Metadata, Recording, native
-from galvo.core import read
+from galvo.core import read, threads
 from galvo.core.codec import RAW, Codec
 from galvo.core.index import EvenPages, FrameIndex, HeaderCheck, ListedPages, PageOrder
-from galvo.core.read import IndexedReader, worker_count
+from galvo.core.read import IndexedReader
 from galvo.core.selection import Selection, compact, spans, split_by_chunk
 from galvo.core.source import FileSource
+from galvo.core.threads import worker_count
 from galvo.errors import DamagedData, Malformed, ReadError, SelectionError, Truncated
 
 GAP = 5  # bytes of no meaning between segments
@@ -194,7 +195,7 @@ def test_workers():
 
 @pytest.mark.parametrize("codec", [RAW, Codec(("zlib",))], ids=["raw", "zlib"])
 def test_large_reads_in_parallel_from_many_threads(tmp_path, monkeypatch, codec):
-    monkeypatch.setattr(read, "_PARALLEL_BYTES", 1 << 16)
+    monkeypatch.setattr(threads, "_PARALLEL_BYTES", 1 << 16)
     pixels = counting((40, 1, 1, 128, 128))
     reader = write_stack(tmp_path, pixels, (1, 1, 1, 64, 128), codec=codec, files=2)
     recording = Recording(reader, Metadata(format="test"))
@@ -250,7 +251,7 @@ def test_a_page_with_too_few_bytes_or_none(tmp_path):
 
 @pytest.mark.parametrize("parallel", [1, 1 << 30])
 def test_a_chunk_that_does_not_decode(tmp_path, monkeypatch, parallel):
-    monkeypatch.setattr(read, "_PARALLEL_BYTES", parallel)
+    monkeypatch.setattr(threads, "_PARALLEL_BYTES", parallel)
     pixels = counting((6, 1, 1, 8, 8))
     reader = write_stack(tmp_path, pixels, (1, 1, 1, 8, 8), codec=Codec(("zlib",)))
     offset = int(reader.index.runs[0].offset[4, 0])

@@ -19,8 +19,8 @@ from galvo.core import disk
 from galvo.core.atomic import journal_path, partial_path
 from galvo.core.blocks import block_selections
 from galvo.core.checksum import block_checksum
-from galvo.core.output import Target
 from galvo.core.sink import WritePlan
+from galvo.core.target import Target
 from galvo.core.write import write_recording
 from galvo.errors import DamagedData, NoSpace, WriteError
 from galvo.testing.disk_faults import Disk, FailAt

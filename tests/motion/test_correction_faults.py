@@ -12,10 +12,11 @@ import pytest
 
 import galvo
 from galvo.core.atomic import journal_path, partial_path
-from galvo.core.output import Target
+from galvo.core.target import Target
 from galvo.errors import WriteError
 from galvo.motion import job, stored
-from galvo.testing.disk_faults import ShortWriteAt, snapshot
+from galvo.testing.disk_faults import ShortWriteAt
+from galvo.testing.power import snapshot
 from galvo.testing.trials import Trial
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

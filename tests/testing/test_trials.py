@@ -13,9 +13,11 @@ import pytest
 
 import galvo
 from galvo.core import disk, output, partial
-from galvo.core.output import Output, Target
+from galvo.core.output import Output
 from galvo.core.partial import PartialFile
-from galvo.testing.disk_faults import Disk, Recorder, ShortWriteAt, power_cuts
+from galvo.core.target import Target
+from galvo.testing.disk_faults import Disk, ShortWriteAt
+from galvo.testing.power import Recorder, power_cuts
 from galvo.testing.trials import Trial
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

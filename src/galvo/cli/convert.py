@@ -14,9 +14,9 @@ from galvo.cli.options import (
     frame_range,
     number_or_estimate,
     open_options,
+    output_options,
     pixel_type,
     scale_value,
-    settings,
     source_options,
 )
 from galvo.cli.screen import has_progress, say, shown_warnings, warning_line
@@ -103,17 +103,7 @@ The output appears under its name only when it is complete and on the disk. Ctrl
     callback=number_or_estimate,
     help="PZF: square roots of counts per level; by default estimated from the recording's noise.",
 )
-@click.option(
-    "--write-option",
-    "write_settings",
-    multiple=True,
-    metavar="NAME=VALUE",
-    callback=settings,
-    help="Any other option of the output's format (`galvo formats` lists them).",
-)
-@click.option("--overwrite", is_flag=True, help="Replace an existing output, once the new one is complete.")
-@click.option("--resume", is_flag=True, help="Go on with what an interrupted attempt brought to the disk.")
-@click.option("--verify", is_flag=True, help="Read the output back and compare pixels and metadata with the source.")
+@output_options
 @click.option("--dry-run", is_flag=True, help="Show the plan and what would be left out; write nothing.")
 @source_options
 @debug_option

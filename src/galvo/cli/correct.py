@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from galvo.cli.ending import debug_option
-from galvo.cli.options import channel_positions, frame_range, open_options, settings, source_options
+from galvo.cli.options import channel_positions, frame_range, open_options, output_options, source_options
 from galvo.cli.screen import has_progress, say, shown_warnings
 from galvo.cli.text import byte_text, count_text, sizes_text
 
@@ -79,17 +79,7 @@ corrected again without estimating. Both appear under their names only when they
     help="Where frames are worked on; the result is the same.",
 )
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads or processes; all cores by default.")
-@click.option(
-    "--write-option",
-    "write_settings",
-    multiple=True,
-    metavar="NAME=VALUE",
-    callback=settings,
-    help="An option of the output's format, such as compression=zstd (`galvo formats` lists them).",
-)
-@click.option("--overwrite", is_flag=True, help="Replace existing outputs, once the new ones are complete.")
-@click.option("--resume", is_flag=True, help="Go on with what an interrupted attempt brought to the disk.")
-@click.option("--verify", is_flag=True, help="Read the movie back and compare it with what was to be written.")
+@output_options
 @source_options
 @debug_option
 def command(

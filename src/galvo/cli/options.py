@@ -14,6 +14,7 @@ __all__ = [
     "frame_range",
     "number_or_estimate",
     "open_options",
+    "output_options",
     "pixel_type",
     "quoted",
     "scale_value",
@@ -125,9 +126,35 @@ _SOURCE_OPTIONS = (
 )
 
 
+_OUTPUT_OPTIONS = (
+    click.option(
+        "--write-option",
+        "write_settings",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=settings,
+        help="Any other option of the output's format, such as fletcher32=false (`galvo formats` lists them).",
+    ),
+    click.option("--overwrite", is_flag=True, help="Replace what has the output's name, once the new one is complete."),
+    click.option("--resume", is_flag=True, help="Go on with what an interrupted attempt brought to the disk."),
+    click.option(
+        "--verify",
+        is_flag=True,
+        help="Read the output back and compare pixels and metadata with what was to be written.",
+    ),
+)
+
+
 def source_options(function: _Function) -> _Function:
     """Give a verb the options that say how to open a source; `open_options` reads them."""
     for option in reversed(_SOURCE_OPTIONS):
+        function = option(function)
+    return function
+
+
+def output_options(function: _Function) -> _Function:
+    """Give a verb the options that say how its output is written."""
+    for option in reversed(_OUTPUT_OPTIONS):
         function = option(function)
     return function
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from galvo.core.axes import Shape
 from galvo.core.over import ReaderOver
-from galvo.core.read import Reader, coverage_of
+from galvo.core.reader import Reader, coverage_of
 from galvo.core.selection import Indices, Selection
 from galvo.errors import OptionError
 

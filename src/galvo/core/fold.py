@@ -13,7 +13,7 @@ from galvo.core.facts import FrameFacts
 from galvo.core.index import Int64
 from galvo.core.metadata import Metadata
 from galvo.core.over import ReaderOver
-from galvo.core.read import Reader, coverage_of
+from galvo.core.reader import Reader, coverage_of
 from galvo.core.selection import Indices, Selection, compact
 
 __all__ = ["FoldedFacts", "FoldedReader", "folded_metadata"]

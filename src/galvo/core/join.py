@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +22,7 @@ from galvo.errors import FormatError, OptionError
 if TYPE_CHECKING:
     from galvo.core.scanfield import ScanField
 
-__all__ = ["join"]
+__all__ = ["join", "join_opened"]
 
 
 class _Joined:
@@ -213,6 +213,18 @@ def join(parts: Sequence[Recording], axis: Literal["t", "c"] = "t") -> Recording
         damage=[entry for part in parts for entry in part.damage],
         checksums=_JoinedChecksums(joined) if all(part.checksums is not None for part in parts) else None,
     )
+
+
+def join_opened(parts: Iterable[Recording], axis: Literal["t", "c"] = "t") -> Recording:
+    """`join` of recordings that are opened as they are taken: when anything fails, those that are open are closed."""
+    opened: list[Recording] = []
+    try:
+        opened.extend(parts)
+        return join(opened, axis)
+    except BaseException:
+        for part in opened:
+            part.close()
+        raise
 
 
 def _common_fields(parts: Sequence[Recording]) -> Sequence[ScanField]:

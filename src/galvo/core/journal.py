@@ -10,21 +10,36 @@ Layout, little endian::
         files, then for each file u64 length, u64 identity, u32 number of patches, then for each patch u64 offset,
         u32 size, bytes
 
-A record that is cut off or does not match its checksum, and everything behind it, never happened.
+A record that is cut off or does not match its checksum, and everything behind it, never happened. Who has the journal
+locked is the only one to touch the output.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from galvo import native
 from galvo.core import disk
+from galvo.core.atomic import journal_path
+from galvo.errors import WriteError
 
-__all__ = ["COMPLETE", "LAID_OUT", "Commit", "FileState", "Journal", "encode_commit", "encode_header"]
+__all__ = [
+    "COMPLETE",
+    "LAID_OUT",
+    "Commit",
+    "FileState",
+    "Journal",
+    "encode_commit",
+    "encode_header",
+    "lock_journal",
+    "own_journal",
+]
 
 LAID_OUT = -1
 COMPLETE = (1 << 63) - 1
@@ -34,6 +49,7 @@ _RECORD = struct.Struct("<II")
 _COMMIT = struct.Struct("<qII")
 _FILE = struct.Struct("<QQI")
 _PATCH = struct.Struct("<QI")
+_ATTEMPTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +166,57 @@ def encode_commit(commit: Commit) -> bytes:
         for offset, content in file.patches:
             parts += (_PATCH.pack(offset, len(content)), content)
     return _record(b"".join(parts))
+
+
+def own_journal(final: str) -> int:
+    """Descriptor of the journal, locked; made where there is none."""
+    path = journal_path(final)
+    for _ in range(_ATTEMPTS):
+        try:
+            return _locked(disk.create(path), final)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            if not os.path.isdir(os.path.dirname(os.path.abspath(final))):
+                raise
+            continue
+        with suppress(FileNotFoundError):
+            return lock_journal(final)
+    raise _busy(final)
+
+
+def lock_journal(final: str) -> int:
+    """Descriptor of the journal, locked; FileNotFoundError where there is none, or where it went meanwhile."""
+    path = journal_path(final)
+    try:
+        descriptor = disk.reopen(path)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        if disk.is_regular(path):
+            raise
+        # a link or a pipe: never written through
+        disk.unlink(path)
+        raise FileNotFoundError from None
+    return _locked(descriptor, final)
+
+
+def _locked(descriptor: int, final: str) -> int:
+    path = journal_path(final)
+    try:
+        if not disk.lock(descriptor):
+            raise _busy(final)
+        if not disk.is_only_name(descriptor, path):
+            if os.fstat(descriptor).st_nlink > 1:
+                disk.unlink(path)
+            raise FileNotFoundError
+    except BaseException:
+        disk.close(descriptor)
+        raise
+    return descriptor
+
+
+def _busy(final: str) -> WriteError:
+    return WriteError(
+        "another process is writing this output", path=final, hint="Wait for it to end, or choose another name"
+    )

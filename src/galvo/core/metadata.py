@@ -11,7 +11,7 @@ from galvo.core.selection import Indices, Selection
 if TYPE_CHECKING:
     from galvo.core.scanfield import ScanField
 
-__all__ = ["LeftOut", "Metadata"]
+__all__ = ["Damage", "LeftOut", "Metadata"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,24 @@ class LeftOut:
     what: str
     page_count: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that is missing or wrong in the files of a recording opened with ``damaged="report"``.
+
+    Attributes
+    ----------
+    path : str
+    offset : int or None
+        Position in that file, in bytes.
+    message : str
+        What is wrong, and what was done about it.
+    """
+
+    path: str
+    offset: int | None
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

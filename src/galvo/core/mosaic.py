@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from galvo.core.axes import Shape
 from galvo.core.over import ReaderOver
-from galvo.core.read import Reader
+from galvo.core.reader import Reader
 from galvo.core.selection import Indices, Selection, compact
 
 __all__ = ["MosaicReader", "Tile", "fill_value", "on_canvas"]

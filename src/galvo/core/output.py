@@ -11,70 +11,31 @@ names.
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from galvo.core import disk
 from galvo.core.atomic import guard_destination, journal_path, partial_path, replaced_path, write_error
-from galvo.core.journal import COMPLETE, Commit, FileState, Journal, encode_commit, encode_header
+from galvo.core.journal import (
+    COMPLETE,
+    Commit,
+    FileState,
+    Journal,
+    encode_commit,
+    encode_header,
+    lock_journal,
+    own_journal,
+)
 from galvo.core.partial import PartialFile
+from galvo.core.target import Target
 from galvo.errors import DamagedData, GalvoError, WriteError
 
-__all__ = ["Outlet", "Output", "Target"]
+__all__ = ["Outlet", "Output"]
 
-_ATTEMPTS = 8
 _MADE = ".new"
 _CLOSED = -1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """The names that an output takes.
-
-    Attributes
-    ----------
-    final : str
-        What the user called it; the journal lies beside it.
-    files : tuple of str
-        Final paths of its files; none where `final` is a folder.
-    members : re.Pattern, optional
-        What the names of the files in a folder match; a folder that holds anything else is not replaced.
-    """
-
-    final: str
-    files: tuple[str, ...] = ()
-    members: re.Pattern[str] | None = None
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        """What appears in the end."""
-        return self.files or (self.final,)
-
-    @property
-    def partials(self) -> tuple[str, ...]:
-        """Where they are written."""
-        return tuple(map(partial_path, self.places))
-
-    def to_json(self) -> dict[str, Any]:
-        """What a journal keeps of it, relative to the folder that it lies in."""
-        folder = os.path.dirname(self.final)
-        members = None if self.members is None else self.members.pattern
-        return {"files": [os.path.relpath(name, folder or os.curdir) for name in self.files], "members": members}
-
-    @classmethod
-    def from_json(cls, final: str, stored: dict[str, Any]) -> Target:
-        """The target of a journal."""
-        files = tuple(os.path.join(os.path.dirname(final), name) for name in stored["files"])
-        return cls(final=final, files=files, members=stored["members"] and re.compile(stored["members"]))
-
-    def guard(self, sources: Sequence[str], overwrite: bool) -> None:
-        """Refuse what would destroy something (`atomic.guard_destination`)."""
-        for place in self.places:
-            guard_destination(place, sources, overwrite, self.members)
 
 
 class Outlet(Protocol):
@@ -140,7 +101,7 @@ class Output:
         """
         output = cls(target, overwrite, needed)
         try:
-            output._journal = _own_journal(target.final)
+            output._journal = own_journal(target.final)
             output._begin(header)
         except BaseException as error:
             output.leave()
@@ -183,7 +144,7 @@ class Output:
         """
         output = cls(target, overwrite, needed)
         try:
-            output._journal = _lock_journal(target.final)
+            output._journal = lock_journal(target.final)
             found = Journal.read(output._journal)
             if found is None or not found.commits:
                 raise FileNotFoundError
@@ -403,57 +364,3 @@ class Output:
 
 def _without_patches(commit: Commit) -> Commit:
     return Commit(commit.block, commit.checksum, tuple(FileState(file.length, file.identity) for file in commit.files))
-
-
-def _own_journal(final: str) -> int:
-    """Descriptor of the journal, locked; made where there is none."""
-    path = journal_path(final)
-    for _ in range(_ATTEMPTS):
-        try:
-            return _locked(disk.create(path), final)
-        except FileExistsError:
-            pass
-        except FileNotFoundError:
-            if not os.path.isdir(os.path.dirname(os.path.abspath(final))):
-                raise
-            continue
-        with suppress(FileNotFoundError):
-            return _lock_journal(final)
-    raise _busy(final)
-
-
-def _lock_journal(final: str) -> int:
-    """Descriptor of the journal, locked; FileNotFoundError where there is none, or where it went meanwhile."""
-    path = journal_path(final)
-    try:
-        descriptor = disk.reopen(path)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        if disk.is_regular(path):
-            raise
-        # a link or a pipe: never written through
-        disk.unlink(path)
-        raise FileNotFoundError from None
-    return _locked(descriptor, final)
-
-
-def _locked(descriptor: int, final: str) -> int:
-    path = journal_path(final)
-    try:
-        if not disk.lock(descriptor):
-            raise _busy(final)
-        if not disk.is_only_name(descriptor, path):
-            if os.fstat(descriptor).st_nlink > 1:
-                disk.unlink(path)
-            raise FileNotFoundError
-    except BaseException:
-        disk.close(descriptor)
-        raise
-    return descriptor
-
-
-def _busy(final: str) -> WriteError:
-    return WriteError(
-        "another process is writing this output", path=final, hint="Wait for it to end, or choose another name"
-    )

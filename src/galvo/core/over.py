@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from galvo.core.index import Int64
-from galvo.core.read import Reader
+from galvo.core.reader import Reader
 
 __all__ = ["ReaderOver"]
 

@@ -13,7 +13,7 @@ from galvo.core.axes import Shape
 from galvo.core.index import Int64
 from galvo.core.mosaic import on_canvas
 from galvo.core.over import ReaderOver
-from galvo.core.read import Reader
+from galvo.core.reader import Reader
 from galvo.core.selection import Indices, Selection, outer_index
 from galvo.errors import OptionError
 

@@ -20,9 +20,22 @@ if TYPE_CHECKING:
     from galvo.core.recording import Recording
     from galvo.core.sink import Sink
 
-__all__ = ["ENTRY_POINT_GROUP", "Format", "Registry"]
+__all__ = ["ENTRY_POINT_GROUP", "Format", "Registry", "deferred"]
 
 ENTRY_POINT_GROUP = "galvo.formats"
+
+
+def deferred(place: str) -> Callable[..., Any]:
+    """The function or class ``"module:name"``, whose module is loaded when it is first called.
+
+    A row of the registry is read whenever galvo opens anything: the code behind it must not be.
+    """
+    module, _, name = place.partition(":")
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        return getattr(import_module(module), name)(*arguments, **options)
+
+    return call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

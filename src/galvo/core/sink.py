@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from galvo.core.blocks import BlockIndex
 from galvo.core.checksum import block_checksum
-from galvo.core.output import Outlet, Target
+from galvo.core.output import Outlet
 from galvo.core.recording import Recording
+from galvo.core.target import Target
 
 __all__ = ["Sink", "WritePlan"]
 
@@ -49,7 +50,8 @@ class WritePlan:
         recording = self.recording
         files = [(str(path), path.stat()) for path in recording.files]
         told = files or self.pixels_told
-        pixels = [] if told else [block_checksum(recording[index]) for index in self.blocks]
+        # what was made of them is part of `shown`: warping all frames would cost as much as writing them
+        pixels = [] if told else [block_checksum(block) for _, block in recording.made_of.blocks()]
         found = {
             "shape": recording.shape,
             "dtype": recording.dtype.str,

@@ -16,7 +16,7 @@ from galvo import native
 from galvo.core.lock import ForkSafeLock
 from galvo.errors import LimitExceeded, NotFound, ReadError, Truncated
 
-__all__ = ["FileSource", "file_size", "read_file", "read_prefix"]
+__all__ = ["FileSource", "file_size", "opening_source", "read_file", "read_prefix"]
 
 _OPEN_FILES = 64
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -65,6 +65,17 @@ def read_file(path: str, most_bytes: int) -> bytes:
         return source.read(0, 0, nbytes)
     finally:
         source.close()
+
+
+@contextmanager
+def opening_source(paths: Sequence[str]) -> Iterator[FileSource]:
+    """A source for a recording that is being opened: it stays open, unless that fails."""
+    source = FileSource(paths)
+    try:
+        yield source
+    except BaseException:
+        source.close()
+        raise
 
 
 class FileSource:

@@ -18,7 +18,7 @@ from galvo.core.fold import FoldedFacts, FoldedReader, folded_metadata
 from galvo.core.metadata import Metadata
 from galvo.core.mosaic import MosaicReader, fill_value, on_canvas
 from galvo.core.phase import PhaseReader, phase_areas
-from galvo.core.read import Reader
+from galvo.core.reader import Reader
 from galvo.core.scanfield import describe_field
 from galvo.core.selection import Selection, compact
 from galvo.errors import OptionError

@@ -18,8 +18,9 @@ from galvo.core.atomic import require_space, write_error
 from galvo.core.checksum import block_checksum
 from galvo.core.journal import LAID_OUT
 from galvo.core.memory import recycling
-from galvo.core.output import Output, Target
+from galvo.core.output import Output
 from galvo.core.sink import Sink, WritePlan
+from galvo.core.target import Target
 from galvo.errors import GalvoError
 
 __all__ = ["Progress", "write_recording"]

@@ -19,7 +19,7 @@ import binascii
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 
 from galvo import native
 from galvo.core.axes import Shape
-from galvo.core.metadata import LeftOut, Metadata
-from galvo.core.scanfield import ScanField
+from galvo.core.metadata import Damage, Metadata
+from galvo.core.reader import Reader
+from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
 from galvo.errors import Malformed
 from galvo.formats.kept import (
@@ -48,7 +49,7 @@ from galvo.formats.kept import (
 from galvo.formats.kept_fields import kept_fields
 from galvo.limits import Limits
 
-__all__ = ["KeptJson", "kept_json", "sealed"]
+__all__ = ["KeptJson", "kept_json", "packed_bound", "sealed"]
 
 _CHECKSUM = "crc32c"
 _EVENT_KINDS = {"t": "i", "z": "i", "kind": "S", "time_s": "f", "data_nbytes": "i", "data": "u"}
@@ -103,6 +104,11 @@ def _packed(column: NDArray[Any]) -> dict[str, str]:
     return {"dtype": stored.dtype.str, "zlib": base64.b64encode(zlib.compress(stored.tobytes(), 6)).decode("ascii")}
 
 
+def packed_bound(nbytes: int) -> int:
+    """Greatest size of a column of so many bytes once it is deflated (zlib's compressBound) and in base64."""
+    return 4 * -(-(nbytes + (nbytes >> 12) + (nbytes >> 14) + (nbytes >> 25) + 13) // 3)
+
+
 class KeptJson:
     """What a file keeps of its recording; also its `StoredChecksums`.
 
@@ -149,17 +155,40 @@ class KeptJson:
         """What the format itself has to remember; None where it is not there."""
         return self._kept.get(name)
 
+    def recording(
+        self,
+        reader: Reader,
+        metadata: Metadata,
+        files: Sequence[str],
+        damage: Sequence[Damage] = (),
+        is_whole: bool = True,
+    ) -> Recording:
+        """The recording with all that is kept of it.
+
+        Parameters
+        ----------
+        reader : Reader
+        metadata : Metadata
+            Those of `metadata`, with what the format adds.
+        files : sequence of str
+        damage : sequence of Damage
+        is_whole : bool
+            False: frames are missing, so that the checksums do not fit.
+        """
+        return Recording(
+            reader,
+            metadata,
+            files=files,
+            facts=self.facts(),
+            fields=kept_fields(self._kept.get("fields"), self.shape, self._path),
+            left_out=kept_left_out(metadata),
+            damage=damage,
+            checksums=self if is_whole and self.get("block_crc32c") is not None else None,
+        )
+
     def metadata(self, format: str) -> Metadata:
         """The metadata."""
         return kept_metadata(self._kept, format, self._path)
-
-    def left_out(self, metadata: Metadata) -> list[LeftOut]:
-        """What the conversion had left out."""
-        return kept_left_out(metadata)
-
-    def fields(self) -> tuple[ScanField, ...]:
-        """The scan fields of the pages."""
-        return kept_fields(self._kept.get("fields"), self.shape, self._path)
 
     def facts(self) -> KeptFacts:
         """The frame table and the events."""

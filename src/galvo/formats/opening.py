@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from galvo.core.join import join
+from galvo.core.join import join, join_opened
 from galvo.core.recording import Origin, Recording
 from galvo.core.registry import Format
 from galvo.core.source import file_size
@@ -200,14 +200,7 @@ def _open_list(paths: list[str], format: str | None, axis: Literal["t", "c"], op
     takes_several = formats[0].series is not None or formats[0].group is not None
     if axis == "t" and len({entry.name for entry in formats}) == 1 and takes_several:
         return _open_one(formats[0], paths, options)
-    parts: list[Recording] = []
-    try:
-        parts += (_open_one(entry, [path], options) for entry, path in zip(formats, paths, strict=True))
-        return join(parts, axis)
-    except BaseException:
-        for part in parts:
-            part.close()
-        raise
+    return join_opened((_open_one(entry, [path], options) for entry, path in zip(formats, paths, strict=True)), axis)
 
 
 def recordings_in(

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.blocks import BlockIndex
-from galvo.core.output import Outlet, Target
+from galvo.core.output import Outlet
 from galvo.core.partial import PartialFile
 from galvo.core.recording import Recording
 from galvo.core.sink import Sink, WritePlan
+from galvo.core.target import Target
 from galvo.errors import OptionError
 
 __all__ = ["SplitSink", "channel_files", "new_sink"]

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from galvo import native
 from galvo.core.recording import Recording
+from galvo.core.threads import thread_count
 from galvo.errors import OptionError
 from galvo.motion.estimation import estimator_of
 from galvo.motion.estimator import Frames
@@ -18,7 +19,6 @@ from galvo.motion.movie import Movie, movie_of
 from galvo.motion.params import MotionParams
 from galvo.motion.pixels import as_pixels
 from galvo.motion.reference import Reference
-from galvo.motion.threads import thread_count
 from galvo.motion.warping import warp
 
 __all__ = ["BuiltReference", "build_reference"]

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from galvo.core.threads import thread_count
 from galvo.errors import OptionError
 from galvo.motion.estimator import Fields, Flags, Frames
 from galvo.motion.reference import Reference
-from galvo.motion.threads import thread_count
 from galvo.motion.variational.expansion import GridExpansion
 
 __all__ = ["FlowFunction", "FunctionEstimator", "FunctionPlan", "name_of"]

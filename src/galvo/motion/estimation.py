@@ -133,13 +133,7 @@ def estimator_of(params: MotionParams, channel_count: int, flow: "FlowFunction |
     OptionError
         Another number of channel weights than channels, or a custom estimator without its function.
     """
-    weights = params.channel_weights
-    if weights is not None and len(weights) != channel_count:
-        raise OptionError(
-            "every channel needs a weight",
-            found=f"{len(weights)} channel_weights",
-            expected=f"{channel_count} channels",
-        )
+    params.weights_of(channel_count)
     if params.estimator == "custom":
         from galvo.motion.custom import FunctionEstimator
 

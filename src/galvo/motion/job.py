@@ -15,9 +15,9 @@ from galvo.core.blocks import block_selections
 from galvo.core.checksum import block_checksum
 from galvo.core.memory import recycling
 from galvo.core.metadata import Metadata
-from galvo.core.output import Target
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.target import Target
 from galvo.core.write import Progress, write_recording
 from galvo.errors import GalvoError, OptionError
 from galvo.motion.averaging import build_reference

@@ -4,6 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from galvo.errors import OptionError
+
 Preset = Literal["fast", "balanced", "quality"]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -62,3 +64,13 @@ class MotionParams(Values):
         if self.channel_weights is not None and not any(self.channel_weights):
             raise ValueError("channel_weights: at least one channel needs a weight above 0")
         return self
+
+    def weights_of(self, channel_count: int) -> tuple[float, ...] | None:
+        """`channel_weights`; `OptionError` where there are others than `channel_count`."""
+        if self.channel_weights is not None and len(self.channel_weights) != channel_count:
+            raise OptionError(
+                "every channel needs a weight",
+                found=f"{len(self.channel_weights)} channel_weights",
+                expected=f"{channel_count} channels",
+            )
+        return self.channel_weights

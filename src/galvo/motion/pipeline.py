@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from galvo.conversion import convert, field_name
 from galvo.core.recording import Recording
+from galvo.core.threads import thread_count
 from galvo.errors import OptionError
 from galvo.formats.opening import open_recording
 from galvo.motion.apply import check_interpolation
@@ -20,7 +21,6 @@ from galvo.motion.custom import FlowFunction
 from galvo.motion.executors import ExecutorName
 from galvo.motion.job import Job, ReferenceOption, held_motion, in_frames, kept_motion
 from galvo.motion.params import MotionParams
-from galvo.motion.threads import thread_count
 from galvo.motion.warping import Interpolation
 from galvo.progress import ProgressOption, reporting
 

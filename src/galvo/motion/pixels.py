@@ -29,6 +29,18 @@ def as_pixels(frames: NDArray[np.generic]) -> NDArray[np.generic]:
     return pixels if aligned else np.ascontiguousarray(pixels)
 
 
+def require_finite(reference: NDArray[np.generic]) -> None:
+    """`OptionError` where a reference has pixels that are not finite."""
+    if not np.isfinite(reference).all():
+        raise OptionError("the reference has pixels that are not finite", hint="Fill them in first.")
+
+
+def require_frames(frames: NDArray[np.generic], reference_shape: tuple[int, int, int]) -> None:
+    """`OptionError` unless frames are (T, Y, X, C) like a reference (Y, X, C)."""
+    if frames.ndim != 4 or frames.shape[1:] != reference_shape:
+        raise OptionError("frames do not fit the reference", found=frames.shape, expected=f"(T, *{reference_shape})")
+
+
 def frame_flags(frames: NDArray[np.generic]) -> NDArray[np.uint32]:
     """What pixels alone say of frames (T, Y, X, C): NO_CONTRAST and NOT_FINITE, uint32 (T,)."""
     flags = np.zeros(len(frames), np.uint32)

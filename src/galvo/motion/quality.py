@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo import native
-from galvo.motion.threads import thread_count
+from galvo.core.threads import thread_count
 
 __all__ = ["QUALITY", "frame_quality"]
 

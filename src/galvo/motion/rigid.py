@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.errors import OptionError
+from galvo.core.threads import thread_count
 from galvo.motion.params import MotionParams
-from galvo.motion.pixels import as_pixels, frame_flags
+from galvo.motion.pixels import as_pixels, frame_flags, require_finite, require_frames
 from galvo.motion.reference import Reference
-from galvo.motion.threads import thread_count
 from galvo.motion.variational.expansion import GridExpansion
 
 Frames = NDArray[np.generic]
@@ -89,9 +88,7 @@ class RigidPlan:
         OptionError
             The frames do not fit the reference.
         """
-        expected = (self.height, self.width, self.channels)
-        if frames.ndim != 4 or frames.shape[1:] != expected:
-            raise OptionError("frames do not fit the reference", found=frames.shape, expected=f"(T, *{expected})")
+        require_frames(frames, (self.height, self.width, self.channels))
         wanted = as_pixels(frames)[first:] if count is None else as_pixels(frames)[first : first + count]
         shifts = list(_in_threads(self._shift, wanted, thread_count(threads)))
         return np.array(shifts, np.float32).reshape(len(wanted), 1, 1, 2), frame_flags(wanted)
@@ -164,16 +161,12 @@ class RigidEstimator:
         OptionError
             The reference has pixels that are not finite, or another number of channels than there are weights.
         """
-        image = reference.image
-        planes = np.ascontiguousarray(np.moveaxis(as_pixels(image), 2, 0), np.float32)
-        if not np.isfinite(planes).all():
-            raise OptionError("the reference has pixels that are not finite", hint="Fill them in first.")
+        planes = np.ascontiguousarray(np.moveaxis(as_pixels(reference.image), 2, 0), np.float32)
+        require_finite(planes)
         noise = np.array([_noise_variance(frames[:32, ..., channel]) for channel in range(len(planes))])
         weights = 1 / np.maximum(noise, 1e-12 * (noise.max() or 1.0))
-        chosen = self._params.channel_weights
+        chosen = self._params.weights_of(len(planes))
         if chosen is not None:
-            if len(chosen) != len(planes):
-                raise OptionError("every channel needs a weight", found=len(chosen), expected=len(planes))
             weights = weights * np.asarray(chosen)
         return RigidPlan(planes, weights / weights.max())
 

@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from galvo import native
 from galvo.core.blocks import BlockIndex
 from galvo.core.checksum import block_checksum
-from galvo.core.output import Outlet, Target
+from galvo.core.output import Outlet
 from galvo.core.recording import Recording
 from galvo.core.selection import Indices
 from galvo.core.sink import WritePlan
+from galvo.core.target import Target
 from galvo.errors import DamagedData, GalvoError, Malformed, Unsupported
 from galvo.formats.hdf5.access import opened, written
 from galvo.formats.hdf5.guard import contained

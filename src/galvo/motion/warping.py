@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from galvo import native
 from galvo.core.memory import empty
+from galvo.core.threads import thread_count
 from galvo.errors import OptionError
 from galvo.motion.pixels import as_pixels
-from galvo.motion.threads import thread_count
 
 Interpolation = Literal["cubic", "linear", "nearest"]
 

@@ -57,8 +57,8 @@ from galvo.testing.case import (
     strange_frame,
 )
 from galvo.testing.conformance_writing import WritingConformance
-from galvo.testing.disk_faults import place_snapshot, snapshot
 from galvo.testing.faults import cuts, mutations
+from galvo.testing.power import place_snapshot, snapshot
 
 __all__ = ["Case", "FormatConformance"]
 

@@ -19,15 +19,16 @@ from numpy.typing import NDArray
 import galvo
 from galvo.core.atomic import journal_path
 from galvo.core.blocks import block_selections
-from galvo.core.output import Target
 from galvo.core.registry import Format
 from galvo.core.sink import Sink, WritePlan
+from galvo.core.target import Target
 from galvo.core.write import Progress
 from galvo.errors import WriteError
 from galvo.formats import REGISTRY
 from galvo.formats.split import new_sink
 from galvo.testing.case import same_pixels
-from galvo.testing.disk_faults import ShortWriteAt, place_snapshot, snapshot
+from galvo.testing.disk_faults import ShortWriteAt
+from galvo.testing.power import place_snapshot, snapshot
 from galvo.testing.trials import Trial
 
 __all__ = ["WritingConformance", "movie"]

@@ -1,7 +1,7 @@
 """Faults of bytes that a format must survive: missing or wrong ones.
 
 The one place for them: a new kind of damage in `mutations` is met by every format's conformance suite. Faults of
-writing are in `galvo.testing.disk_faults`.
+writing are in `galvo.testing.disk_faults` and `power`.
 """
 
 from __future__ import annotations

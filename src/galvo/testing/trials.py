@@ -22,19 +22,12 @@ from typing import Any
 from galvo.core import disk
 from galvo.core.atomic import journal_path, replaced_path
 from galvo.core.journal import COMPLETE, Journal
-from galvo.core.output import Output, Target
+from galvo.core.output import Output
+from galvo.core.target import Target
 from galvo.core.write import Progress
 from galvo.errors import NoSpace, WriteError
-from galvo.testing.disk_faults import (
-    Disk,
-    FailAt,
-    KillAt,
-    PowerCut,
-    Recorder,
-    place_snapshot,
-    power_cuts,
-    snapshot,
-)
+from galvo.testing.disk_faults import Disk, FailAt, KillAt
+from galvo.testing.power import PowerCut, Recorder, place_snapshot, power_cuts, snapshot
 
 __all__ = ["Trial"]
 
@@ -61,7 +54,7 @@ class Trial:
     write : callable
         Given a destination, whether to resume and a progress callback, writes it, replacing what is there.
     old : dict of str to bytes
-        What has the final names before (`disk_faults.snapshot`).
+        What has the final names before (`power.snapshot`).
     """
 
     folder: Path

@@ -17,7 +17,7 @@ from galvo.core.recording import Recording
 from galvo.errors import GalvoError, OptionError
 from galvo.formats.video import avi
 from galvo.formats.video.containers import examine
-from galvo.testing.disk_faults import snapshot
+from galvo.testing.power import snapshot
 from galvo.testing.trials import Trial
 
 from .conftest import av, decoded, numbered, numbers

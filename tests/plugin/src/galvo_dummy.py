@@ -19,11 +19,11 @@ import numpy as np
 from galvo.core.detect import Probe
 from galvo.core.index import EvenPages, FrameIndex, PageOrder
 from galvo.core.metadata import Metadata
-from galvo.core.output import Target
 from galvo.core.read import IndexedReader
 from galvo.core.recording import Recording
 from galvo.core.registry import Format
 from galvo.core.source import FileSource
+from galvo.core.target import Target
 from galvo.errors import Malformed, Truncated
 from galvo.limits import DEFAULT_LIMITS
 

@@ -13,8 +13,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
+from galvo.core.threads import thread_count
 from galvo.errors import GalvoError
-from galvo.motion.threads import thread_count
 
 __all__ = ["RuntimeContext"]
 

@@ -14,11 +14,11 @@ from galvo.core.axes import Shape
 from galvo.core.codec import decode_gif_image
 from galvo.core.index import Int64
 from galvo.core.lock import ForkSafeLock
-from galvo.core.metadata import Metadata
-from galvo.core.read import worker_count
-from galvo.core.recording import Damage, Recording
+from galvo.core.metadata import Damage, Metadata
+from galvo.core.recording import Recording
 from galvo.core.selection import Selection, plane_area
-from galvo.core.source import FileSource
+from galvo.core.source import FileSource, opening_source
+from galvo.core.threads import worker_count
 from galvo.errors import DamagedData, Malformed, Truncated, warn
 from galvo.formats.gif.blocks import Image, Layout, read_layout
 from galvo.formats.kept_json import KeptJson
@@ -54,13 +54,9 @@ def open_gif(paths: Sequence[str], *, damaged: str = "raise", limits: Limits = D
         Something that is no block of a GIF.
     """
     (path,) = paths
-    source = FileSource([path])
-    try:
+    with opening_source([path]) as source:
         layout = read_layout(source, limits)
         return _opened(source, layout, damaged, limits)
-    except BaseException:
-        source.close()
-        raise
 
 
 def _opened(source: FileSource, layout: Layout, damaged: str, limits: Limits) -> Recording:
@@ -109,16 +105,8 @@ def _own(reader: GifReader, kept: KeptJson, damaged: str, damage: list[Damage]) 
         damage.append(Damage(path, None, what))
     metadata = kept.metadata("gif")
     stored = "GIF, 256 grays" if found[1] == 1 else "GIF, 256 colors a frame"
-    return Recording(
-        reader,
-        replace(metadata, attributes={**metadata.attributes, "stored": stored}),
-        files=[path],
-        facts=kept.facts(),
-        fields=kept.fields(),
-        left_out=kept.left_out(metadata),
-        damage=damage,
-        checksums=kept if kept.get("block_crc32c") is not None and not damage else None,
-    )
+    metadata = replace(metadata, attributes={**metadata.attributes, "stored": stored})
+    return kept.recording(reader, metadata, [path], damage, not damage)
 
 
 def _is_gray(source: FileSource, layout: Layout) -> bool:

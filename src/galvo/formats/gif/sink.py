@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from galvo.core.ahead import ahead
 from galvo.core.blocks import BlockIndex
 from galvo.core.codec import encode_gif_image
-from galvo.core.output import Outlet, Target
-from galvo.core.read import worker_count
+from galvo.core.output import Outlet
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.target import Target
+from galvo.core.threads import worker_count
 from galvo.errors import OptionError
 from galvo.formats.gif.blocks import APPLICATION, sub_blocks
 from galvo.formats.gif.colors import with_table

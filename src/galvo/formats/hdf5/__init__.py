@@ -20,14 +20,8 @@ the chunk table once so that pixels are read without libhdf5, `library` reads th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from galvo.core.detect import Probe
-from galvo.core.registry import Format
-
-if TYPE_CHECKING:
-    from galvo.core.recording import Recording
-    from galvo.core.sink import Sink
+from galvo.core.registry import Format, deferred
 
 __all__ = ["FORMAT"]
 
@@ -41,25 +35,13 @@ def _detect(probe: Probe) -> bool:
     return any(probe.read(1 << power, 8) == _SIGNATURE for power in range(9, 16) if probe.size > 1 << power)
 
 
-def _open(paths: list[str], **options: Any) -> Recording:
-    from galvo.formats.hdf5.reader import open_hdf5
-
-    return open_hdf5(paths, **options)
-
-
-def _sink(**options: Any) -> Sink:
-    from galvo.formats.hdf5.sink import Hdf5Sink
-
-    return Hdf5Sink(**options)
-
-
 FORMAT = Format(
     name="hdf5",
     title="HDF5 movies: /ch1../chN, /mov, plain datasets",
     suffixes=(".h5", ".hdf5", ".hdf"),
     detect=_detect,
-    open=_open,
-    sink=_sink,
+    open=deferred("galvo.formats.hdf5.reader:open_hdf5"),
+    sink=deferred("galvo.formats.hdf5.sink:Hdf5Sink"),
     options=("dataset", "axes", "allow_external"),
     write_options=(
         "layout",

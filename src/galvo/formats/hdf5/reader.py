@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from galvo.core.axes import AXES, Shape
 from galvo.core.index import FrameIndex, Int64
 from galvo.core.metadata import Metadata
-from galvo.core.read import IndexedReader, Reader
+from galvo.core.read import IndexedReader
+from galvo.core.reader import Reader
 from galvo.core.recording import Recording
 from galvo.core.selection import Selection
 from galvo.core.source import FileSource

@@ -13,10 +13,11 @@ from galvo.core.ahead import ahead
 from galvo.core.axes import AXES
 from galvo.core.blocks import BlockIndex
 from galvo.core.codec import Codec
-from galvo.core.output import Outlet, Target
-from galvo.core.read import worker_count
+from galvo.core.output import Outlet
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.target import Target
+from galvo.core.threads import worker_count
 from galvo.errors import OptionError, Unsupported
 from galvo.formats.hdf5.access import written
 from galvo.formats.hdf5.filters import create_chunked, who_reads

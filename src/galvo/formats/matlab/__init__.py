@@ -24,14 +24,8 @@ Cells, structs, objects, function handles, texts and sparse arrays hold no frame
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from galvo.core.detect import Probe
-from galvo.core.registry import Format
-
-if TYPE_CHECKING:
-    from galvo.core.recording import Recording
-    from galvo.core.sink import Sink
+from galvo.core.registry import Format, deferred
 
 __all__ = ["FORMAT"]
 
@@ -42,26 +36,14 @@ def _detect(probe: Probe) -> bool:
     return version_of(probe) is not None
 
 
-def _open(paths: list[str], **options: Any) -> Recording:
-    from galvo.formats.matlab.reader import open_matlab
-
-    return open_matlab(paths, **options)
-
-
-def _sink(**options: Any) -> Sink:
-    from galvo.formats.matlab.sink import MatlabSink
-
-    return MatlabSink(**options)
-
-
 FORMAT = Format(
     name="matlab",
     title="MATLAB .mat files, every version",
     suffixes=(".mat",),
     detect=_detect,
-    open=_open,
+    open=deferred("galvo.formats.matlab.reader:open_matlab"),
     refines=("hdf5",),
-    sink=_sink,
+    sink=deferred("galvo.formats.matlab.sink:MatlabSink"),
     options=("variable", "axes", "dimension_ordering", "allow_external"),
     write_options=("version", "compression", "compression_level", "dataset_names"),
 )

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from galvo.core.axes import AXES, Shape
 from galvo.core.index import Int64
-from galvo.core.read import worker_count
 from galvo.core.selection import Indices, Selection, compact, outer_index
 from galvo.core.source import FileSource
+from galvo.core.threads import worker_count
 from galvo.core.transpose import transpose_into
 from galvo.errors import DamagedData, Malformed, ReadError
 from galvo.formats.matlab.variable import Content, Part, Variable

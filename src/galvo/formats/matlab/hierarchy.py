@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from galvo.core.metadata import Metadata
 from galvo.core.over import ReaderOver
-from galvo.core.read import Reader
+from galvo.core.reader import Reader
 from galvo.core.recording import Recording
 from galvo.core.selection import Selection
 from galvo.core.source import read_prefix

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from galvo.core.detect import Probe
-from galvo.core.metadata import Metadata
-from galvo.core.read import Reader
-from galvo.core.recording import Damage, Recording
-from galvo.core.source import FileSource
+from galvo.core.metadata import Damage, Metadata
+from galvo.core.reader import Reader
+from galvo.core.recording import Recording
+from galvo.core.source import FileSource, opening_source
 from galvo.errors import Malformed, Truncated, UnknownFormat
 from galvo.formats.hdf5 import FORMAT as HDF5
 from galvo.formats.matlab import level4, level5
@@ -95,8 +95,7 @@ def open_matlab(
         from galvo.formats.matlab.hierarchy import open_hierarchy
 
         return open_hierarchy(path, variable, letters, allow_external, damaged, limits)
-    source = FileSource([path])
-    try:
+    with opening_source([path]) as source:
         # what galvo did not finish has an array that reaches beyond the end
         cut = variable is None and version == "5" and CREATED_BY in head[:124]
         walk = level4.variables(source) if version == "4" else level5.variables(source, cut)
@@ -115,9 +114,6 @@ def open_matlab(
                 reader = ColumnReader(source, chosen, kept.axes[: len(chosen[0].shape)], kept.json.shape)
                 return own_recording(kept, reader, path, damaged, limits)
         return _foreign(source, found, variable, letters, version, limits)
-    except BaseException:
-        source.close()
-        raise
 
 
 def _until(walk: Iterable[Variable], names: str | Sequence[str]) -> Iterator[Variable]:
@@ -186,7 +182,6 @@ def own_variables(kept: Kept, found: Sequence[Variable], path: str) -> tuple[Var
 def own_recording(kept: Kept, reader: Reader, path: str, damaged: str, limits: Limits) -> Recording:
     """A recording with all that galvo kept of it."""
     check_bounds(reader, path, limits)
-    metadata = kept.json.metadata("matlab")
     damage = []
     if not kept.is_complete:
         message = "galvo did not finish writing this file, or its end was cut off"
@@ -198,13 +193,4 @@ def own_recording(kept: Kept, reader: Reader, path: str, damaged: str, limits: L
                 hint='Resume the conversion, or open what is there with damaged="report"',
             )
         damage = [Damage(path=path, offset=None, message=f"{message}; frames that are not there cannot be read")]
-    return Recording(
-        reader,
-        metadata,
-        files=[path],
-        facts=kept.json.facts(),
-        fields=kept.json.fields(),
-        left_out=kept.json.left_out(metadata),
-        damage=damage,
-        checksums=kept.json if kept.is_complete else None,
-    )
+    return kept.json.recording(reader, kept.json.metadata("matlab"), [path], damage, kept.is_complete)

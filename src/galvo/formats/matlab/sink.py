@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.blocks import BlockIndex
-from galvo.core.output import Outlet, Target
+from galvo.core.output import Outlet
 from galvo.core.recording import Recording
 from galvo.core.sink import Sink, WritePlan
+from galvo.core.target import Target
 from galvo.errors import OptionError, Unsupported
 from galvo.formats.matlab.own import END_NAME, START_NAME
 from galvo.formats.matlab.sink5 import MOST_BYTES, Level5Sink, array_nbytes

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from galvo.core.ahead import ahead
 from galvo.core.blocks import BlockIndex
-from galvo.core.output import Outlet, Target
+from galvo.core.output import Outlet
 from galvo.core.partial import PartialFile
-from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.target import Target
+from galvo.core.threads import worker_count
 from galvo.core.transpose import transpose_into
 from galvo.errors import DamagedData, Unsupported
 from galvo.formats.matlab.own import CREATED_BY, END_NAME, START_NAME, end_text, start_text, text_room

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from galvo.core.ahead import ahead
 from galvo.core.blocks import BlockIndex
 from galvo.core.codec import Codec
-from galvo.core.output import Outlet, Target
-from galvo.core.read import worker_count
+from galvo.core.output import Outlet
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.target import Target
+from galvo.core.threads import worker_count
 from galvo.core.transpose import transpose_into
 from galvo.errors import Unsupported
 from galvo.formats.hdf5.access import written

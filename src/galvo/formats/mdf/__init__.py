@@ -10,13 +10,8 @@ Source: PyFlowReg specification, section 2.7.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from galvo.core.registry import Format
-
-if TYPE_CHECKING:
-    from galvo.core.detect import Probe
-    from galvo.core.recording import Recording
+from galvo.core.detect import Probe
+from galvo.core.registry import Format, deferred
 
 __all__ = ["FORMAT"]
 
@@ -28,18 +23,12 @@ def _detect(probe: Probe) -> bool:
     return probe.suffix == ".mdf" and not probe.head.startswith(_OTHERS)
 
 
-def _open(paths: list[str], **options: Any) -> Recording:
-    from galvo.formats.mdf.reader import open_mdf
-
-    return open_mdf(paths, **options)
-
-
 FORMAT = Format(
     name="mdf",
     title="Sutter MDF of MScan and MView, on Windows with MView (galvo[mdf])",
     suffixes=(".mdf",),
     detect=_detect,
-    open=_open,
+    open=deferred("galvo.formats.mdf.reader:open_mdf"),
     by_name=True,
     options=("dtype",),
 )

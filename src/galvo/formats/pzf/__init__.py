@@ -10,11 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from galvo.core.detect import Probe
-from galvo.core.registry import Format
+from galvo.core.registry import Format, deferred
 
 if TYPE_CHECKING:
-    from galvo.core.recording import Recording
-    from galvo.core.sink import Sink
     from galvo.formats.pzf.blob import dumps, loads
     from galvo.formats.pzf.header import PzfHeader, load_header
 
@@ -65,33 +63,15 @@ def _root_names(probe: Probe) -> bytes:
     return probe.read(number(heap, 24), min(number(heap, 8), _NAMES_BYTES)) if heap.startswith(b"HEAP") else b""
 
 
-def _open(paths: list[str], **options: Any) -> Recording:
-    from galvo.formats.pzf.reader import open_pzf
-
-    return open_pzf(paths, **options)
-
-
-def _series(path: str) -> list[str]:
-    from galvo.formats.pzf.folder import series
-
-    return series(path)
-
-
-def _sink(**options: Any) -> Sink:
-    from galvo.formats.pzf.sink import PzfSink
-
-    return PzfSink(**options)
-
-
 FORMAT = Format(
     name="pzf",
     title="PZF frames: a folder of them, or HDF5",
     suffixes=(".pzf",),
     detect=_detect,
-    open=_open,
+    open=deferred("galvo.formats.pzf.reader:open_pzf"),
     refines=("hdf5",),
-    series=_series,
-    sink=_sink,
+    series=deferred("galvo.formats.pzf.folder:series"),
+    sink=deferred("galvo.formats.pzf.sink:PzfSink"),
     write_options=("compression", "quantize", "quantize_offset", "quantize_scale", "shift"),
     writes_folders=True,
 )

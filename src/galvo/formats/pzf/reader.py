@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -14,9 +14,9 @@ import numpy as np
 
 from galvo.core.axes import Shape
 from galvo.core.index import Int64
-from galvo.core.join import join
-from galvo.core.metadata import Metadata
-from galvo.core.recording import Damage, Recording
+from galvo.core.join import join_opened
+from galvo.core.metadata import Damage, Metadata
+from galvo.core.recording import Recording
 from galvo.core.source import read_file, read_prefix
 from galvo.errors import DamagedData, FormatError, GalvoError, Malformed, NotFound, OptionError, Truncated, warn
 from galvo.formats.kept_json import KeptJson
@@ -61,19 +61,15 @@ def open_pzf(paths: Sequence[str], *, damaged: str = "raise", limits: Limits = D
     report = damaged == "report"
     named = frame_numbers(paths)
     groups = [list(paths)] if named is not None else [list(group) for _, group in groupby(paths, _container)]
-    parts: list[Recording] = []
-    try:
+
+    def opened() -> Iterator[Recording]:
         for group in groups:
             if named is None and _is_hdf5(group[0]):
-                parts += (_open_table(path, report, limits) for path in group)
+                yield from (_open_table(path, report, limits) for path in group)
             else:
-                numbers = frame_numbers(group) if named is None else named
-                parts.append(_open_folder(group, numbers, report, limits))
-        return join(parts, "t")
-    except BaseException:
-        for part in parts:
-            part.close()
-        raise
+                yield _open_folder(group, frame_numbers(group) if named is None else named, report, limits)
+
+    return join_opened(opened())
 
 
 def _container(path: str) -> str:
@@ -326,16 +322,9 @@ def _own(found: _Found, kept: KeptJson) -> Recording:
     metadata = kept.metadata("pzf")
     stored = kept.get("stored")
     told = {"stored": "; ".join(map(str, stored))} if isinstance(stored, list) and stored else {}
-    recording = Recording(
-        SequenceReader(blobs, kept.shape, header, dtype, shift, None if is_whole else numbers),
-        replace(metadata, attributes={**metadata.attributes, **told}),
-        files=found.files,
-        facts=kept.facts(),
-        fields=kept.fields(),
-        left_out=kept.left_out(metadata),
-        damage=[*damage, *wrong],
-        checksums=kept if kept.get("block_crc32c") is not None else None,
-    )
+    metadata = replace(metadata, attributes={**metadata.attributes, **told})
+    reader = SequenceReader(blobs, kept.shape, header, dtype, shift, None if is_whole else numbers)
+    recording = kept.recording(reader, metadata, found.files, [*damage, *wrong])
     return recording.isel(**selection) if selection else recording
 
 

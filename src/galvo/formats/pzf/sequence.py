@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from galvo.core.axes import Shape
 from galvo.core.index import Int64
-from galvo.core.read import worker_count
 from galvo.core.selection import Selection
+from galvo.core.threads import worker_count
 from galvo.errors import Malformed, Truncated
 from galvo.formats.pzf.blob import loads
 from galvo.formats.pzf.header import PzfHeader, load_header

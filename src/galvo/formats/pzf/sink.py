@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from galvo import native
 from galvo.core.ahead import ahead
 from galvo.core.blocks import BlockIndex
-from galvo.core.output import Outlet, Target
-from galvo.core.read import worker_count
+from galvo.core.output import Outlet
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.target import Target
+from galvo.core.threads import worker_count
 from galvo.errors import OptionError, Unsupported
 from galvo.formats.kept import kept_facts
 from galvo.formats.kept_json import kept_json

@@ -13,14 +13,8 @@ specification, section 2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from galvo.core.detect import Probe
-from galvo.core.registry import Format
-
-if TYPE_CHECKING:
-    from galvo.core.recording import Recording
-    from galvo.core.sink import Sink
+from galvo.core.registry import Format, deferred
 
 __all__ = ["FORMAT"]
 
@@ -29,25 +23,13 @@ def _detect(probe: Probe) -> bool:
     return probe.suffix == ".bin"
 
 
-def _open(paths: list[str], **options: Any) -> Recording:
-    from galvo.formats.raw.reader import open_raw
-
-    return open_raw(paths, **options)
-
-
-def _sink(**options: Any) -> Sink:
-    from galvo.formats.raw.sink import RawSink
-
-    return RawSink(**options)
-
-
 FORMAT = Format(
     name="bin",
     title="raw binaries with a .json beside them (CalSciPy)",
     suffixes=(".bin",),
     detect=_detect,
-    open=_open,
-    sink=_sink,
+    open=deferred("galvo.formats.raw.reader:open_raw"),
+    sink=deferred("galvo.formats.raw.sink:RawSink"),
     by_name=True,
     options=("dtype", "frames", "y", "x", "offset_bytes"),
 )

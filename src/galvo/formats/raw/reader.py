@@ -11,10 +11,10 @@ from numpy.typing import DTypeLike
 
 from galvo.core.axes import Shape
 from galvo.core.index import EvenPages, FrameIndex, PageOrder
-from galvo.core.metadata import Metadata
+from galvo.core.metadata import Damage, Metadata
 from galvo.core.read import IndexedReader
-from galvo.core.recording import Damage, Recording
-from galvo.core.source import FileSource
+from galvo.core.recording import Recording
+from galvo.core.source import FileSource, opening_source
 from galvo.errors import FormatError, Malformed, OptionError, Truncated, warn
 from galvo.formats.raw.sidecar import describing_path, kept_path, read_description, read_kept
 from galvo.limits import DEFAULT_LIMITS, Limits
@@ -67,8 +67,7 @@ def open_raw(
     described = dtype is None and frames is None and y is None and x is None
     if type(offset_bytes) is not int or offset_bytes < 0:
         raise OptionError("offset_bytes does not fit", found=repr(offset_bytes), expected="0 or more")
-    source = FileSource([path])
-    try:
+    with opening_source([path]) as source:
         if described:
             found = read_description(path)
             if found is None:
@@ -81,9 +80,6 @@ def open_raw(
             told = dict(found)
         pixel_type, lengths = _geometry(told, source.size(0) - offset_bytes, path, described, limits)
         return _recording(source, pixel_type, lengths, offset_bytes, described, damaged, limits)
-    except BaseException:
-        source.close()
-        raise
 
 
 def _geometry(
@@ -164,18 +160,11 @@ def _recording(
         shape = (frames // (c * z), c, z, y, x)
         if not shape[0]:
             raise Truncated("not one T is whole", path=path, found=f"{frames} frames", expected=f"{c * z} frames")
-    metadata = Metadata(format="bin") if kept is None else kept.metadata("bin")
     count = math.prod(shape[:3])
     run = EvenPages(count, frame_nbytes, np.array([offset_bytes]), np.array([frame_nbytes]))
     order = PageOrder(0, shape[1] * shape[2], shape[2], 1)
     index = FrameIndex(shape, dtype, (1, 1, 1, y, x), "YX", order, (run,))
-    return Recording(
-        IndexedReader(source, index),
-        metadata,
-        files=[path],
-        facts=None if kept is None else kept.facts(),
-        fields=() if kept is None else kept.fields(),
-        left_out=() if kept is None else kept.left_out(metadata),
-        damage=damage,
-        checksums=kept if kept is not None and not damage and kept.get("block_crc32c") is not None else None,
-    )
+    reader = IndexedReader(source, index)
+    if kept is None:
+        return Recording(reader, Metadata(format="bin"), files=[path], damage=damage)
+    return kept.recording(reader, kept.metadata("bin"), [path], damage, not damage)

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.blocks import BlockIndex
-from galvo.core.output import Outlet, Target
+from galvo.core.output import Outlet
 from galvo.core.partial import PartialFile
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.target import Target
 from galvo.errors import OptionError
 from galvo.formats.kept_json import kept_json
 from galvo.formats.raw.sidecar import describing_path, kept_path

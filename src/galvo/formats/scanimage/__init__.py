@@ -20,16 +20,11 @@ they are stacked, `fields` where each lies, `mesoscope` what suite2p has to know
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 from galvo.core.detect import Probe
-from galvo.core.registry import Format
+from galvo.core.registry import Format, deferred
 from galvo.formats.scanimage.header import is_header
 from galvo.formats.tiff import MAGIC
-
-if TYPE_CHECKING:
-    from galvo.core.recording import Recording
 
 __all__ = ["FORMAT"]
 
@@ -64,32 +59,14 @@ def _first_texts(probe: Probe) -> list[bytes]:
     return found
 
 
-def _open(paths: list[str], **options: Any) -> Recording:
-    from galvo.formats.scanimage.reader import open_scanimage
-
-    return open_scanimage(paths, **options)
-
-
-def _series(path: str) -> list[str]:
-    from galvo.formats.scanimage.series import find_series
-
-    return find_series(path)
-
-
-def _parse_header(text: str) -> Mapping[str, Any]:
-    from galvo.formats.scanimage.header import Header
-
-    return Header(text)
-
-
 FORMAT = Format(
     name="scanimage",
     title="ScanImage TIFF series",
     suffixes=(".tif", ".tiff"),
     detect=_detect,
-    open=_open,
+    open=deferred("galvo.formats.scanimage.reader:open_scanimage"),
     refines=("tiff",),
-    series=_series,
-    parse_header=_parse_header,
+    series=deferred("galvo.formats.scanimage.series:find_series"),
+    parse_header=deferred("galvo.formats.scanimage.header:Header"),
     options=("flyback", "slice_repeats", "interrupted", "walk"),
 )

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from galvo import native
 from galvo.core.events import event_dtype
 from galvo.core.index import Int64
-from galvo.core.read import IndexedReader, worker_count
+from galvo.core.read import IndexedReader
+from galvo.core.threads import worker_count
 from galvo.errors import ReadError, Truncated
 from galvo.formats.scanimage.facts import TEXT_BYTES, parse_json, scan_pages
 from galvo.formats.scanimage.literal import parse_literal

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from galvo import native
 from galvo.core.index import Int64
-from galvo.core.read import SMALL_READ_BYTES, IndexedReader, worker_count
+from galvo.core.read import IndexedReader
+from galvo.core.threads import SMALL_READ_BYTES, worker_count
 from galvo.errors import ReadError, Truncated
 
 __all__ = ["TEXT_BYTES", "parse_json", "scan_pages"]

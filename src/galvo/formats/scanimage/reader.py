@@ -10,10 +10,11 @@ import numpy as np
 
 from galvo.core.axes import Shape
 from galvo.core.index import PageOrder, first_pages
-from galvo.core.metadata import LeftOut
-from galvo.core.read import IndexedReader, Reader
-from galvo.core.recording import Damage, Recording
-from galvo.core.source import FileSource
+from galvo.core.metadata import Damage, LeftOut
+from galvo.core.read import IndexedReader
+from galvo.core.reader import Reader
+from galvo.core.recording import Recording
+from galvo.core.source import FileSource, opening_source
 from galvo.errors import Malformed, OptionError, Unsupported, warn
 from galvo.formats.scanimage.checks import (
     check_geometry,
@@ -93,13 +94,9 @@ def open_scanimage(
         raise OptionError('flyback must be "drop" or "keep"', found=repr(flyback))
     if interrupted not in ("raise", "slices"):
         raise OptionError('interrupted must be "raise" or "slices"', found=repr(interrupted))
-    source = FileSource(paths)
-    try:
+    with opening_source(paths) as source:
         found = _find(source, limits, walk, damaged)
         return _assemble(found, flyback == "keep", slice_repeats, interrupted == "slices")
-    except BaseException:
-        source.close()
-        raise
 
 
 def _find(source: FileSource, limits: Limits, walk: bool, damaged: str) -> _Found:

@@ -21,14 +21,8 @@ the tags and steps of each, `description` what other programs are told. What gal
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from galvo.core.detect import Probe
-from galvo.core.registry import Format
-
-if TYPE_CHECKING:
-    from galvo.core.recording import Recording
-    from galvo.core.sink import Sink
+from galvo.core.registry import Format, deferred
 
 __all__ = ["FORMAT", "MAGIC"]
 
@@ -40,32 +34,14 @@ def _detect(probe: Probe) -> bool:
     return probe.head.startswith(MAGIC) or (probe.suffix == ".ome" and b"<OME" in probe.head)
 
 
-def _open(paths: list[str], **options: Any) -> Recording:
-    from galvo.formats.tiff.reader import open_tiff
-
-    return open_tiff(paths, **options)
-
-
-def _group(paths: list[str]) -> list[list[str]]:
-    from galvo.formats.tiff.images import belonging_together
-
-    return belonging_together(paths)
-
-
-def _sink(**options: Any) -> Sink:
-    from galvo.formats.tiff.sink import TiffSink
-
-    return TiffSink(**options)
-
-
 FORMAT = Format(
     name="tiff",
     title="TIFF and BigTIFF stacks, OME-TIFF, ImageJ hyperstacks, folders of images",
     suffixes=(".tif", ".tiff"),
     detect=_detect,
-    open=_open,
-    sink=_sink,
-    group=_group,
+    open=deferred("galvo.formats.tiff.reader:open_tiff"),
+    sink=deferred("galvo.formats.tiff.sink:TiffSink"),
+    group=deferred("galvo.formats.tiff.images:belonging_together"),
     options=("pages", "axes", "channels", "planes", "samples", "image", "series", "walk"),
     write_options=("layout", "compression", "compression_level", "predictor", "bigtiff", "samples"),
 )

@@ -26,6 +26,7 @@ class Compression:
 
     Attributes
     ----------
+    name : str
     tag : int
         Value of tag 259.
     steps : tuple of str
@@ -37,6 +38,7 @@ class Compression:
         Greatest size of what does not shrink: times, plus bytes.
     """
 
+    name: str
     tag: int
     steps: tuple[str, ...] = ()
     level: int | None = None
@@ -44,14 +46,14 @@ class Compression:
     growth: tuple[float, int] = (1.0, 0)
 
 
-_COMPRESSIONS = {
-    "none": Compression(1),
+_COMPRESSIONS = (
+    Compression("none", 1),
     # on photon noise, level 1 is not only the fastest but the smallest
-    "zlib": Compression(8, ("zlib",), 1, range(1, 10), (1.002, 64)),
+    Compression("zlib", 8, ("zlib",), 1, range(1, 10), (1.002, 64)),
     # codes of at most 12 bits for at least one byte each
-    "lzw": Compression(5, ("lzw",), growth=(1.5, 64)),
-    "zstd": Compression(50000, ("zstd",), 1, range(1, 23), (1.01, 256)),
-}
+    Compression("lzw", 5, ("lzw",), growth=(1.5, 64)),
+    Compression("zstd", 50000, ("zstd",), 1, range(1, 23), (1.01, 256)),
+)
 
 
 def find_compression(name: str, level: int | None) -> tuple[Compression, int | None]:
@@ -62,9 +64,10 @@ def find_compression(name: str, level: int | None) -> tuple[Compression, int | N
     OptionError
         There is no such compression, or it has no such level.
     """
-    if name not in _COMPRESSIONS:
-        raise OptionError("unknown compression", found=repr(name), expected=", ".join(_COMPRESSIONS))
-    found = _COMPRESSIONS[name]
+    known = {one.name: one for one in _COMPRESSIONS}
+    if name not in known:
+        raise OptionError("unknown compression", found=repr(name), expected=", ".join(known))
+    found = known[name]
     if level is None:
         return found, found.level
     if type(level) is not int or level not in found.levels:

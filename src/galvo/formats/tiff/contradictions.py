@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.index import Int64
-from galvo.core.recording import Damage
+from galvo.core.metadata import Damage
 from galvo.core.source import FileSource
 from galvo.errors import Malformed
 from galvo.formats.tiff.even import page_before

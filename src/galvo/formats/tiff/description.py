@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 import re
 from fractions import Fraction
+from hashlib import sha256
 from typing import Any
+from uuid import UUID
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from galvo.core.metadata import Metadata
 from galvo.core.recording import Recording
 
-__all__ = ["OME_TYPES", "imagej_description", "ome_xml", "resolution"]
+__all__ = ["OME_TYPES", "imagej_description", "ome_xml", "resolution", "uuid_of"]
 
 OME_TYPES = {
     "i1": "int8",
@@ -182,3 +184,10 @@ def _spacing_um(metadata: Metadata) -> float | None:
     mean = abs(float(steps.mean()))
     even = bool(np.isfinite(steps).all()) and mean > 0 and bool(np.allclose(steps, steps[0], rtol=1e-3, atol=0))
     return mean if even else None
+
+
+def uuid_of(text: bytes) -> UUID:
+    """A name that equal content shares (RFC 9562 version 8)."""
+    digest = bytearray(sha256(text).digest()[:16])
+    digest[6], digest[8] = digest[6] & 0x0F | 0x80, digest[8] & 0x3F | 0x80
+    return UUID(bytes=bytes(digest))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from galvo.core.index import EvenPages
-from galvo.core.recording import Damage
+from galvo.core.metadata import Damage
 from galvo.core.source import FileSource
 from galvo.errors import Truncated
 from galvo.formats.tiff.pages import TiffPages

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from galvo.core.read import IndexedReader
 from galvo.core.recording import Recording
-from galvo.core.source import FileSource
+from galvo.core.source import opening_source
 from galvo.errors import GalvoError, warn
 from galvo.formats.tiff.arrangement import KEPT_TAG
 from galvo.formats.tiff.describe import describe, left_out
@@ -51,8 +51,7 @@ def open_images(
     Recording or None
         None where the files differ, or say of themselves what their pages are.
     """
-    source = FileSource(paths)
-    try:
+    with opening_source(paths) as source:
         found = pages_of_files(source, limits, walk=walk, damaged=damaged)
         layout = found.layout
         if layout is None or any(_speaks(one) for one in found.opened.values()):
@@ -69,9 +68,6 @@ def open_images(
             left_out=left_out(*found.opened.values()),
             damage=found.damage,
         )
-    except BaseException:
-        source.close()
-        raise
 
 
 def _speaks(found: TiffPages) -> bool:

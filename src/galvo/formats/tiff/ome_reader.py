@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.index import Int64
-from galvo.core.metadata import LeftOut, Metadata
-from galvo.core.read import IndexedReader, Reader
-from galvo.core.recording import Damage, Recording
-from galvo.core.source import FileSource
+from galvo.core.metadata import Damage, LeftOut, Metadata
+from galvo.core.read import IndexedReader
+from galvo.core.reader import Reader
+from galvo.core.recording import Recording
+from galvo.core.source import FileSource, opening_source
 from galvo.errors import Malformed, Unsupported, warn
 from galvo.formats.tiff.frames import frame_index
 from galvo.formats.tiff.ome import AS_PAGES, OmeImage
@@ -55,15 +56,11 @@ def open_ome(files: OmeFiles, *, walk: bool, damaged: str, limits: Limits) -> Re
     Unsupported
         Files of different layouts.
     """
-    source = FileSource(files.paths)
-    try:
+    with opening_source(files.paths) as source:
         recording = _open(files, source, walk, damaged, limits)
         if recording is None:
             source.close()
         return recording
-    except BaseException:
-        source.close()
-        raise
 
 
 def _choice(files: OmeFiles, file: int) -> Callable[[Int64], Int64] | None:

@@ -12,8 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from galvo.core.index import EvenPages, ListedPages, PageOrder
+from galvo.core.metadata import Damage
 from galvo.core.read import IndexedReader
-from galvo.core.recording import Damage, Recording
+from galvo.core.recording import Recording
 from galvo.core.source import FileSource
 from galvo.errors import Malformed, Truncated, warn
 from galvo.formats.kept_json import KeptJson
@@ -81,18 +82,8 @@ def open_own(source: FileSource, walk: bool, damaged: str, limits: Limits) -> Re
         damage = [*damage, *_incomplete(run.count, whole, shape[0] * per_t, kept, path, damaged)]
     order = PageOrder(0, per_t, 1, channels)
     index = frame_index([run], layout, (whole, channels, planes), order, path)
-    metadata = kept.metadata("tiff")
-    finished = kept.get("block_crc32c") is not None and whole == shape[0]
-    return Recording(
-        IndexedReader(source, index),
-        metadata,
-        files=[path],
-        facts=kept.facts(),
-        fields=kept.fields(),
-        left_out=kept.left_out(metadata),
-        damage=damage,
-        checksums=kept if finished else None,
-    )
+    reader = IndexedReader(source, index)
+    return kept.recording(reader, kept.metadata("tiff"), [path], damage, whole == shape[0])
 
 
 def _kind(layout: PageLayout) -> tuple[int, int, int, str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from galvo import native
 from galvo.core.index import EvenPages, Int64, ListedPages
-from galvo.core.recording import Damage
+from galvo.core.metadata import Damage
 from galvo.core.source import FileSource
 from galvo.errors import FormatError, GalvoError, LimitExceeded, Malformed, ReadError, Truncated, Unsupported, warn
 from galvo.formats.tiff.contradictions import displaced_pages, pages_on_structure, refuse_overlap, suspicions

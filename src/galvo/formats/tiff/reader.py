@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from galvo.core.index import Int64
-from galvo.core.join import join
+from galvo.core.join import join_opened
 from galvo.core.metadata import LeftOut
-from galvo.core.read import IndexedReader, Reader
+from galvo.core.read import IndexedReader
+from galvo.core.reader import Reader
 from galvo.core.recording import Recording
-from galvo.core.source import FileSource, read_prefix
+from galvo.core.source import FileSource, opening_source, read_prefix
 from galvo.errors import OptionError, Unsupported, warn
 from galvo.formats.tiff.describe import describe, left_out
 from galvo.formats.tiff.frames import frame_index
@@ -99,28 +100,21 @@ def open_tiff(
             )
         if whole is not None:
             return _with_samples(whole, samples)
-        parts: list[Recording] = []
-        try:
-            parts += (
-                open_tiff(
-                    [path],
-                    pages=pages,
-                    axes=axes,
-                    channels=channels,
-                    planes=planes,
-                    samples=samples,
-                    series=False,
-                    walk=walk,
-                    damaged=damaged,
-                    limits=limits,
-                )
-                for path in paths
+        return join_opened(
+            open_tiff(
+                [path],
+                pages=pages,
+                axes=axes,
+                channels=channels,
+                planes=planes,
+                samples=samples,
+                series=False,
+                walk=walk,
+                damaged=damaged,
+                limits=limits,
             )
-            return join(parts, "t")
-        except BaseException:
-            for part in parts:
-                part.close()
-            raise
+            for path in paths
+        )
     (path,) = paths
     if is_plain:
         recording = _own(path, walk, damaged, limits) or _ome(path, series, image, walk, damaged, limits)
@@ -128,12 +122,8 @@ def open_tiff(
             return _with_samples(recording, samples)
     elif image is not None:
         raise OptionError("image= chooses by the OME-XML, which other options set aside", path=path)
-    source = FileSource([path])
-    try:
+    with opening_source([path]) as source:
         return _with_samples(_open_pages(source, pages, axes, channels, planes, walk, damaged, limits), samples)
-    except BaseException:
-        source.close()
-        raise
 
 
 def _with_samples(recording: Recording, samples: str) -> Recording:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from galvo.core.index import EvenPages, Int64, ListedPages
-from galvo.core.recording import Damage
+from galvo.core.metadata import Damage
 from galvo.core.source import FileSource
 from galvo.errors import Malformed
 from galvo.formats.tiff.even import single_page

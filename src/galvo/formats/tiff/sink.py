@@ -12,7 +12,6 @@ import math
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -21,21 +20,22 @@ from numpy.typing import NDArray
 
 from galvo.core.blocks import BlockIndex
 from galvo.core.codec import Codec
-from galvo.core.output import Outlet, Target
+from galvo.core.output import Outlet
 from galvo.core.partial import PartialFile
-from galvo.core.read import worker_count
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.target import Target
+from galvo.core.threads import worker_count
 from galvo.errors import DamagedData, OptionError, Unsupported
-from galvo.formats.kept_json import kept_json, sealed
+from galvo.formats.kept_json import kept_json, packed_bound, sealed
 from galvo.formats.tiff.arrangement import STRIP_BYTE_COUNTS, STRIP_OFFSETS, PageFacts, arrange
-from galvo.formats.tiff.compressions import PREDICTORS, find_compression, predictor_tag
-from galvo.formats.tiff.description import OME_TYPES, imagej_description, ome_xml, resolution
+from galvo.formats.tiff.compressions import predictor_tag
+from galvo.formats.tiff.description import imagej_description, ome_xml, resolution, uuid_of
 from galvo.formats.tiff.directories import aligned, file_header
+from galvo.formats.tiff.options import TiffOptions
 
 __all__ = ["TiffSink"]
 
-_LAYOUTS = ("ome", "imagej", "plain")
 _OME_SUFFIXES = (".ome.tif", ".ome.tiff")
 _CLASSIC_BYTES = 1 << 32
 _MOST_SAMPLES = 0xFFFF
@@ -46,11 +46,6 @@ _WRITE_BYTES = 32 << 10
 _PIECE_BYTES = 8 << 20
 _IFDS_TOGETHER = 1 << 14
 
-_TYPES = {
-    "ome": frozenset(OME_TYPES),
-    "imagej": frozenset(("u1", "u2", "f4")),
-    "plain": frozenset((*OME_TYPES, "i8", "u8", "f2", "c8", "c16")),
-}
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3, "c": 6}
 
 
@@ -85,39 +80,18 @@ class TiffSink:
         bigtiff: bool | None = None,
         samples: str | None = None,
     ) -> None:
-        if layout is not None and layout not in _LAYOUTS:
-            raise OptionError("unknown layout", found=repr(layout), expected=", ".join(_LAYOUTS))
-        self._layout = layout or "ome"
-        if samples not in (None, "c"):
-            raise OptionError("samples does not fit", found=repr(samples), expected='"c" or None')
-        if samples and self._layout == "imagej":
-            raise OptionError("ImageJ has no stacks of several samples", expected='layout="ome" or "plain"')
-        self._in_samples = samples == "c"
-        self._name = "none" if compression is None else compression
-        self._compression, self._level = find_compression(self._name, compression_level)
-        for name, value in (("predictor", predictor), ("bigtiff", bigtiff)):
-            if value is not None and type(value) is not bool:
-                raise OptionError(f"{name} does not fit", found=repr(value), expected="True, False or None")
-        if predictor and self._name == "none":
-            raise OptionError("a predictor needs a compression", expected="zlib, lzw or zstd")
-        if self._layout == "imagej" and self._name == "zstd":
-            raise OptionError("ImageJ does not read zstd", expected='compression="zlib" or "lzw", or layout="ome"')
-        if self._layout == "imagej" and bigtiff:
-            raise OptionError("ImageJ does not read BigTIFF", expected='layout="ome", or bigtiff left out')
-        if self._layout == "imagej" and predictor and self._name != "lzw":
-            raise OptionError("ImageJ undoes predictors of lzw only", expected='compression="lzw", or layout="ome"')
-        self._predictor, self._bigtiff = predictor, bigtiff
+        self._options = TiffOptions.checked(layout, compression, compression_level, predictor, bigtiff, samples)
 
     @property
     def compresses(self) -> bool:
         """Whether the output may be smaller than estimated."""
-        return self._name != "none"
+        return self._options.compresses
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Which programs will read the output, where not all do."""
         found = []
-        if self._name == "zstd":
+        if self._options.compression.name == "zstd":
             found.append("zstd is read by tifffile with imagecodecs and by libtiff 4.0.10 and later, not by ImageJ")
         if self._samples > 1:
             found.append(
@@ -134,7 +108,7 @@ class TiffSink:
     @property
     def block_order(self) -> str:
         """As the pages; what shares a page comes together."""
-        return "TZ(C)" if self._in_samples else "TZC"
+        return "TZ(C)" if self._options.in_samples else "TZC"
 
     def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
         """The block itself."""
@@ -142,9 +116,12 @@ class TiffSink:
 
     def target(self, final: str, recording: Recording) -> Target:
         """One file; a name that ends in .ome.tif is an OME-TIFF."""
-        if final.lower().endswith(_OME_SUFFIXES) and self._layout != "ome":
+        if final.lower().endswith(_OME_SUFFIXES) and self._options.layout != "ome":
             raise OptionError(
-                "a file of this name is an OME-TIFF", path=final, found=f'layout="{self._layout}"', expected='"ome"'
+                "a file of this name is an OME-TIFF",
+                path=final,
+                found=f'layout="{self._options.layout}"',
+                expected='"ome"',
             )
         return Target(final=final, files=(final,))
 
@@ -157,10 +134,10 @@ class TiffSink:
     def prepare(self, plan: WritePlan) -> None:
         """Settle codec and positions, or refuse the plan."""
         recording = plan.recording
-        self._refuse_types(recording.dtype)
+        self._options.require(recording.dtype)
         self._plan = plan
         t, c, z, y, x = recording.shape
-        self._samples = c if self._in_samples else 1
+        self._samples = c if self._options.in_samples else 1
         if self._samples > _MOST_SAMPLES:
             raise Unsupported("TIFF has no pages of so many samples", found=c, expected=f"{_MOST_SAMPLES} at most")
         self._page_axes = (t, z, c // self._samples)
@@ -169,7 +146,7 @@ class TiffSink:
         self._stored = recording.dtype.newbyteorder("<")
         self._rows = max(1, min(y, _STRIP_BYTES // row_nbytes)) if self.compresses else y
         self._codec = self._chosen_codec()
-        across, down, unit = resolution(recording.metadata, self._layout)
+        across, down, unit = resolution(recording.metadata, self._options.layout)
         facts = PageFacts(
             height=y,
             width=x,
@@ -177,7 +154,7 @@ class TiffSink:
             samples=self._samples,
             bits=8 * self._stored.itemsize,
             sample_format=_SAMPLE_FORMATS[self._stored.kind],
-            compression=self._compression.tag,
+            compression=self._options.compression.tag,
             predictor=predictor_tag(self._codec),
             x_resolution=across,
             y_resolution=down,
@@ -186,45 +163,22 @@ class TiffSink:
         kept = kept_json(plan, np.zeros(len(plan.blocks), np.uint32), dtype=self._stored.str, pixels_offset_bytes=None)
         # not whole before it is finished: whoever opens it finds no checksums
         self._unfinished: dict[str, Any] = {**kept, "block_crc32c": None, "crc32c": None}
-        room = len(_kept_text(kept)) + _packed_bound(4 * len(plan.blocks)) + 64
-        self._arrange(facts, len(self._description(_uuid(b""))), room)
+        room = len(_kept_text(kept)) + packed_bound(4 * len(plan.blocks)) + 64
+        self._arrange(facts, len(self._description(uuid_of(b""))), room)
         if not self.compresses:
             self._unfinished["pixels_offset_bytes"] = self._places.pixels_at
 
-    def _refuse_types(self, dtype: np.dtype[Any]) -> None:
-        if dtype.str[1:] in _TYPES[self._layout]:
-            return
-        able = [name for name in ("ome", "plain") if dtype.str[1:] in _TYPES[name]]
-        names = {"ome": "OME-XML has", "imagej": "ImageJ has", "plain": "TIFF has"}
-        expected = ", ".join(sorted(str(np.dtype(name)) for name in _TYPES[self._layout]))
-        other = f'Write it with layout="{able[0]}", or convert' if able else "Convert"
-        raise Unsupported(
-            f"{names[self._layout]} no such pixels",
-            found=str(dtype),
-            expected=expected,
-            hint=f'{other} the pixels with dtype="..." (--dtype)',
-        )
-
     def _chosen_codec(self) -> Codec:
-        """The codec, with a predictor where it was asked for or helps."""
-        plain = Codec(self._compression.steps)
-        step = PREDICTORS.get(self._stored.str[1:]) if self.compresses else None
-        if self._layout == "imagej" and (self._name != "lzw" or self._stored.kind == "f"):
-            # ImageJ would not undo it
-            step = None
-        if step is None and self._predictor:
-            raise OptionError("no predictor for such pixels", found=str(self._stored), expected="predictor=False")
-        if step is None or self._predictor is False:
-            return plain
-        predicted = Codec((step, *self._compression.steps))
-        if self._predictor:
-            return predicted
+        """The codec that makes sample frames smallest."""
+        codecs = self._options.codecs(self._stored)
+        if len(codecs) == 1:
+            return codecs[0]
         recording = self._plan.recording
         channels = slice(self._samples)
         parts = [recording.isel(t=t, c=channels, z=0)[...] for t in sorted({0, recording.shape[0] // 2})]
         strips = [strip for part in parts for strip in self._strips(self._as_stored(part))]
-        sizes = [sum(len(self._packed(codec, strip)) for strip in strips) for codec in (plain, predicted)]
-        return predicted if sizes[1] < sizes[0] else plain
+        # the first of those that take as much
+        return min(codecs, key=lambda codec: sum(len(self._packed(codec, strip)) for strip in strips))
 
     def _arrange(self, facts: PageFacts, description_nbytes: int, kept_nbytes: int) -> None:
         """Choose between classic and BigTIFF."""
@@ -232,10 +186,10 @@ class TiffSink:
         def arranged(big: bool, page_count: int = self._image_count) -> None:
             self._places = arrange(facts, page_count, big, description_nbytes, kept_nbytes)
 
-        arranged(bool(self._bigtiff))
+        arranged(bool(self._options.bigtiff))
         if self._places.big or self.estimate(self._plan) < _CLASSIC_BYTES:
             return
-        if self._layout == "imagej":
+        if self._options.layout == "imagej":
             if self.compresses:
                 raise Unsupported(
                     "ImageJ reads no compressed TIFF of 4 GB or more",
@@ -243,7 +197,7 @@ class TiffSink:
                     hint='Write it with compression="none", or with layout="ome"',
                 )
             arranged(False, 1)
-        elif self._bigtiff is None:
+        elif self._options.bigtiff is None:
             arranged(True)
         else:
             raise OptionError(
@@ -262,16 +216,16 @@ class TiffSink:
         """Exact without compression; with it, what pixels take that do not shrink."""
         if not self.compresses:
             return self._places.pixels_at + self._image_count * self._page_nbytes
-        times, more = self._compression.growth
+        times, more = self._options.compression.growth
         strips = self._places.strip_count
         page = math.ceil(self._page_nbytes * times) + strips * (more + 2 * 8) + self._places.first.nbytes
         return self._places.ifds_at + self._image_count * page + 8 * len(plan.blocks)
 
     def _description(self, uuid: UUID) -> bytes:
         recording = self._plan.recording
-        if self._layout == "plain":
+        if self._options.layout == "plain":
             return b""
-        if self._layout == "imagej":
+        if self._options.layout == "imagej":
             text = imagej_description(recording)
         else:
             text = ome_xml(recording, str(uuid), self._samples)
@@ -302,7 +256,7 @@ class TiffSink:
 
     def _write_texts(self, kept: dict[str, Any]) -> None:
         places, text = self._places, _kept_text(kept)
-        described = self._description(_uuid(text))
+        described = self._description(uuid_of(text))
         if described:
             self._write(places.description_at, described)
         self._write(places.kept_at, text.ljust(places.kept_nbytes - 1).ljust(places.kept_nbytes, b"\0"))
@@ -395,7 +349,7 @@ class TiffSink:
                 yield page[row : row + self._rows]
 
     def _packed(self, codec: Codec, strip: NDArray[Any]) -> bytes | memoryview:
-        return codec.encode(strip, self._level, x_axis=1)
+        return codec.encode(strip, self._options.level, x_axis=1)
 
     def put(self, index: BlockIndex, encoded: Any) -> None:
         """Write the pages of a block and end the chain behind them."""
@@ -448,15 +402,3 @@ class TiffSink:
 
 def _kept_text(kept: dict[str, Any]) -> bytes:
     return json.dumps(kept, separators=(",", ":")).encode("ascii")
-
-
-def _packed_bound(nbytes: int) -> int:
-    """Greatest size of as many bytes once they are deflated (zlib's compressBound) and in base64."""
-    return 4 * -(-(nbytes + (nbytes >> 12) + (nbytes >> 14) + (nbytes >> 25) + 13) // 3)
-
-
-def _uuid(text: bytes) -> UUID:
-    """A name that equal content shares (RFC 9562 version 8)."""
-    digest = bytearray(sha256(text).digest()[:16])
-    digest[6], digest[8] = digest[6] & 0x0F | 0x80, digest[8] & 0x3F | 0x80
-    return UUID(bytes=bytes(digest))

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from galvo.core.registry import Format
-
-if TYPE_CHECKING:
-    from galvo.core.detect import Probe
-    from galvo.core.recording import Recording
-    from galvo.core.sink import Sink
+from galvo.core.detect import Probe
+from galvo.core.registry import Format, deferred
 
 __all__ = ["FORMAT"]
 
@@ -20,25 +14,13 @@ def _detect(probe: Probe) -> bool:
     return kind_of(probe.head, probe.suffix) is not None
 
 
-def _open(paths: list[str], **options: Any) -> Recording:
-    from galvo.formats.video.opening import open_video
-
-    return open_video(paths, **options)
-
-
-def _sink(**options: Any) -> Sink:
-    from galvo.formats.video.sink import VideoSink
-
-    return VideoSink(**options)
-
-
 FORMAT = Format(
     name="video",
     title="video files: MP4, Matroska, AVI (galvo[video])",
     suffixes=(".mkv", ".mp4", ".avi", ".mov"),
     detect=_detect,
-    open=_open,
-    sink=_sink,
+    open=deferred("galvo.formats.video.opening:open_video"),
+    sink=deferred("galvo.formats.video.sink:VideoSink"),
     options=("color",),
     write_options=("codec", "color", "crf", "frame_rate", "preset"),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.core.threads import usable_cores
 from galvo.errors import WriteError
 from galvo.formats.video.coded import START_CODE, Packet, Stream, units
 from galvo.formats.video.library import load_av
@@ -207,8 +207,7 @@ class Ffv1(_Encoder):
 
     def encode(self, frames: NDArray[Any]) -> list[Packet]:
         """Frames (T, C, Y, X) as packets, several at a time: none depends on another."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        workers = max(1, min(cores, 8, len(frames), frames.nbytes >> 18))
+        workers = max(1, min(usable_cores(), 8, len(frames), frames.nbytes >> 18))
         if workers == 1:
             return list(self._packets(self._coder(), frames))
         lock, left = Lock(), iter(range(len(frames)))

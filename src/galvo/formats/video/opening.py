@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from galvo.core.axes import Shape
 from galvo.core.index import Int64
-from galvo.core.metadata import Metadata
-from galvo.core.recording import Damage, Recording
-from galvo.core.source import FileSource, read_prefix
+from galvo.core.metadata import Damage, Metadata
+from galvo.core.recording import Recording
+from galvo.core.source import FileSource, opening_source, read_prefix
 from galvo.errors import DamagedData, Malformed, OptionError, Truncated, Unsupported, warn
 from galvo.formats.kept_json import KeptJson
 from galvo.formats.video.containers import Container, examine, kind_of
@@ -64,8 +64,7 @@ def open_video(
     (path,) = paths
     if color is not None and not isinstance(color, bool):
         raise OptionError("color does not fit", found=repr(color), expected="True or False")
-    source = FileSource([path])
-    try:
+    with opening_source([path]) as source:
         demuxer = kind_of(read_prefix(path, 64), os.path.splitext(path)[1].lower())
         if demuxer is None:
             raise Malformed("neither MP4, Matroska nor AVI", path=path)
@@ -78,9 +77,6 @@ def open_video(
             limits.check("text_bytes", len(layer.kept), path=path, offset=layer.kept.start)
             kept = KeptJson.parse(source.read(0, layer.kept.start, len(layer.kept)), path, limits)
         return _opened(source, layer, kept, color, damaged, damage, limits)
-    except BaseException:
-        source.close()
-        raise
 
 
 def _cut(path: str, found: int, announced: int, damaged: str) -> Damage:
@@ -151,16 +147,7 @@ def _opened(
     loss = kept.get("video_loss")
     stored = f"{about}, with loss: {loss}" if loss else about
     metadata = replace(metadata, attributes={**metadata.attributes, "stored": stored})
-    return Recording(
-        reader,
-        metadata,
-        files=[path],
-        facts=kept.facts(),
-        fields=kept.fields(),
-        left_out=kept.left_out(metadata),
-        damage=damage,
-        checksums=kept if kept.get("block_crc32c") is not None and not damage else None,
-    )
+    return kept.recording(reader, metadata, [path], damage, not damage)
 
 
 def _video_stream(container: Any, path: str) -> tuple[int, Any]:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.blocks import BlockIndex
-from galvo.core.output import Outlet, Target
+from galvo.core.output import Outlet
 from galvo.core.recording import Recording
 from galvo.core.sink import WritePlan
+from galvo.core.target import Target
 from galvo.errors import OptionError
 from galvo.formats.kept_json import kept_json
 from galvo.formats.plain import rate_note, require_plain, shown_hz

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.core.threads import thread_count
 from galvo.errors import OptionError
 from galvo.motion.bayes.bands import Bands
 from galvo.motion.bayes.basis import CosineBasis
@@ -24,7 +25,6 @@ from galvo.motion.bayes.temporal import LEAST_FRAMES, TemporalPrior
 from galvo.motion.bayes.track import Schedule
 from galvo.motion.params import MotionParams, Preset
 from galvo.motion.reference import Reference
-from galvo.motion.threads import thread_count
 
 __all__ = ["BayesEstimator"]
 
@@ -122,12 +122,8 @@ class BayesEstimator:
         return BayesPlan(replace(knowledge, temporal=temporal, report=report))
 
     def _weights(self, channels: int) -> Float64:
-        weights = self._params.channel_weights
-        if weights is None:
-            return np.ones(channels)
-        if len(weights) != channels:
-            raise OptionError("every channel needs a weight", found=len(weights), expected=channels)
-        return np.array(weights, np.float64) / max(weights)
+        weights = self._params.weights_of(channels)
+        return np.ones(channels) if weights is None else np.array(weights, np.float64) / max(weights)
 
 
 def _sampled(frames: NDArray[Any], run_length: int) -> tuple[NDArray[Any], int]:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo import native
+from galvo.core.threads import thread_count
 from galvo.errors import OptionError
 from galvo.motion.bayes.basis import cosines
-from galvo.motion.threads import thread_count
 
 __all__ = ["CosineExpansion"]
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.core.threads import thread_count
 from galvo.errors import OptionError
 from galvo.motion.bayes.bands import Bands
 from galvo.motion.bayes.expansion import CosineExpansion
@@ -23,7 +24,6 @@ from galvo.motion.bayes.stored import from_bytes, to_bytes
 from galvo.motion.bayes.temporal import HALO, TemporalPrior, learn_temporal
 from galvo.motion.bayes.track import Track, Tracker
 from galvo.motion.flags import Flag
-from galvo.motion.threads import thread_count
 
 __all__ = ["BayesPlan", "PerFrame"]
 

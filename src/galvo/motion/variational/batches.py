@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.core.threads import thread_count
 from galvo.errors import OptionError
 from galvo.motion.params import VariationalParams
-from galvo.motion.threads import thread_count
 from galvo.motion.variational.engine import Engine, Preparation, weight_maps
 from galvo.motion.variational.expansion import GridExpansion
 from galvo.motion.variational.filtering import ChannelFilter, Frames, Planes

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo import native
+from galvo.core.threads import thread_count
 from galvo.errors import OptionError
 from galvo.motion.params import VariationalParams
-from galvo.motion.pixels import as_pixels
-from galvo.motion.threads import thread_count
+from galvo.motion.pixels import as_pixels, require_finite, require_frames
 from galvo.motion.variational.pyramid import LEAN_STEP, as_table, pyramid
 
 Array = NDArray[np.float32]
@@ -98,8 +98,7 @@ class Engine:
         a_data: Sequence[float] | None = None,
     ) -> None:
         image = as_pixels(reference)[np.newaxis]
-        if not np.isfinite(image).all():
-            raise OptionError("the reference has pixels that are not finite", hint="Fill them in first.")
+        require_finite(image)
         lean = params.schedule == "lean"
         self.height, self.width, self.channels = reference.shape
         self.levels = pyramid(
@@ -141,9 +140,7 @@ class Engine:
 
     def solve(self, frames: NDArray[np.generic], start: Array | None = None, threads: int | None = None) -> Array:
         """Fields of frames (T, Y, X, C), float32 (T, h, w, 2); `start` (Y, X, 2) is where each begins."""
-        expected = (self.height, self.width, self.channels)
-        if frames.ndim != 4 or frames.shape[1:] != expected:
-            raise OptionError("frames do not fit the reference", found=frames.shape, expected=f"(T, *{expected})")
+        require_frames(frames, (self.height, self.width, self.channels))
         out = np.empty((len(frames), *self.solver_shape, 2), np.float32)
         self._native.solve(as_pixels(frames), start, out, thread_count(threads))
         return out

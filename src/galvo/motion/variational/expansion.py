@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo import native
-from galvo.motion.threads import thread_count
+from galvo.core.threads import thread_count
 
 
 @dataclass(frozen=True)

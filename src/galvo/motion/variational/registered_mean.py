@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.core.threads import thread_count
 from galvo.errors import OptionError
-from galvo.motion.threads import thread_count
 from galvo.motion.variational.batches import CUBIC_A, REACH, BatchMethod, BatchRegistration, add_in_order
 from galvo.motion.variational.filtering import ChannelFilter, Frames, Planes
 from galvo.motion.warping import warp

@@ -13,8 +13,8 @@ from galvo.compat.pyflowreg._runtime import RuntimeContext
 from galvo.compat.pyflowreg.core.optical_flow import solver_params
 from galvo.compat.pyflowreg.core.warping import checked_interpolation
 from galvo.compat.pyflowreg.util.io._base import VideoReader
+from galvo.core.threads import thread_count
 from galvo.errors import OptionError, warn
-from galvo.motion.threads import thread_count
 from galvo.motion.variational.batches import BatchMethod
 from galvo.motion.variational.prealignment import Prealignment
 from galvo.motion.variational.registered_mean import registered_mean
