@@ -435,6 +435,15 @@ class Recording:
     def _frames(self) -> native.FrameReader | None:
         return self._reader.frames(self._selection) if isinstance(self._reader, IndexedReader) else None
 
+    def borrow(self, index: BlockIndex) -> NDArray[Any]:
+        """The pixels of a block, (T, C, Z, Y, X), to be read only: where they are in memory, no copy is made."""
+        wanted = parse_key(index, self.shape, self.channel_names)[0]
+        if isinstance(self._reader, ArrayReader):
+            part = self._reader.borrow(self._selection.take(wanted))
+            if part is not None:
+                return part
+        return self._read(wanted)
+
     def _read(self, wanted: Selection) -> NDArray[Any]:
         out = empty(wanted.shape, self.dtype)
         if out.size:
