@@ -153,10 +153,8 @@ def _journal(final: str) -> Journal:
 
 def _check_blocks(recording: Recording, journal: Journal, target: Target) -> None:
     """Compare the whole frames with the checksums in the journal."""
-    for commit in journal.commits:
-        if not 0 <= commit.block < len(journal.header["blocks"]):
-            continue
-        index = tuple(slice(*bounds) for bounds in journal.header["blocks"][commit.block])
+    for bounds, commit in zip(journal.header["blocks"], journal.commits, strict=False):
+        index = tuple(slice(*pair) for pair in bounds)
         inside = all(part.stop <= length for part, length in zip(index, recording.shape, strict=True))
         if inside and block_checksum(recording[index]) != commit.checksum:
             raise DamagedData(

@@ -9,17 +9,18 @@ import pytest
 
 from galvo import native
 from galvo.core import disk
-from galvo.core.journal import COMPLETE, LAID_OUT, Commit, FileState, Journal, encode_commit, encode_header
+from galvo.core.journal import COMPLETE, Commit, FileState, Journal, encode_commit, encode_header
 
 HEADER = {"shape": [3, 1], "name": "grün", "nested": {"a": [1.5, None]}}
 COMMITS = [
-    Commit(LAID_OUT, 0, (FileState(800),)),
+    Commit(0, 0, 5, (FileState(800),)),
     Commit(
-        0,
+        1,
         0xFFFFFFFF,
+        0xFFFFFFFE,
         (FileState(1 << 40, 5, ((0, b"abc"), (1 << 39, b""), (4096, bytes(4096)))), FileState(3, 1 << 63)),
     ),
-    Commit(COMPLETE, 7, (FileState(0, 9, ((5, b"x"),)),)),
+    Commit(COMPLETE, 7, 7, (FileState(0, 9, ((5, b"x"),)),)),
 ]
 
 
@@ -45,10 +46,10 @@ def test_there_and_back(tmp_path):
 
 
 def test_the_layout_is_that_of_the_description():
-    header, commit = encode_header({}), encode_commit(Commit(2, 3, (FileState(4, 7, ((5, b"six"),)),)))
+    header, commit = encode_header({}), encode_commit(Commit(2, 3, 8, (FileState(4, 7, ((5, b"six"),)),)))
     body = b"{}"
-    assert header == b"galvoJ2\n" + struct.pack("<II", len(body), native.crc32c(body)) + body
-    body = struct.pack("<qIIQQIQI", 2, 3, 1, 4, 7, 1, 5, 3) + b"six"
+    assert header == b"galvoJ3\n" + struct.pack("<II", len(body), native.crc32c(body)) + body
+    body = struct.pack("<qIIIQQIQI", 2, 3, 8, 1, 4, 7, 1, 5, 3) + b"six"
     assert commit == struct.pack("<II", len(body), native.crc32c(body)) + body
 
 
@@ -56,7 +57,7 @@ def test_every_cut_and_every_changed_byte(tmp_path):
     """What is left is the beginning of what was."""
     parts = [
         encode_header(HEADER),
-        *map(encode_commit, (COMMITS[0], Commit(0, 9, (FileState(99, 0, ((3, b"abc"),)),)), COMMITS[2])),
+        *map(encode_commit, (COMMITS[0], Commit(0, 9, 9, (FileState(99, 0, ((3, b"abc"),)),)), COMMITS[2])),
     ]
     ends = np.cumsum([len(part) for part in parts])
     whole = b"".join(parts)
@@ -78,15 +79,17 @@ def test_every_cut_and_every_changed_byte(tmp_path):
 )
 def test_headers_that_are_none(tmp_path, body):
     record = struct.pack("<II", len(body), native.crc32c(body)) + body
-    assert read(tmp_path, b"galvoJ2\n" + record) is None
+    assert read(tmp_path, b"galvoJ3\n" + record) is None
 
 
-@pytest.mark.parametrize("body", [b"x", struct.pack("<qII", 0, 0, 5), struct.pack("<qIIQQIQI", 0, 0, 1, 0, 0, 2, 0, 9)])
+@pytest.mark.parametrize(
+    "body", [b"x", struct.pack("<qIII", 0, 0, 0, 5), struct.pack("<qIIIQQIQI", 0, 0, 0, 1, 0, 0, 2, 0, 9)]
+)
 def test_commits_that_are_none(tmp_path, body):
     record = struct.pack("<II", len(body), native.crc32c(body)) + body
     assert read(tmp_path, encode_header({}) + record) is None
 
 
-@pytest.mark.parametrize("data", [b"", b"galvo", b"galvoJ2\n", bytes(5000), b"another file\n" * 99])
+@pytest.mark.parametrize("data", [b"", b"galvo", b"galvoJ3\n", bytes(5000), b"another file\n" * 99])
 def test_other_files(tmp_path, data):
     assert read(tmp_path, data) is None

@@ -117,9 +117,13 @@ def resumed(final, blocks):
     write(plan, sink, final, lambda done, total: steps.append(done), resume=True)
     with open(final, "rb") as stream:
         assert stream.read() == PIXELS.tobytes()
-    assert sink.calls == ["reopen" if blocks else "begin"] + ["put"] * (5 - blocks) + ["finish"]
     assert steps == [96 * part for part in range(blocks, 6)]
-    assert sink.checksums.tolist() == [block_checksum(PIXELS[index]) for index in plan.blocks]
+    if blocks == 5:
+        # only the name was missing
+        assert sink.calls == []
+    else:
+        assert sink.calls == ["reopen" if blocks else "begin"] + ["put"] * (5 - blocks) + ["finish"]
+        assert sink.checksums.tolist() == [block_checksum(PIXELS[index]) for index in plan.blocks]
     assert os.listdir(os.path.dirname(final)) == ["out.raw"]
 
 
@@ -147,7 +151,7 @@ def test_a_sink_that_fails(final, step, at, error):
         write(plan_of(Recording.from_array(PIXELS)), sink, final, nothing)
     assert caught.value is error
     assert sink.calls[-1] == "abort"
-    blocks = {"begin": 0, "put": at, "finish": 5}[step]
+    blocks = {"begin": 0, "put": at, "finish": 4}[step]
     unchanged(final, kept=blocks > 0)
     resumed(final, blocks)
 

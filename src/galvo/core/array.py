@@ -31,6 +31,17 @@ class ArrayReader:
 
     def read(self, selection: Selection, out: NDArray[Any]) -> None:
         """Copy the selected pixels into `out`."""
+        np.copyto(out, self._part(selection))
+
+    def borrow(self, selection: Selection) -> NDArray[Any] | None:
+        """The selected pixels where they lie, read-only; None where they do not lie one behind the other."""
+        if self._array.dtype != self.dtype or not all(isinstance(positions, range) for positions in selection.axes):
+            return None
+        part = self._part(selection).view()
+        part.flags.writeable = False
+        return part if part.flags.c_contiguous else None
+
+    def _part(self, selection: Selection) -> NDArray[Any]:
         part = self._array
         for axis, positions in enumerate(selection.axes):
             if isinstance(positions, range):
@@ -38,7 +49,7 @@ class ArrayReader:
                 part = part[(slice(None),) * axis + (slice(positions.start, stop, positions.step),)]
             else:
                 part = np.take(part, positions, axis=axis)
-        np.copyto(out, part)
+        return part
 
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         """Nothing: memory has no files."""

@@ -2,13 +2,13 @@ r"""The journal beside a partial output: which blocks are on the disk, and how t
 
 Layout, little endian::
 
-    0   8 bytes b"galvoJ2\n"
+    0   8 bytes b"galvoJ3\n"
     8   records: u32 size of the body, u32 CRC-32C of the body, body
 
     the first body is the header: JSON, what is being written, from what
-    every other is a commit: i64 block (-1: laid out; 2^63 - 1: complete), u32 CRC-32C of its pixels, u32 number of
-        files, then for each file u64 length, u64 identity, u32 number of patches, then for each patch u64 offset,
-        u32 size, bytes
+    every other is a commit: i64 block (2^63 - 1: the last one, and all that comes behind it), u32 CRC-32C of its
+        pixels, u32 CRC-32C of the source's, u32 number of files, then for each file u64 length, u64 identity, u32
+        number of patches, then for each patch u64 offset, u32 size, bytes
 
 A record that is cut off or does not match its checksum, and everything behind it, never happened. Who has the journal
 locked is the only one to touch the output.
@@ -31,7 +31,6 @@ from galvo.errors import WriteError
 
 __all__ = [
     "COMPLETE",
-    "LAID_OUT",
     "Commit",
     "FileState",
     "Journal",
@@ -41,12 +40,11 @@ __all__ = [
     "own_journal",
 ]
 
-LAID_OUT = -1
 COMPLETE = (1 << 63) - 1
 
-_MAGIC = b"galvoJ2\n"
+_MAGIC = b"galvoJ3\n"
 _RECORD = struct.Struct("<II")
-_COMMIT = struct.Struct("<qII")
+_COMMIT = struct.Struct("<qIII")
 _FILE = struct.Struct("<QQI")
 _PATCH = struct.Struct("<QI")
 _ATTEMPTS = 8
@@ -78,14 +76,17 @@ class Commit:
     Attributes
     ----------
     block : int
-        The last block that is whole; `LAID_OUT`: none yet; `COMPLETE`: all, and what comes behind them.
+        The last block that is whole; `COMPLETE`: all, and what comes behind them.
     checksum : int
-        CRC-32C of that block's pixels.
+        CRC-32C of that block's pixels, as the output shows them.
+    source_checksum : int
+        The same of the source, which a lossy output does not show.
     files : tuple of FileState
     """
 
     block: int
     checksum: int
+    source_checksum: int
     files: tuple[FileState, ...]
 
 
@@ -133,7 +134,7 @@ def _bodies(data: bytes) -> Iterator[bytes]:
 
 
 def _decode(body: bytes) -> Commit:
-    block, checksum, count = _COMMIT.unpack_from(body)
+    block, checksum, source_checksum, count = _COMMIT.unpack_from(body)
     at = _COMMIT.size
     files = []
     for _ in range(count):
@@ -146,7 +147,7 @@ def _decode(body: bytes) -> Commit:
             patches.append((offset, body[at : at + nbytes]))
             at += nbytes
         files.append(FileState(length, identity, tuple(patches)))
-    return Commit(block, checksum, tuple(files))
+    return Commit(block, checksum, source_checksum, tuple(files))
 
 
 def _record(body: bytes) -> bytes:
@@ -160,7 +161,7 @@ def encode_header(header: dict[str, Any]) -> bytes:
 
 def encode_commit(commit: Commit) -> bytes:
     """The record of a commit."""
-    parts = [_COMMIT.pack(commit.block, commit.checksum, len(commit.files))]
+    parts = [_COMMIT.pack(commit.block, commit.checksum, commit.source_checksum, len(commit.files))]
     for file in commit.files:
         parts.append(_FILE.pack(file.length, file.identity, len(file.patches)))
         for offset, content in file.patches:

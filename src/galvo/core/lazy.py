@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from galvo import native
+from galvo.core.array import ArrayReader
 from galvo.core.axes import Shape
 from galvo.core.blocks import DEFAULT_BLOCK_BYTES, BlockIndex, block_selections
 from galvo.core.checksum import StoredChecksums
@@ -274,6 +275,15 @@ class LazyArray:
     @cached_property
     def _frames(self) -> native.FrameReader | None:
         return self._reader.frames(self._selection) if isinstance(self._reader, IndexedReader) else None
+
+    def borrow(self, index: BlockIndex) -> NDArray[Any]:
+        """The pixels of a block, (T, C, Z, Y, X), to be read only: where they are in memory, no copy is made."""
+        wanted = parse_key(index, self.shape, self.channel_names)[0]
+        if isinstance(self._reader, ArrayReader):
+            part = self._reader.borrow(self._selection.take(wanted))
+            if part is not None:
+                return part
+        return self._read(wanted)
 
     def _read(self, wanted: Selection) -> NDArray[Any]:
         out = empty(wanted.shape, self.dtype)

@@ -32,7 +32,7 @@ from galvo.core.partial import PartialFile
 from galvo.core.target import Target
 from galvo.errors import DamagedData, GalvoError, WriteError
 
-__all__ = ["Outlet", "Output"]
+__all__ = ["Outlet", "Output", "another_source"]
 
 _MADE = ".new"
 _CLOSED = -1
@@ -149,11 +149,7 @@ class Output:
             if found is None or not found.commits:
                 raise FileNotFoundError
             if found.header != header:
-                raise WriteError(
-                    "the partial output was begun from another source or with other options",
-                    path=target.final,
-                    hint="Start again without resume",
-                )
+                raise another_source(target.final)
             output._restore(found)
         except BaseException as error:
             output.close()
@@ -221,15 +217,17 @@ class Output:
             disk.rename(made, path)
         self._added.append(path)
 
-    def commit(self, block: int, checksum: int) -> None:
+    def commit(self, block: int, checksum: int, source_checksum: int | None = None) -> None:
         """Make the present content the state to return to.
 
         Parameters
         ----------
         block : int
-            The last block that is whole, or `journal.LAID_OUT`.
+            The last block that is whole; `journal.COMPLETE` where nothing comes behind it.
         checksum : int
             CRC-32C of its pixels.
+        source_checksum : int, optional
+            The same of the source, where it is another one.
 
         Raises
         ------
@@ -239,7 +237,8 @@ class Output:
         with self._guard:
             self.check()
             try:
-                made = Commit(block, checksum, self._states())
+                source = checksum if source_checksum is None else source_checksum
+                made = Commit(block, checksum, source, self._states())
                 self._sync()
                 if not self.commits:
                     # before the first record: it must not meet older files of those names
@@ -259,6 +258,9 @@ class Output:
         return tuple(file.state() for file in self.files)
 
     def _sync(self) -> None:
+        for file in self.files[1:]:
+            # with the first one: a file system's own journal then takes one turn, not one for each
+            file.start_sync()
         for file in self.files:
             file.sync()
         for path in self._added:
@@ -344,7 +346,7 @@ class Output:
     def leave(self) -> bool:
         """Close; whether there is something to resume. Without a single whole block everything is removed."""
         with self._guard:
-            keep = not self._published and bool(self.commits) and self.commits[-1].block >= 0
+            keep = not self._published and bool(self.commits)
             if not keep and self._journal != _CLOSED:
                 for file in self.files:
                     with suppress(OSError):
@@ -362,5 +364,15 @@ class Output:
         return keep
 
 
+def another_source(final: str) -> WriteError:
+    """What to say where resuming would mix two outputs."""
+    return WriteError(
+        "the partial output was begun from another source or with other options",
+        path=final,
+        hint="Start again without resume",
+    )
+
+
 def _without_patches(commit: Commit) -> Commit:
-    return Commit(commit.block, commit.checksum, tuple(FileState(file.length, file.identity) for file in commit.files))
+    files = tuple(FileState(file.length, file.identity) for file in commit.files)
+    return Commit(commit.block, commit.checksum, commit.source_checksum, files)

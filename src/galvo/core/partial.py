@@ -27,7 +27,7 @@ from galvo.errors import DamagedData
 __all__ = ["PartialFile"]
 
 _PAGE = 4096
-_STARTED_BYTES = 8 << 20
+_PIECE_BYTES = 8 << 20
 _CLOSED = -1
 
 
@@ -54,6 +54,7 @@ class PartialFile(io.RawIOBase):
         self._committed = 0
         self._kept: dict[int, bytearray] = {}
         self._started = 0
+        self._is_synced = False
 
     def create(self) -> None:
         """Begin with nothing; what an earlier attempt left is replaced."""
@@ -82,7 +83,7 @@ class PartialFile(io.RawIOBase):
         for offset, content in state.patches:
             disk.write_at(self._descriptor, offset, content)
         disk.truncate(self._descriptor, state.length)
-        disk.sync(self._descriptor)
+        self.sync()
         self._length = self._committed = self._started = state.length
 
     # ---- failures -----------------------------------------------------------------------------------------------
@@ -134,9 +135,7 @@ class PartialFile(io.RawIOBase):
                 inside = max(0, min(stop, self._committed) - start)
                 try:
                     self._keep(start, view[:inside])
-                    if inside < len(view):
-                        disk.write_at(self._descriptor, start + inside, view[inside:])
-                        self._start_writing(stop)
+                    self._append(start + inside, view[inside:])
                 except (OSError, MemoryError) as error:
                     self.remember(error)
             if self._failure is not None:
@@ -145,9 +144,17 @@ class PartialFile(io.RawIOBase):
             self._length = max(self._length, stop)
         return len(view)
 
-    def _start_writing(self, stop: int) -> None:
-        """Have what was appended written out piece by piece, so that the next commit need not wait for all of it."""
-        if stop - self._started >= _STARTED_BYTES:
+    def _append(self, start: int, data: memoryview) -> None:
+        """Write behind what is committed, piece by piece: the disk begins before all is handed over."""
+        for at in range(0, len(data), _PIECE_BYTES):
+            piece = data[at : at + _PIECE_BYTES]
+            self._is_synced = False
+            disk.write_at(self._descriptor, start + at, piece)
+            self._start_writing(start + at + len(piece), _PIECE_BYTES)
+
+    def _start_writing(self, stop: int, least_bytes: int) -> None:
+        """Have the system begin with what it has not begun with, if there is as much of it."""
+        if stop - self._started >= least_bytes:
             disk.start_writing(self._descriptor, self._started, stop - self._started)
             self._started = stop
 
@@ -201,6 +208,7 @@ class PartialFile(io.RawIOBase):
                 self._keep(size, bytes(kept_until - size))
             if self._failure is None:
                 try:
+                    self._is_synced = False
                     disk.truncate(self._descriptor, max(size, self._committed))
                 except OSError as error:
                     self.remember(error)
@@ -218,15 +226,24 @@ class PartialFile(io.RawIOBase):
         )
         return FileState(self._length, disk.identity(self.path), patches)
 
+    def start_sync(self) -> None:
+        """Have the disk begin with what `sync` will wait for."""
+        if not self._is_synced:
+            self._start_writing(self._length, 1)
+
     def sync(self) -> None:
         """Bring what went to the file to the disk."""
-        disk.sync(self._descriptor)
+        if not self._is_synced:
+            disk.sync(self._descriptor)
+            self._is_synced = True
 
     def put_in_place(self, state: FileState) -> None:
         """Make the changes of a state that is recorded."""
         for offset, content in state.patches:
+            self._is_synced = False
             disk.write_at(self._descriptor, offset, content)
         if state.length < self._committed:
+            self._is_synced = False
             disk.truncate(self._descriptor, state.length)
         self._committed = state.length
         self._kept.clear()

@@ -50,7 +50,6 @@ class Recording(LazyArray):
 
     # how another process opens it; without, it cannot be pickled
     _origin: Origin | None = None
-    _made_of: Recording | None = None
 
     @classmethod
     def from_array(cls, array: NDArray[Any], axes: str | None = None, *, metadata: Metadata | None = None) -> Recording:
@@ -112,7 +111,6 @@ class Recording(LazyArray):
             lineage=self._lineage,
         )
         part._origin = self._origin
-        part._made_of = self._made_of
         return part
 
     @cached_property
@@ -270,16 +268,10 @@ class Recording(LazyArray):
 
         return self._wrapped(remade_view, (make, attributes))
 
-    @property
-    def made_of(self) -> Recording:
-        """The recording whose pixels are those of this one before anything was made of them; often itself."""
-        return self if self._made_of is None else self._made_of
-
     def _wrapped(self, reopen: Callable[[Recording, Any], Recording], how: Any) -> Recording:
         """What `reopen` makes of this recording, here and in other processes."""
         made = reopen(self, how)
         made._lineage = native.crc32c(f"{reopen.__name__} {how!r}".encode(), self.selection_checksum())
-        made._made_of = self.made_of
         if self._origin is not None:
             made._origin = Origin(_rewrapped, self, {"reopen": reopen, "how": how})
         return made

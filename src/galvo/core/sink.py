@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.blocks import BlockIndex
-from galvo.core.checksum import block_checksum
 from galvo.core.output import Outlet
 from galvo.core.recording import Recording
 from galvo.core.target import Target
@@ -45,19 +44,20 @@ class WritePlan:
         lengths = (part.stop - part.start for part in self.blocks[number])
         return int(math.prod(lengths)) * self.recording.dtype.itemsize
 
+    @property
+    def source_is_told(self) -> bool:
+        """Whether `fingerprint` tells this source from others; where it does not, the checksums of its blocks do."""
+        return bool(self.recording.files) or self.pixels_told
+
     def fingerprint(self) -> dict[str, Any]:
         """What a resumed attempt must share with the first, as JSON: source, what is shown of it, options, blocks."""
         recording = self.recording
         files = [(str(path), path.stat()) for path in recording.files]
-        told = files or self.pixels_told
-        # what was made of them is part of `shown`: warping all frames would cost as much as writing them
-        pixels = [] if told else [block_checksum(block) for _, block in recording.made_of.blocks()]
         found = {
             "shape": recording.shape,
             "dtype": recording.dtype.str,
             "shown": recording.selection_checksum(),
             "files": [[path, status.st_size, status.st_mtime_ns] for path, status in files],
-            "pixels": pixels,
             "blocks": [[[part.start, part.stop] for part in index] for index in self.blocks],
             "provenance": self.provenance,
         }

@@ -21,7 +21,7 @@ from typing import Any
 
 from galvo.core import disk
 from galvo.core.atomic import journal_path, replaced_path
-from galvo.core.journal import COMPLETE, Journal
+from galvo.core.journal import Journal
 from galvo.core.output import Output
 from galvo.core.target import Target
 from galvo.core.write import Progress
@@ -314,12 +314,11 @@ class Trial:
             return 0
         blocks, item = found.header["blocks"], int(found.header["dtype"][2:])
         done = 0
-        for commit in found.commits:
-            if 0 <= commit.block < COMPLETE:
-                nbytes = item
-                for start, stop in blocks[commit.block]:
-                    nbytes *= stop - start
-                done += nbytes
+        for bounds, _ in zip(blocks, found.commits, strict=False):
+            nbytes = item
+            for start, stop in bounds:
+                nbytes *= stop - start
+            done += nbytes
         return done
 
     def close(self) -> None:

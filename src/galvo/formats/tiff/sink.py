@@ -11,13 +11,13 @@ import json
 import math
 import struct
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.core.ahead import ahead
 from galvo.core.blocks import BlockIndex
 from galvo.core.codec import Codec
 from galvo.core.output import Outlet
@@ -43,7 +43,6 @@ _MOST_SAMPLES = 0xFFFF
 _STRIP_BYTES = 256 << 10
 _TASK_BYTES = 1 << 20
 _WRITE_BYTES = 32 << 10
-_PIECE_BYTES = 8 << 20
 _IFDS_TOGETHER = 1 << 14
 
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3, "c": 6}
@@ -309,14 +308,13 @@ class TiffSink:
         self._write(at, struct.pack("<Q" if self._places.big else "<I", ifd))
 
     def encode(self, index: BlockIndex, block: NDArray[Any]) -> Any:
-        """The pages in order: their bytes, or the sizes of their strips (P, S) and the strips."""
+        """The pages in order: their bytes, or a few strips at a time, their sizes and their bytes."""
         pages = self._as_stored(block)
         if not self.compresses:
             return pages
         strips = list(self._strips(pages))
         together = max(1, _TASK_BYTES // max(1, strips[0].nbytes))
         parts = [strips[first : first + together] for first in range(0, len(strips), together)]
-        workers = worker_count(pages.nbytes)
 
         def encoded(part: list[NDArray[Any]]) -> tuple[list[int], list[Any]]:
             made = [self._packed(self._codec, strip) for strip in part]
@@ -324,13 +322,7 @@ class TiffSink:
             # a copy costs less than many small writes
             return sizes, made if sum(sizes) > _WRITE_BYTES * len(sizes) else [b"".join(made)]
 
-        if workers == 1:
-            done = [encoded(part) for part in parts]
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                done = list(pool.map(encoded, parts))
-        sizes = np.array([size for some, _ in done for size in some], np.int64)
-        return sizes.reshape(len(pages), -1), [data for _, some in done for data in some]
+        return ahead(encoded, parts, worker_count(pages.nbytes))
 
     def _as_stored(self, block: NDArray[Any]) -> NDArray[Any]:
         """A block (T, C, Z, Y, X) as pages (P, Y, X) or (P, Y, X, C)."""
@@ -357,13 +349,11 @@ class TiffSink:
         _, planes, channels = self._page_axes
         first = (t * planes + z) * channels + c
         if self.compresses:
-            self._put_strips(first, *encoded)
+            count = math.prod(part.stop - part.start for part in index[:3]) // self._samples
+            self._put_strips(first, count, encoded)
             return
         self._file.seek(self._places.pixels_at + first * self._page_nbytes)
-        pixels = encoded.reshape(-1).view(np.uint8).data
-        # in pieces, so that the disk begins before all is handed over
-        for start in range(0, len(pixels), _PIECE_BYTES):
-            self._file.write(pixels[start : start + _PIECE_BYTES])
+        self._file.write(encoded.reshape(-1).view(np.uint8).data)
         if self._is_single and first:
             return
         last = first + len(encoded) - 1
@@ -371,15 +361,22 @@ class TiffSink:
         if last < self._places.page_count - 1:
             self._link(self._places.link_at(last), 0)
 
-    def _put_strips(self, first: int, sizes: NDArray[np.int64], data: list[Any]) -> None:
-        """Append IFDs, tables and strips."""
-        places, (count, strips) = self._places, sizes.shape
+    def _put_strips(self, first: int, count: int, encoded: Iterator[tuple[list[int], list[Any]]]) -> None:
+        """Append IFDs, tables and strips of so many pages, the strips as they come."""
+        places, strips = self._places, -(-self._plan.recording.shape[3] // self._rows)
         start = aligned(self._file.seek(0, 2))
         head = places.first if first == 0 else places.other
         ifds = start + np.append(0, head.nbytes + places.other.nbytes * np.arange(count, dtype=np.int64))
         links, tables_at = np.append(ifds[1:-1], 0), int(ifds[-1])
         table_nbytes = count * strips * head.width if strips > 1 else 0
         strips_at = tables_at + 2 * table_nbytes
+        self._file.seek(strips_at)
+        nbytes: list[int] = []
+        for some, data in encoded:
+            nbytes += some
+            for part in data:
+                self._file.write(part)
+        sizes = np.array(nbytes, np.int64).reshape(count, strips)
         offsets = strips_at + (np.cumsum(sizes) - sizes.ravel()).reshape(sizes.shape)
         columns, tables = {STRIP_OFFSETS: offsets[:, 0], STRIP_BYTE_COUNTS: sizes[:, 0]}, b""
         if strips > 1:
@@ -387,8 +384,6 @@ class TiffSink:
             columns = {STRIP_OFFSETS: at, STRIP_BYTE_COUNTS: at + table_nbytes}
             tables = b"".join(table.astype(f"<u{head.width}").tobytes() for table in (offsets, sizes))
         self._write(start, self._stamped(first, columns, links) + tables)
-        for part in data:
-            self._file.write(part)
         self._link(self._link_at, start)
         self._link_at = int(ifds[-2]) + (head if count == 1 else places.other).link_at
 
