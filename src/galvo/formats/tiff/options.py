@@ -116,4 +116,7 @@ class TiffOptions:
         if step is None or self.predictor is False:
             return (plain,)
         predicted = Codec((step, *self.compression.steps))
-        return (predicted,) if self.predictor else (plain, predicted)
+        if self.predictor:
+            return (predicted,)
+        # Bio-Formats, by which Fiji opens OME-TIFF, does not undo that of floats
+        return (plain,) if self.layout == "ome" and stored.kind == "f" else (plain, predicted)
