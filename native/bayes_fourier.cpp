@@ -14,17 +14,8 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 
-namespace baseline {
-#include "bayes_fourier_kernels.hpp"
-}
-
-#if defined(GALVO_X86_64)
-GALVO_AVX2_BEGIN
-namespace avx2 {
-#include "bayes_fourier_kernels.hpp"
-}
-GALVO_AVX2_END
-#endif
+#define GALVO_KERNELS "bayes_fourier_kernels.hpp"
+#include "each_isa_kernels.hpp"
 
 }  // namespace
 

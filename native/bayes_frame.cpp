@@ -11,17 +11,8 @@
 namespace galvo::bayes {
 namespace {
 
-namespace baseline {
-#include "bayes_frame_kernels.hpp"
-}
-
-#if defined(GALVO_X86_64)
-GALVO_AVX2_BEGIN
-namespace avx2 {
-#include "bayes_frame_kernels.hpp"
-}
-GALVO_AVX2_END
-#endif
+#define GALVO_KERNELS "bayes_frame_kernels.hpp"
+#include "each_isa_kernels.hpp"
 
 }  // namespace
 

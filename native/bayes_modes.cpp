@@ -11,17 +11,8 @@
 namespace galvo::bayes {
 namespace {
 
-namespace baseline {
-#include "bayes_modes_kernels.hpp"
-}
-
-#if defined(GALVO_X86_64)
-GALVO_AVX2_BEGIN
-namespace avx2 {
-#include "bayes_modes_kernels.hpp"
-}
-GALVO_AVX2_END
-#endif
+#define GALVO_KERNELS "bayes_modes_kernels.hpp"
+#include "each_isa_kernels.hpp"
 
 // Eight sums side by side, so that no instruction set has an order of its own.
 float dot(const float *a, const float *b, std::int64_t count) noexcept {

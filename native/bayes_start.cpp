@@ -45,17 +45,8 @@ std::int64_t mirrored(std::int64_t i, std::int64_t size) noexcept {
 
 std::int64_t batch_of(std::int64_t count) noexcept { return rounded_up(count, kLanes); }
 
-namespace baseline {
-#include "bayes_start_kernels.hpp"
-}
-
-#if defined(GALVO_X86_64)
-GALVO_AVX2_BEGIN
-namespace avx2 {
-#include "bayes_start_kernels.hpp"
-}
-GALVO_AVX2_END
-#endif
+#define GALVO_KERNELS "bayes_start_kernels.hpp"
+#include "each_isa_kernels.hpp"
 
 constexpr std::size_t kLargestTaps = 72;
 

@@ -20,17 +20,8 @@ constexpr float kSmallestQuantile = 1e-12f;
 // Residuals are never as large, sentinels of missing pixels are.
 constexpr float kLargestResidual = 1e18f;
 
-namespace baseline {
-#include "bayes_step_kernels.hpp"
-}
-
-#if defined(GALVO_X86_64)
-GALVO_AVX2_BEGIN
-namespace avx2 {
-#include "bayes_step_kernels.hpp"
-}
-GALVO_AVX2_END
-#endif
+#define GALVO_KERNELS "bayes_step_kernels.hpp"
+#include "each_isa_kernels.hpp"
 
 // The value of rank int(quantile * count) of `values`, which are not negative.
 float select(std::vector<float> &sample, std::size_t count) noexcept {

@@ -15,7 +15,7 @@ from galvo.core.output import Outlet
 from galvo.core.recording import Recording
 from galvo.core.target import Target
 
-__all__ = ["Sink", "WritePlan"]
+__all__ = ["FileSink", "Sink", "WritePlan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,3 +119,35 @@ class Sink(Protocol):
 
     def abort(self) -> None:
         """Let go of the output, whatever state it is in."""
+
+
+class FileSink:
+    """What most sinks have in common; a format says what is otherwise with it.
+
+    One file of frames that stand alone in the order T C Z, pixels as they are, and nothing held between the calls.
+    """
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @property
+    def block_order(self) -> str:
+        """The order of the frames."""
+        return "TCZ"
+
+    def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
+        """The block itself."""
+        return block
+
+    def target(self, final: str, recording: Recording) -> Target:
+        """One file."""
+        return Target(final=final, files=(final,))
+
+    def t_multiple(self, recording: Recording) -> int:
+        """Any frame may begin a block."""
+        return 1
+
+    def abort(self) -> None:
+        """Nothing is held."""

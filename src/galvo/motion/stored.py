@@ -27,8 +27,7 @@ from galvo.core.checksum import block_checksum
 from galvo.core.output import Outlet
 from galvo.core.recording import Recording
 from galvo.core.selection import Indices
-from galvo.core.sink import WritePlan
-from galvo.core.target import Target
+from galvo.core.sink import FileSink, WritePlan
 from galvo.errors import DamagedData, GalvoError, Malformed, Unsupported
 from galvo.formats.hdf5.access import opened, written
 from galvo.formats.hdf5.guard import contained
@@ -45,7 +44,7 @@ _CHUNK_BYTES = 64 << 10
 _AHEAD_BYTES = 256 << 10
 
 
-class MotionSink:
+class MotionSink(FileSink):
     """Writes records (T, 1, Z, 1, 1) of `kept_dtype` and the facts that go with them.
 
     Parameters
@@ -56,20 +55,11 @@ class MotionSink:
     """
 
     compresses = False
-    notes: tuple[str, ...] = ()
     block_order = "T(CZ)"
 
     def __init__(self, facts: MotionFacts, means: Callable[[Motion], NDArray[np.float32]]) -> None:
         self._facts = facts
         self._means = means
-
-    def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
-        """The block itself."""
-        return block
-
-    def target(self, final: str, recording: Recording) -> Target:
-        """One file."""
-        return Target(final=final, files=(final,))
 
     def t_multiple(self, recording: Recording) -> int:
         """Frames that share a chunk."""
@@ -135,9 +125,6 @@ class MotionSink:
             file[GROUP]["content_crc32c"] = np.array([_content_checksum(file[GROUP])], np.uint32)
             file[GROUP]["block_bounds"] = np.array(bounds, np.int64).reshape(-1, 4)
             file[GROUP]["block_crc32c"] = checksums
-
-    def abort(self) -> None:
-        """Nothing is held between the other calls."""
 
 
 def _plain(value: Any) -> Any:

@@ -22,8 +22,8 @@ from galvo.core.metadata import Metadata
 from galvo.core.read import IndexedReader
 from galvo.core.recording import Recording
 from galvo.core.registry import Format
-from galvo.core.source import FileSource
-from galvo.core.target import Target
+from galvo.core.sink import FileSink
+from galvo.core.source import opening_source
 from galvo.errors import Malformed, Truncated
 from galvo.limits import DEFAULT_LIMITS
 
@@ -38,8 +38,7 @@ def detect(probe: Probe) -> bool:
 
 def open_dummy(paths, *, shout=False, damaged="raise", limits=DEFAULT_LIMITS):
     (path,) = paths
-    source = FileSource([path])
-    try:
+    with opening_source([path]) as source:
         _, t, c, z, y, x, code = HEADER.unpack(source.read(0, 0, HEADER.size))
         text = code.decode("ascii", "replace").strip()
         if text not in TYPES or not t * c * z * y * x:
@@ -55,12 +54,9 @@ def open_dummy(paths, *, shout=False, damaged="raise", limits=DEFAULT_LIMITS):
         index = FrameIndex((t, c, z, y, x), dtype, (1, 1, 1, y, x), "YX", PageOrder(0, c * z, z, 1), (run,))
         metadata = Metadata(format="dummy", version="LOUD" if shout else None)
         return Recording(IndexedReader(source, index), metadata, files=[path])
-    except BaseException:
-        source.close()
-        raise
 
 
-class DummySink:
+class DummySink(FileSink):
     def __init__(self, pad: int = 0) -> None:
         self._pad = pad
 
@@ -68,20 +64,8 @@ class DummySink:
     def compresses(self):
         return False
 
-    def t_multiple(self, recording):
-        return 1
-
     def estimate(self, plan):
         return HEADER.size + plan.recording.nbytes + self._pad
-
-    notes = ()
-    block_order = "TCZ"
-
-    def shown(self, index, block):
-        return block
-
-    def target(self, final, recording):
-        return Target(final=final, files=(final,))
 
     def prepare(self, plan):
         self._shape, self._dtype = plan.recording.shape, plan.recording.dtype
@@ -105,9 +89,6 @@ class DummySink:
             self._file.write(np.ascontiguousarray(block[k]).tobytes())
 
     def finish(self, checksums):
-        pass
-
-    def abort(self):
         pass
 
 

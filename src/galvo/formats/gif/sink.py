@@ -14,9 +14,7 @@ from galvo.core.ahead import ahead
 from galvo.core.blocks import BlockIndex
 from galvo.core.codec import encode_gif_image
 from galvo.core.output import Outlet
-from galvo.core.recording import Recording
-from galvo.core.sink import WritePlan
-from galvo.core.target import Target
+from galvo.core.sink import FileSink, WritePlan
 from galvo.core.threads import worker_count
 from galvo.errors import OptionError
 from galvo.formats.gif.blocks import APPLICATION, sub_blocks
@@ -39,7 +37,7 @@ _OWN_TABLE = 0x87
 _GRAYS = np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes()
 
 
-class GifSink:
+class GifSink(FileSink):
     """Writes uint8 frames.
 
     Parameters
@@ -95,18 +93,10 @@ class GifSink:
             out[t, :, 0] = table[indices].transpose(2, 0, 1)
         return out
 
-    def target(self, final: str, recording: Recording) -> Target:
-        """One file."""
-        return Target(final=final, files=(final,))
-
     @property
     def block_order(self) -> str:
         """The order of the frames; colors stay together."""
         return "T(CZ)"
-
-    def t_multiple(self, recording: Recording) -> int:
-        """Frames are images of their own."""
-        return 1
 
     def prepare(self, plan: WritePlan) -> None:
         """Refuse what a GIF cannot hold."""
@@ -169,9 +159,6 @@ class GifSink:
         kept = json.dumps(kept_json(self._plan, checksums)).encode()
         self._file.seek(0, 2)
         self._file.write(b"\x21\xff\x0b" + APPLICATION + sub_blocks(kept) + b"\x3b")
-
-    def abort(self) -> None:
-        """Nothing is held between the other calls."""
 
 
 def _gray_image(frame: NDArray[Any]) -> tuple[bytes, bytes]:

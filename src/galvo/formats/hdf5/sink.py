@@ -15,8 +15,7 @@ from galvo.core.blocks import BlockIndex
 from galvo.core.codec import Codec
 from galvo.core.output import Outlet
 from galvo.core.recording import Recording
-from galvo.core.sink import WritePlan
-from galvo.core.target import Target
+from galvo.core.sink import FileSink, WritePlan
 from galvo.core.threads import worker_count
 from galvo.errors import OptionError, Unsupported
 from galvo.formats.hdf5.access import written
@@ -40,7 +39,7 @@ _LAYOUTS = {"channels": "ch*", "mov": "mov", "tczyx": "data"}
 _LEVELS = {"gzip": range(1, 10), "zstd": range(1, 23)}
 
 
-class Hdf5Sink:
+class Hdf5Sink(FileSink):
     """Writes one dataset per channel, or one for all, and /galvo.
 
     Parameters
@@ -108,19 +107,6 @@ class Hdf5Sink:
     def notes(self) -> tuple[str, ...]:
         """Which programs will read the output, where not all do."""
         return who_reads(self._codec.steps)
-
-    def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
-        """The block itself."""
-        return block
-
-    def target(self, final: str, recording: Recording) -> Target:
-        """One file."""
-        return Target(final=final, files=(final,))
-
-    @property
-    def block_order(self) -> str:
-        """Any would do."""
-        return "TCZ"
 
     def t_multiple(self, recording: Recording) -> int:
         """Frames that share a chunk: one, but more where frames are small."""
@@ -258,9 +244,6 @@ class Hdf5Sink:
         with written(self._output, "r+") as file:
             write_events(file[GROUP], self._plan.recording)
             finish_group(file[GROUP], self._plan.blocks, checksums)
-
-    def abort(self) -> None:
-        """Nothing is held between the other calls."""
 
 
 def stored_axes(ordering: Sequence[int]) -> str:

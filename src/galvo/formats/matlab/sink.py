@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from galvo.core.blocks import BlockIndex
 from galvo.core.output import Outlet
 from galvo.core.recording import Recording
-from galvo.core.sink import Sink, WritePlan
+from galvo.core.sink import FileSink, Sink, WritePlan
 from galvo.core.target import Target
 from galvo.errors import OptionError, Unsupported
 from galvo.formats.matlab.own import END_NAME, START_NAME
@@ -31,7 +31,7 @@ _COMPRESSIONS = ("none", "gzip")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 
 
-class MatlabSink:
+class MatlabSink(FileSink):
     """Writes a .mat file.
 
     Parameters
@@ -100,18 +100,9 @@ class MatlabSink:
         return self._packs
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """None: MATLAB, Octave and SciPy read versions 5 and 7, MATLAB and HDF5 programs 7.3."""
-        return ()
-
-    @property
     def block_order(self) -> str:
         """Versions 5 and 7 hold one array after another."""
         return self._sink.block_order
-
-    def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
-        """The block itself."""
-        return block
 
     def t_multiple(self, recording: Recording) -> int:
         """Frames that are stored together."""
@@ -144,9 +135,6 @@ class MatlabSink:
     def finish(self, checksums: NDArray[np.uint32]) -> None:
         """Write what comes behind the pixels."""
         self._sink.finish(checksums)
-
-    def abort(self) -> None:
-        """Nothing is held between the other calls."""
 
 
 def _variable_names(wanted: str | Sequence[str] | None, count: int) -> tuple[str, ...]:

@@ -22,8 +22,7 @@ from galvo.core.blocks import BlockIndex
 from galvo.core.output import Outlet
 from galvo.core.partial import PartialFile
 from galvo.core.recording import Recording
-from galvo.core.sink import WritePlan
-from galvo.core.target import Target
+from galvo.core.sink import FileSink, WritePlan
 from galvo.core.threads import worker_count
 from galvo.core.transpose import transpose_into
 from galvo.errors import DamagedData, Unsupported
@@ -106,7 +105,7 @@ class _Stretch:
     checksum: int = 1
 
 
-class Level5Sink:
+class Level5Sink(FileSink):
     """Writes versions 5 and 7.
 
     Parameters
@@ -126,20 +125,7 @@ class Level5Sink:
         """Whether the output may be smaller than estimated."""
         return self._level is not None
 
-    notes: tuple[str, ...] = ()
     block_order = "CTZ"
-
-    def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
-        """The block itself."""
-        return block
-
-    def target(self, final: str, recording: Recording) -> Target:
-        """One file."""
-        return Target(final=final, files=(final,))
-
-    def t_multiple(self, recording: Recording) -> int:
-        """Any frame may begin a block."""
-        return 1
 
     def estimate(self, plan: WritePlan) -> int:
         """Pixels, and room for what surrounds them."""
@@ -309,9 +295,6 @@ class Level5Sink:
         """Write what is known now of the frames, and the checksums."""
         self._file.seek(0, 2)
         self._write_text(END_NAME, end_text(self._plan, self._names, self._axes, checksums))
-
-    def abort(self) -> None:
-        """Nothing is held between the other calls."""
 
 
 def _element(kind: int, data: bytes) -> bytes:

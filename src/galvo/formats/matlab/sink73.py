@@ -18,8 +18,7 @@ from galvo.core.blocks import BlockIndex
 from galvo.core.codec import Codec
 from galvo.core.output import Outlet
 from galvo.core.recording import Recording
-from galvo.core.sink import WritePlan
-from galvo.core.target import Target
+from galvo.core.sink import FileSink, WritePlan
 from galvo.core.threads import worker_count
 from galvo.core.transpose import transpose_into
 from galvo.errors import Unsupported
@@ -37,7 +36,7 @@ _TEXT_CHUNK = 1 << 16
 _CLASSES = {"f8": "double", "f4": "single", "c8": "single", "c16": "double", "b1": "logical"}
 
 
-class HierarchySink:
+class HierarchySink(FileSink):
     """Writes version 7.3.
 
     Parameters
@@ -57,17 +56,6 @@ class HierarchySink:
     def compresses(self) -> bool:
         """Whether the output may be smaller than estimated."""
         return self._level is not None
-
-    notes: tuple[str, ...] = ()
-    block_order = "TCZ"
-
-    def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
-        """The block itself."""
-        return block
-
-    def target(self, final: str, recording: Recording) -> Target:
-        """One file."""
-        return Target(final=final, files=(final,))
 
     def t_multiple(self, recording: Recording) -> int:
         """Frames that share a chunk: one, but more where frames are small."""
@@ -158,9 +146,6 @@ class HierarchySink:
         """Write what is known now of the frames, and the checksums."""
         with written(self._output, "r+") as file:
             _write_text(file, END_NAME, end_text(self._plan, self._names, self._axes, checksums))
-
-    def abort(self) -> None:
-        """Nothing is held between the other calls."""
 
 
 def _write_text(file: Any, name: str, text: str) -> None:

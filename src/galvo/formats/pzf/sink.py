@@ -16,7 +16,7 @@ from galvo.core.ahead import ahead
 from galvo.core.blocks import BlockIndex
 from galvo.core.output import Outlet
 from galvo.core.recording import Recording
-from galvo.core.sink import WritePlan
+from galvo.core.sink import FileSink, WritePlan
 from galvo.core.target import Target
 from galvo.core.threads import worker_count
 from galvo.errors import OptionError, Unsupported
@@ -37,7 +37,7 @@ _HEAP_BYTES = 8 << 10
 _ROW_BYTES = 128
 
 
-class PzfSink:
+class PzfSink(FileSink):
     """Writes frames as blobs.
 
     Parameters
@@ -138,15 +138,6 @@ class PzfSink:
             path=final,
             hint="Give the name of a folder, or one that ends in .h5; galvo.formats.pzf.dumps makes single blobs",
         )
-
-    @property
-    def block_order(self) -> str:
-        """The order of the frames."""
-        return "TCZ"
-
-    def t_multiple(self, recording: Recording) -> int:
-        """Frames are blobs of their own."""
-        return 1
 
     def prepare(self, plan: WritePlan) -> None:
         """Refuse other types of pixels, and settle the shift and the levels."""
@@ -282,9 +273,6 @@ class PzfSink:
         if recording.frame_rate_hz:
             about["Camera.CycleTime"] = 1 / recording.frame_rate_hz
         return json.dumps({**about, "galvo": kept}, indent=1).encode()
-
-    def abort(self) -> None:
-        """Nothing is held between the other calls."""
 
 
 def _settled_shift(wanted: int | str, ranges: list[tuple[int, int]]) -> int:

@@ -14,7 +14,7 @@ from galvo.core.blocks import BlockIndex
 from galvo.core.output import Outlet
 from galvo.core.partial import PartialFile
 from galvo.core.recording import Recording
-from galvo.core.sink import WritePlan
+from galvo.core.sink import FileSink, WritePlan
 from galvo.core.target import Target
 from galvo.errors import OptionError
 from galvo.formats.kept_json import kept_json
@@ -25,11 +25,10 @@ __all__ = ["RawSink"]
 _ROW_BYTES = 128
 
 
-class RawSink:
+class RawSink(FileSink):
     """Writes pixels one after another, in the machine's own byte order made little-endian."""
 
     compresses = False
-    block_order = "TCZ"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -42,19 +41,11 @@ class RawSink:
             "other readers see one long movie",
         )
 
-    def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
-        """The block itself."""
-        return block
-
     def target(self, final: str, recording: Recording) -> Target:
         """The binary, CalSciPy's text and galvo's."""
         if not os.path.splitext(final)[1]:
             raise OptionError("a raw binary needs a suffix: its texts have the same name", path=final, hint="Add .bin")
         return Target(final=final, files=(final, describing_path(final), kept_path(final)))
-
-    def t_multiple(self, recording: Recording) -> int:
-        """Frames stand alone."""
-        return 1
 
     def prepare(self, plan: WritePlan) -> None:
         """Take on a plan."""
@@ -96,9 +87,6 @@ class RawSink:
     def finish(self, checksums: NDArray[np.uint32]) -> None:
         """Write all that is kept."""
         _replace(self._output.files[2], json.dumps(kept_json(self._plan, checksums)))
-
-    def abort(self) -> None:
-        """Nothing is held between the other calls."""
 
 
 def _replace(file: PartialFile, text: str) -> None:

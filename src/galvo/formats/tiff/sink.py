@@ -23,7 +23,7 @@ from galvo.core.codec import Codec
 from galvo.core.output import Outlet
 from galvo.core.partial import PartialFile
 from galvo.core.recording import Recording
-from galvo.core.sink import WritePlan
+from galvo.core.sink import FileSink, WritePlan
 from galvo.core.target import Target
 from galvo.core.threads import worker_count
 from galvo.errors import DamagedData, OptionError, Unsupported
@@ -48,7 +48,7 @@ _IFDS_TOGETHER = 1 << 14
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3, "c": 6}
 
 
-class TiffSink:
+class TiffSink(FileSink):
     """Writes TIFF and BigTIFF.
 
     Parameters
@@ -109,10 +109,6 @@ class TiffSink:
         """As the pages; what shares a page comes together."""
         return "TZ(C)" if self._options.in_samples else "TZC"
 
-    def shown(self, index: BlockIndex, block: NDArray[Any]) -> NDArray[Any]:
-        """The block itself."""
-        return block
-
     def target(self, final: str, recording: Recording) -> Target:
         """One file; a name that ends in .ome.tif is an OME-TIFF."""
         if final.lower().endswith(_OME_SUFFIXES) and self._options.layout != "ome":
@@ -123,10 +119,6 @@ class TiffSink:
                 expected='"ome"',
             )
         return Target(final=final, files=(final,))
-
-    def t_multiple(self, recording: Recording) -> int:
-        """Frames are stored one by one."""
-        return 1
 
     # ---- the plan ---------------------------------------------------------------------------------------------------
 
@@ -390,9 +382,6 @@ class TiffSink:
     def finish(self, checksums: NDArray[np.uint32]) -> None:
         """Write the checksums and the name that they give."""
         self._write_texts(sealed(self._unfinished, checksums))
-
-    def abort(self) -> None:
-        """Nothing is held between the other calls."""
 
 
 def _kept_text(kept: dict[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from galvo.core.blocks import BlockIndex
 from galvo.core.output import Outlet
 from galvo.core.recording import Recording
-from galvo.core.sink import WritePlan
+from galvo.core.sink import FileSink, WritePlan
 from galvo.core.target import Target
 from galvo.errors import OptionError
 from galvo.formats.kept_json import kept_json
@@ -39,7 +39,7 @@ _ROW_BYTES = 160
 _Coded = tuple[list[Packet], Errors]
 
 
-class VideoSink:
+class VideoSink(FileSink):
     """Writes frames of uint8 or uint16.
 
     Parameters
@@ -124,10 +124,6 @@ class VideoSink:
     def block_order(self) -> str:
         """The order of the frames, their colors together."""
         return "T(CZ)"
-
-    def t_multiple(self, recording: Recording) -> int:
-        """A block is coded by itself, whatever its length."""
-        return 1
 
     def prepare(self, plan: WritePlan) -> None:
         """Refuse what no video can hold."""
@@ -226,9 +222,6 @@ class VideoSink:
             self._errors = self._writer.errors()
             more["video_loss"] = f"H.264, CRF {self._crf:g}: {self._errors}"
         self._writer.finish(json.dumps(kept_json(self._plan, checksums, **more)).encode())
-
-    def abort(self) -> None:
-        """Nothing is held between the other calls."""
 
 
 def _number(name: str, value: float | str, least: float, most: float) -> float:

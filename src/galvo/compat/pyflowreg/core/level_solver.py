@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,8 +48,8 @@ def compute_flow(
     hx, hy : float
         Distance of columns and of rows.
     """
-    tensor = (J11, J22, J33, J12, J13, J23)
-    return _solved(tensor, weight, u, v, (alpha_x, alpha_y), iterations, update_lag, a_data, a_smooth, (hy, hx), 1.0)
+    field = (u, v, alpha_x, alpha_y, iterations, update_lag, a_data, a_smooth, hx, hy)
+    return compute_flow_gnc(J11, J22, J33, J12, J13, J23, weight, *field, gnc_beta=1.0)
 
 
 def compute_flow_gnc(
@@ -74,37 +73,18 @@ def compute_flow_gnc(
     gnc_beta: float,
 ) -> NDArray[np.float64]:
     """As `compute_flow`, between quadratic (`gnc_beta` 0) and as robust as the exponents say (1)."""
-    tensor = (J11, J22, J33, J12, J13, J23)
-    return _solved(
-        tensor, weight, u, v, (alpha_x, alpha_y), iterations, update_lag, a_data, a_smooth, (hy, hx), gnc_beta
-    )
-
-
-def _solved(
-    tensor: Sequence[ArrayLike],
-    weight: ArrayLike,
-    u: ArrayLike,
-    v: ArrayLike,
-    alpha: tuple[float, float],
-    iterations: int,
-    update_lag: int,
-    a_data: ArrayLike,
-    a_smooth: float,
-    spacing: tuple[float, float],
-    robustness: float,
-) -> NDArray[np.float64]:
-    parts = np.stack([np.atleast_3d(np.asarray(part, np.float32)) for part in tensor])
+    parts = np.stack([np.atleast_3d(np.asarray(part, np.float32)) for part in (J11, J22, J33, J12, J13, J23)])
     increment = solve_level(
         np.moveaxis(parts, 3, 0),
         np.moveaxis(np.atleast_3d(np.asarray(weight, np.float32)), 2, 0),
         np.stack([np.asarray(u), np.asarray(v)], axis=2),
-        alpha=alpha,
+        alpha=(alpha_x, alpha_y),
         iterations=iterations,
         update_lag=update_lag,
         a_data=np.broadcast_to(np.asarray(a_data, np.float64), parts.shape[3]).tolist(),
         a_smooth=a_smooth,
-        spacing=spacing,
-        robustness=robustness,
+        spacing=(hy, hx),
+        robustness=gnc_beta,
     )
     return np.pad(increment.astype(np.float64), ((1, 1), (1, 1), (0, 0)), mode="edge")
 
