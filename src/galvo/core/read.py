@@ -34,7 +34,7 @@ _PARALLEL_BYTES = 4 << 20
 _SCRATCH_BYTES = 32 << 20
 _ROW_GAP_BYTES = 8 << 10
 _PROVED_PAGES = 1 << 20
-_BUNCH_BYTES = 4 << 20
+_BUNCH_BYTES = 1 << 20
 # what writers leave between segments that follow each other
 _PADDING_BYTES = 64
 # what a small read costs, expressed in bytes of a large one
@@ -98,23 +98,19 @@ class _Segment:
     ----------
     gy, gx : int
         Its place in the grid.
-    inside, outside : (positions, positions)
+    inside, outside : (slice, slice)
         Rows and columns in the segment, and in the output.
-    place : tuple
-        `outside` as NumPy takes it behind three slices.
     """
 
     gy: int
     gx: int
-    inside: tuple[Indices, Indices]
-    outside: tuple[Indices, Indices]
-    place: tuple[Any, Any]
+    inside: tuple[slice, slice]
+    outside: tuple[slice, slice]
 
     @classmethod
     def of(cls, y: Piece, x: Piece) -> _Segment:
-        """From the pieces of two axes."""
-        rows, columns = outer_index([y[2], x[2]])
-        return cls(y[0], x[0], (y[1], x[1]), (y[2], x[2]), (rows, columns))
+        """From the pieces of two axes whose positions are dense."""
+        return cls(y[0], x[0], outer_index([y[1], x[1]]), outer_index([y[2], x[2]]))
 
 
 class IndexedReader:
@@ -440,69 +436,67 @@ class IndexedReader:
         where = np.full(wanted.shape, local, np.int64)
         offset, nbytes = self.index.runs[file].locate(where, wanted)
         self._refuse_absent(file, where, offset)
-        target = out[outer_index([piece[2] for piece in page])]
+        outside = outer_index([piece[2] for piece in page])
+        target = out[outside]
         # a view of `out`, unless positions are in no order
         is_view = np.may_share_memory(target, out)
-        inner = [piece[1] for piece in page]
-        letters = [letter for letter in AXES if letter in index.stored_axes]
-        order = [index.stored_axes.index(letter) for letter in letters]
-        is_turned = index.stored_axes.index("X") < index.stored_axes.index("Y")
+        inside = outer_index([piece[1] for piece in page])
         # whole chunks that lie in `out` as in the file are decoded straight to there
-        is_direct = is_view and order == list(range(len(order))) and all(_is_run(axis) for axis in inner)
+        is_direct = is_view and self._chunk_order is None and all(_is_run(piece[1]) for piece in page)
+        is_turned = index.stored_axes.index("X") < index.stored_axes.index("Y")
         for segment, start, data in zip(segments, offset.tolist(), self._stored(file, offset, nbytes), strict=True):
-            if is_direct and all(map(_is_run, segment.inside)):
-                place = target[(slice(None),) * 3 + segment.place]
-                if place.flags.c_contiguous and self._decoded_into(data, place, segment.gy):
-                    continue
-            chunk, lengths = self._decoded(data, segment.gy, file, local, start)
-            if order != list(range(len(order))):
-                chunk = chunk.transpose(order)
-            chunk = chunk.reshape([lengths[letter] if letter in letters else 1 for letter in AXES])
-            part = chunk[outer_index([*inner, *segment.inside])]
-            if is_view:
-                place = target[(slice(None),) * 3 + segment.place]
-                if is_turned:
-                    transpose_into(place, part)
-                else:
-                    place[...] = part
+            place = target[..., *segment.outside]
+            if is_direct and place.flags.c_contiguous and self._decoded_into(data, place, segment.gy):
+                continue
+            part = self._decoded(data, segment.gy, file, local, start)[*inside, *segment.inside]
+            if not is_view:
+                out[*outside, *segment.outside] = part
+            elif is_turned:
+                transpose_into(place, part)
             else:
-                out[outer_index([*(piece[2] for piece in page), *segment.outside])] = part
+                place[...] = part
+
+    @cached_property
+    def _chunk_order(self) -> list[int] | None:
+        """How the axes of a stored chunk become T C Z Y X, as far as it has them; None where they are in order."""
+        axes = self.index.stored_axes
+        order = [axes.index(letter) for letter in AXES if letter in axes]
+        return None if order == sorted(order) else order
+
+    def _row_count(self, gy: int) -> int:
+        """Rows of the chunks in one row of them."""
+        rows = self.chunks[3]
+        return rows if self.index.padded else min(rows, self.shape[3] - gy * rows)
 
     def _decoded_into(self, data: memoryview | bytes, place: NDArray[Any], gy: int) -> bool:
         """Whether a chunk is now in its place."""
-        index = self.index
-        shape = list(index.chunk_shape)
-        if not index.padded:
-            shape[3] = min(shape[3], index.shape[3] - gy * shape[3])
-        if place.shape != tuple(shape):
+        if place.shape != (*self.chunks[:3], self._row_count(gy), self.chunks[4]):
             return False
         with suppress(DamagedData):
             # what does not decode is decoded again, for its message
-            return index.codec.decode_into(data, place, index.dtype)
+            return self.index.codec.decode_into(data, place, self.index.dtype)
         return False
 
-    def _decoded(
-        self, data: memoryview | bytes, gy: int, file: int, local: int, start: int
-    ) -> tuple[NDArray[Any], dict[str, int]]:
-        """A chunk in its stored axes, and its lengths by letter."""
-        index = self.index
-        lengths = dict(zip(AXES, index.chunk_shape, strict=True))
-        whole = lengths["Y"]
-        if not index.padded:
-            lengths["Y"] = min(whole, index.shape[3] - gy * whole)
-        x_axis = index.stored_axes.index("X")
+    def _decoded(self, data: memoryview | bytes, gy: int, file: int, local: int, start: int) -> NDArray[Any]:
+        """A chunk (T, C, Z, Y, X)."""
+        axes = self.index.stored_axes
 
-        def decode() -> NDArray[Any]:
-            return index.codec.decode(data, tuple(lengths[one] for one in index.stored_axes), index.dtype, x_axis)
+        def decode(rows: int) -> NDArray[Any]:
+            lengths = dict(zip(AXES, (*self.chunks[:3], rows, self.chunks[4]), strict=True))
+            stored = tuple(lengths[letter] for letter in axes)
+            chunk = self.index.codec.decode(data, stored, self.index.dtype, axes.index("X"))
+            if self._chunk_order is not None:
+                chunk = chunk.transpose(self._chunk_order)
+            return chunk.reshape([length if letter in axes else 1 for letter, length in lengths.items()])
 
+        rows = self._row_count(gy)
         try:
-            return decode(), lengths
+            return decode(rows)
         except DamagedData as error:
-            if lengths["Y"] < whole:
+            if rows < self.chunks[3]:
                 # some writers fill the last strip
-                lengths["Y"] = whole
                 with suppress(DamagedData):
-                    return decode(), lengths
+                    return decode(self.chunks[3])
             raise DamagedData(
                 f"page {local}: {error.message}",
                 path=self.source.paths[file],
