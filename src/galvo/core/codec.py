@@ -28,17 +28,14 @@ def _imagecodecs(function: str) -> Any:
     return getattr(import_module("imagecodecs"), function)
 
 
-@dataclass(frozen=True, slots=True)
 class _Target:
     """What the last step has to give: an array of `shape` and `dtype`, X before the samples if there are any."""
 
-    shape: tuple[int, ...]
-    dtype: np.dtype[np.generic]
-    x_axis: int
+    __slots__ = ("dtype", "nbytes", "shape", "x_axis")
 
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[np.generic], x_axis: int) -> None:
+        self.shape, self.dtype, self.x_axis = shape, dtype, x_axis
+        self.nbytes = math.prod(shape) * dtype.itemsize
 
 
 # libdeflate reads what zlib reads, in half the time
@@ -184,6 +181,11 @@ _IN_PLACE = frozenset(("zlib", "lzw", "packbits", "zstd", "lzma"))
 
 # Greatest expansion of each, so that a claimed size is believed only if the bytes could hold it.
 _EXPANSION = {"zlib": 1032, "lzw": 2700, "packbits": 64, "zstd": 1 << 17, "lzma": 1 << 17, "lzf": 264}
+
+
+@cache
+def _expansion(steps: tuple[str, ...]) -> int:
+    return math.prod(_EXPANSION.get(step, 1) for step in steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,8 +334,7 @@ class Codec:
     def _refuse_small(self, data: bytes | memoryview, target: _Target) -> None:
         if target.nbytes <= len(data):
             return
-        ratio = math.prod(_EXPANSION.get(step, 1) for step in self.steps)
-        if target.nbytes > max(len(data), 64) * ratio:
+        if target.nbytes > max(len(data), 64) * _expansion(self.steps):
             raise DamagedData(
                 "a chunk is too small for what it should hold", found=f"{len(data)} bytes", expected=f"{target.nbytes}"
             )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -24,7 +25,7 @@ from galvo.errors import DamagedData
 
 __all__ = ["read_decoded"]
 
-_BUNCH_BYTES = 4 << 20
+_BUNCH_BYTES = 1 << 20
 # what writers leave between segments that follow each other
 _PADDING_BYTES = 64
 
@@ -37,23 +38,19 @@ class _Segment:
     ----------
     gy, gx : int
         Its place in the grid.
-    inside, outside : (positions, positions)
+    inside, outside : (slice, slice)
         Rows and columns in the segment, and in the output.
-    place : tuple
-        `outside` as NumPy takes it behind three slices.
     """
 
     gy: int
     gx: int
-    inside: tuple[Indices, Indices]
-    outside: tuple[Indices, Indices]
-    place: tuple[Any, Any]
+    inside: tuple[slice, slice]
+    outside: tuple[slice, slice]
 
     @classmethod
     def of(cls, y: Piece, x: Piece) -> _Segment:
-        """From the pieces of two axes."""
-        rows, columns = outer_index([y[2], x[2]])
-        return cls(y[0], x[0], (y[1], x[1]), (y[2], x[2]), (rows, columns))
+        """From the pieces of two axes whose positions are dense."""
+        return cls(y[0], x[0], outer_index([y[1], x[1]]), outer_index([y[2], x[2]]))
 
 
 def read_decoded(pages: Pages, selection: Selection, out: NDArray[Any]) -> None:
@@ -99,42 +96,45 @@ def _decode_page(pages: Pages, where: tuple[Piece, ...], segments: list[_Segment
     page_of_each = np.full(wanted.shape, page, np.int64)
     offset, nbytes = pages.index.runs[file].locate(page_of_each, wanted)
     pages.refuse_absent(file, page_of_each, offset)
-    target = out[outer_index([piece[2] for piece in where])]
+    outside = outer_index([piece[2] for piece in where])
+    target = out[outside]
     # a view of `out`, unless positions are in no order
     is_view = np.may_share_memory(target, out)
-    inner = [piece[1] for piece in where]
-    letters = [letter for letter in AXES if letter in index.stored_axes]
-    order = [index.stored_axes.index(letter) for letter in letters]
-    is_turned = index.stored_axes.index("X") < index.stored_axes.index("Y")
+    inside = outer_index([piece[1] for piece in where])
     # whole chunks that lie in `out` as in the file are decoded straight to there
-    is_direct = is_view and order == list(range(len(order))) and all(_is_run(axis) for axis in inner)
+    is_direct = is_view and _chunk_order(index.stored_axes) is None and all(_is_run(piece[1]) for piece in where)
+    is_turned = index.stored_axes.index("X") < index.stored_axes.index("Y")
     stored = _stored(pages.source, file, offset, nbytes)
     for segment, start, data in zip(segments, offset.tolist(), stored, strict=True):
-        if is_direct and all(map(_is_run, segment.inside)):
-            place = target[(slice(None),) * 3 + segment.place]
-            if place.flags.c_contiguous and _decoded_into(index, data, place, segment.gy):
-                continue
-        chunk, lengths = _decoded(pages, data, segment.gy, file, page, start)
-        if order != list(range(len(order))):
-            chunk = chunk.transpose(order)
-        chunk = chunk.reshape([lengths[letter] if letter in letters else 1 for letter in AXES])
-        part = chunk[outer_index([*inner, *segment.inside])]
-        if is_view:
-            place = target[(slice(None),) * 3 + segment.place]
-            if is_turned:
-                transpose_into(place, part)
-            else:
-                place[...] = part
+        place = target[..., *segment.outside]
+        if is_direct and place.flags.c_contiguous and _decoded_into(index, data, place, segment.gy):
+            continue
+        part = _decoded(pages, data, segment.gy, file, page, start)[*inside, *segment.inside]
+        if not is_view:
+            out[*outside, *segment.outside] = part
+        elif is_turned:
+            transpose_into(place, part)
         else:
-            out[outer_index([*(piece[2] for piece in where), *segment.outside])] = part
+            place[...] = part
+
+
+@cache
+def _chunk_order(stored_axes: str) -> tuple[int, ...] | None:
+    """How the axes of a stored chunk become T C Z Y X, as far as it has them; None where they are in order."""
+    order = tuple(stored_axes.index(letter) for letter in AXES if letter in stored_axes)
+    return None if order == tuple(sorted(order)) else order
+
+
+def _row_count(index: FrameIndex, gy: int) -> int:
+    """Rows of the chunks in one row of them."""
+    rows = index.chunk_shape[3]
+    return rows if index.padded else min(rows, index.shape[3] - gy * rows)
 
 
 def _decoded_into(index: FrameIndex, data: memoryview | bytes, place: NDArray[Any], gy: int) -> bool:
     """Whether a chunk is now in its place."""
-    shape = list(index.chunk_shape)
-    if not index.padded:
-        shape[3] = min(shape[3], index.shape[3] - gy * shape[3])
-    if place.shape != tuple(shape):
+    chunk = index.chunk_shape
+    if place.shape != (*chunk[:3], _row_count(index, gy), chunk[4]):
         return False
     with suppress(DamagedData):
         # what does not decode is decoded again, for its message
@@ -142,28 +142,26 @@ def _decoded_into(index: FrameIndex, data: memoryview | bytes, place: NDArray[An
     return False
 
 
-def _decoded(
-    pages: Pages, data: memoryview | bytes, gy: int, file: int, page: int, start: int
-) -> tuple[NDArray[Any], dict[str, int]]:
-    """A chunk in its stored axes, and its lengths by letter."""
+def _decoded(pages: Pages, data: memoryview | bytes, gy: int, file: int, page: int, start: int) -> NDArray[Any]:
+    """A chunk (T, C, Z, Y, X)."""
     index = pages.index
-    lengths = dict(zip(AXES, index.chunk_shape, strict=True))
-    whole = lengths["Y"]
-    if not index.padded:
-        lengths["Y"] = min(whole, index.shape[3] - gy * whole)
-    x_axis = index.stored_axes.index("X")
+    axes, whole, order = index.stored_axes, index.chunk_shape[3], _chunk_order(index.stored_axes)
 
-    def decode() -> NDArray[Any]:
-        return index.codec.decode(data, tuple(lengths[one] for one in index.stored_axes), index.dtype, x_axis)
+    def decode(rows: int) -> NDArray[Any]:
+        lengths = dict(zip(AXES, (*index.chunk_shape[:3], rows, index.chunk_shape[4]), strict=True))
+        chunk = index.codec.decode(data, tuple(lengths[axis] for axis in axes), index.dtype, axes.index("X"))
+        if order is not None:
+            chunk = chunk.transpose(order)
+        return chunk.reshape([length if axis in axes else 1 for axis, length in lengths.items()])
 
+    rows = _row_count(index, gy)
     try:
-        return decode(), lengths
+        return decode(rows)
     except DamagedData as error:
-        if lengths["Y"] < whole:
+        if rows < whole:
             # some writers fill the last strip
-            lengths["Y"] = whole
             with suppress(DamagedData):
-                return decode(), lengths
+                return decode(whole)
         raise DamagedData(
             f"page {page}: {error.message}",
             path=pages.source.paths[file],

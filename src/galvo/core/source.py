@@ -146,11 +146,14 @@ class FileSource:
         if offset < 0 or available == 0:
             # offsets from a file may be wider than any system takes
             return b""
-        with self.lease((file,)) as descriptors:
-            try:
-                return native.read_at(descriptors[file], offset, available)
-            except OSError as error:
-                raise ReadError(error.strerror or "cannot be read", path=self.paths[file], offset=offset) from error
+        descriptor = self.take(file)
+        try:
+            return native.read_at(descriptor.number, offset, available)
+        except OSError as error:
+            raise ReadError(error.strerror or "cannot be read", path=self.paths[file], offset=offset) from error
+        finally:
+            # an error that is on its way keeps this frame
+            del descriptor
 
     def read(self, file: int, offset: int, nbytes: int) -> bytes:
         """Exactly `nbytes` bytes at `offset`, or `Truncated`."""

@@ -129,6 +129,8 @@ class Ifd:
         Position of the next IFD, 0 for the last.
     entries : dict of int to Entry
     limits : Limits
+    window : bytes
+        The file's bytes from `offset` on, the table at least.
     """
 
     source: FileSource
@@ -139,6 +141,7 @@ class Ifd:
     next: int
     entries: dict[int, Entry]
     limits: Limits
+    window: bytes
 
     def values(self, code: int, most: int | None = None) -> tuple[Any, ...]:
         """Values of a tag, the first `most` of them; empty when it is absent."""
@@ -148,7 +151,11 @@ class Ifd:
         letter, size = TYPES[entry.type]
         count = entry.count if most is None or letter == "s" else min(entry.count, most)
         self.limits.check("text_bytes", count * size, path=self.source.paths[self.file], offset=entry.position)
-        data = self.source.read(self.file, entry.position, count * size)
+        at, stop = entry.position - self.offset, entry.position - self.offset + count * size
+        if at >= 0 and stop <= len(self.window):
+            data = self.window[at:stop]
+        else:
+            data = self.source.read(self.file, entry.position, count * size)
         if letter == "s":
             return (data,)
         return struct.unpack(f"{self.header.order}{count * len(letter)}{letter[0]}", data)
@@ -237,4 +244,4 @@ def read_ifd(source: FileSource, file: int, header: TiffHeader, offset: int, lim
                 )
         entries.setdefault(code, Entry(code, kind, length, position, value_nbytes, offset + at))
     following = struct.unpack_from(order + ("Q" if big else "I"), window, nbytes - header.width)[0]
-    return Ifd(source, file, header, offset, nbytes, following, entries, limits)
+    return Ifd(source, file, header, offset, nbytes, following, entries, limits, window)

@@ -134,8 +134,9 @@ def _walk(
             damage.append(entry)
         else:
             warn(f"{path} at byte {entry.offset}: {entry.message}")
-    first = read_ifd(source, file, header, int(columns["ifd"][numbers[0]]), limits)
-    layout = page_layout(first, limits)
+    if int(columns["ifd"][numbers[0]]) != first.offset:
+        first = read_ifd(source, file, header, int(columns["ifd"][numbers[0]]), limits)
+        layout = page_layout(first, limits)
     same = _of_first_kind(columns, numbers, path, refuse=pages is not None)
     other, numbers = numbers.size - same, numbers[:same]
     reduced = int((~full).sum())
