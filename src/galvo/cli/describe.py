@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from galvo.core.recording import Recording
 
-__all__ = ["describe", "duration", "is_even", "json_safe"]
+__all__ = ["describe", "duration", "is_even"]
 
 _CHECKED_ENDS: Final = 1000
 _EVEN_WITHIN: Final = 0.02
@@ -68,7 +68,7 @@ def describe(recording: Recording) -> dict[str, Any]:
             {"path": entry.path, "offset_bytes": entry.offset, "message": entry.message} for entry in recording.damage
         ],
     }
-    safe = json_safe(facts)
+    safe = _json_safe(facts)
     return safe if isinstance(safe, dict) else {}
 
 
@@ -135,12 +135,12 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float | bool)
 
 
-def json_safe(value: Any) -> Any:
+def _json_safe(value: Any) -> Any:
     """`value` with None in place of numbers that JSON does not have."""
     if isinstance(value, dict):
-        return {key: json_safe(item) for key, item in value.items()}
+        return {key: _json_safe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [json_safe(item) for item in value]
+        return [_json_safe(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -18,7 +18,6 @@ __all__ = [
     "DIFFERS",
     "FAILED",
     "INTERRUPTED",
-    "PIPE_CLOSED",
     "debug_option",
     "end_with",
     "error_line",
@@ -28,7 +27,7 @@ __all__ = [
 FAILED: Final = 1
 DIFFERS: Final = 3
 INTERRUPTED: Final = 130
-PIPE_CLOSED: Final = 141
+_PIPE_CLOSED: Final = 141
 
 CODES_HELP: Final = """\b
 Exit codes:
@@ -110,7 +109,7 @@ def orderly_end() -> Iterator[None]:
         raise click.exceptions.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         _drop_output(sys.stdout)
-        raise click.exceptions.Exit(PIPE_CLOSED) from None
+        raise click.exceptions.Exit(_PIPE_CLOSED) from None
     except Exception as error:  # noqa: BLE001 - the last door: users get one line, --debug the rest
         end_with(error)
 

@@ -20,7 +20,7 @@ from galvo.errors import OptionError
 if TYPE_CHECKING:
     from galvo.core.recording import Recording
 
-__all__ = ["PhaseReader", "estimate_phase", "line_shift", "phase_areas"]
+__all__ = ["PhaseReader", "estimate_phase", "phase_areas"]
 
 # standard deviations of the correlation of independent pixels
 _SIGNIFICANT = 5.0
@@ -30,7 +30,7 @@ _SAMPLED_FRAMES = 64
 _FloatImage = NDArray[np.float64]
 
 
-def line_shift(images: Sequence[_FloatImage], most: int) -> tuple[float, float]:
+def _line_shift(images: Sequence[_FloatImage], most: int) -> tuple[float, float]:
     """By how many pixels odd rows lie to the right of even ones.
 
     Parameters
@@ -199,4 +199,4 @@ def estimate_phase(recording: Recording, most: int) -> float:
                 images.append(
                     total[z, top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
                 )
-    return line_shift(images, most)[0]
+    return _line_shift(images, most)[0]

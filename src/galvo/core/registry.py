@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from galvo.core.recording import Recording
     from galvo.core.sink import Sink
 
-__all__ = ["ENTRY_POINT_GROUP", "Format", "Registry", "deferred"]
+__all__ = ["Format", "Registry", "deferred"]
 
-ENTRY_POINT_GROUP = "galvo.formats"
+_ENTRY_POINT_GROUP = "galvo.formats"
 
 
 def deferred(place: str) -> Callable[..., Any]:
@@ -205,12 +205,12 @@ def _entry_points() -> list[EntryPoint]:
     Looks at the files themselves first: `importlib.metadata` takes 40 ms to import, which is a third of what
     `galvo info` may take, and hardly any machine has a format of another package.
     """
-    mark = f"[{ENTRY_POINT_GROUP}]".encode()
+    mark = f"[{_ENTRY_POINT_GROUP}]".encode()
     for folder in map(Path, sys.path):
         for listing in (*folder.glob("*.dist-info/entry_points.txt"), *folder.glob("*.egg-info/entry_points.txt")):
             with suppress(OSError):
                 if mark in listing.read_bytes():
                     from importlib.metadata import entry_points
 
-                    return sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name)
+                    return sorted(entry_points(group=_ENTRY_POINT_GROUP), key=lambda point: point.name)
     return []

@@ -7,9 +7,9 @@ from galvo.core.recording import Recording
 from galvo.motion.kept import Motion, frames_together
 from galvo.motion.warping import warp
 
-__all__ = ["MOST_FRAMES", "mean_images"]
+__all__ = ["mean_images"]
 
-MOST_FRAMES = 256
+_MOST_FRAMES = 256
 
 
 def mean_images(recording: Recording, motion: Motion, *, threads: int | None = None) -> NDArray[np.float32]:
@@ -24,7 +24,7 @@ def mean_images(recording: Recording, motion: Motion, *, threads: int | None = N
         None: one per usable core. The result does not depend on it.
     """
     count, planes = motion.shape[:2]
-    times = np.unique(np.linspace(0, count - 1, min(count, MOST_FRAMES)).round().astype(np.int64))
+    times = np.unique(np.linspace(0, count - 1, min(count, _MOST_FRAMES)).round().astype(np.int64))
     sums = np.zeros((2, *motion.facts.reference.shape), np.float64)
     together = frames_together(*motion.shape[2:])
     for z in range(planes):

@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from galvo.errors import Malformed
 from galvo.noise.levels import ANSCOMBE, SqrtLevels, sqrt_levels
 
-__all__ = ["FLAGS", "MAX_RESIDUAL", "NoiseModel"]
+__all__ = ["MAX_RESIDUAL", "NoiseModel"]
 
 MAX_RESIDUAL = 0.04
 _VERSION = 1
 
-FLAGS = {
+_FLAGS = {
     "residual": "the variance is not a straight line over intensity",
     "few_samples": "so few pixels were compared that chance alone explains a misfit, or hides a gain",
     "few_frames": "three frames are too few to tell noise from change",
@@ -163,7 +163,7 @@ class NoiseModel:
 
     def explain(self) -> tuple[str, ...]:
         """One sentence per flag, for people."""
-        return tuple(FLAGS[flag] for flag in self.flags)
+        return tuple(_FLAGS[flag] for flag in self.flags)
 
     def to_json(self) -> str:
         """All fields as a JSON object; numbers come back bit by bit from `from_json`."""
@@ -206,7 +206,7 @@ def _checked(name: str, kind: str, value: Any) -> Any:
         if isinstance(value, bool):
             return value
     elif isinstance(value, list):
-        if name == "flags" and all(isinstance(flag, str) and flag in FLAGS for flag in value):
+        if name == "flags" and all(isinstance(flag, str) and flag in _FLAGS for flag in value):
             return tuple(value)
         if name == "bins" and all(isinstance(row, list) and len(row) == 3 for row in value):
             return tuple(

@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from galvo.testing.scanimage import ScanImageRecording
 
-__all__ = ["DESCRIPTION_BYTES", "write_file"]
+__all__ = ["write_file"]
 
-DESCRIPTION_BYTES: Final = 2000
+_DESCRIPTION_BYTES: Final = 2000
 """Bytes reserved for the text of ImageDescription, without the closing NUL."""
 
 _MAGIC: Final = 117637889
 _TAG_COUNT: Final = 18
 _ENTRY_BYTES: Final = 20
 _IFD_BYTES: Final = 8 + _TAG_COUNT * _ENTRY_BYTES + 8
-_TABLE_OFFSET: Final = _IFD_BYTES + DESCRIPTION_BYTES + 8
+_TABLE_OFFSET: Final = _IFD_BYTES + _DESCRIPTION_BYTES + 8
 _BLOCK_BYTES: Final = 16 << 20
 
 
@@ -94,10 +94,10 @@ def _static_block(header: bytes, rois: bytes, tiff_format_version: int) -> bytes
 
 
 def _padded(texts: list[str]) -> NDArray[np.bytes_]:
-    padded = [text.encode().ljust(DESCRIPTION_BYTES) for text in texts]
-    if max(map(len, padded)) > DESCRIPTION_BYTES:
-        raise ValueError(f"a frame block is longer than the {DESCRIPTION_BYTES} bytes reserved for it")
-    return np.array(padded, f"S{DESCRIPTION_BYTES}")
+    padded = [text.encode().ljust(_DESCRIPTION_BYTES) for text in texts]
+    if max(map(len, padded)) > _DESCRIPTION_BYTES:
+        raise ValueError(f"a frame block is longer than the {_DESCRIPTION_BYTES} bytes reserved for it")
+    return np.array(padded, f"S{_DESCRIPTION_BYTES}")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class _PageLayout:
             "first_strip_or_table": (offset, in_entry[273]),
             "sizes_table": (offset, in_entry[279]),
             "next_ifd": (offset, _IFD_BYTES - 8),
-            "description": (np.dtype(f"S{DESCRIPTION_BYTES}"), _IFD_BYTES),
+            "description": (np.dtype(f"S{_DESCRIPTION_BYTES}"), _IFD_BYTES),
             "strips": (np.dtype((offset, (strips,))), in_entry[273] if strips == 1 else _TABLE_OFFSET),
             "pixels": (np.dtype((item, (recording.height, recording.width))), image_offset),
         }
@@ -148,7 +148,7 @@ class _PageLayout:
             258: (3, 1, 8 * item.itemsize),
             259: (3, 1, 1),
             262: (3, 1, 1),
-            270: (2, DESCRIPTION_BYTES + 1, 0),
+            270: (2, _DESCRIPTION_BYTES + 1, 0),
             273: (16, strips, 0),
             274: (3, 1, 1),
             277: (3, 1, 1),

@@ -13,9 +13,9 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TABLE_LENGTH", "with_table"]
+__all__ = ["with_table"]
 
-TABLE_LENGTH = 256
+_TABLE_LENGTH = 256
 _BITS = 5
 _LEVELS = 1 << _BITS
 _BINS = _LEVELS**3
@@ -34,11 +34,11 @@ def with_table(frame: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.
         Exact where the frame has no more colors, and black behind them.
     indices : ndarray of uint8, (Y, X)
     """
-    table = np.zeros((TABLE_LENGTH, 3), np.uint8)
+    table = np.zeros((_TABLE_LENGTH, 3), np.uint8)
     parts = frame.reshape(3, -1).T.astype(np.uint32)
     packed = parts[:, 0] << 16 | parts[:, 1] << 8 | parts[:, 2]
     colors, indices = np.unique(packed, return_inverse=True)
-    if colors.size <= TABLE_LENGTH:
+    if colors.size <= _TABLE_LENGTH:
         table[: colors.size] = np.stack([colors >> 16, colors >> 8 & 255, colors & 255], axis=1)
     else:
         indices = _reduced(parts, table)
@@ -65,7 +65,7 @@ def _reduced(parts: NDArray[np.uint32], table: NDArray[np.uint8]) -> NDArray[np.
         heapq.heappush(boxes, (-float(counts[used[bins]].sum()) * extent, next(serial), bins))
 
     add(np.arange(used.size))
-    while len(boxes) < TABLE_LENGTH and boxes[0][0] < 0:
+    while len(boxes) < _TABLE_LENGTH and boxes[0][0] < 0:
         bins = heapq.heappop(boxes)[2]
         axis = int(np.ptp(places[bins], axis=0).argmax())
         bins = bins[np.argsort(places[bins, axis], kind="stable")]

@@ -14,9 +14,9 @@ from galvo.errors import GalvoError, Malformed, Truncated
 from galvo.formats.matlab.inflate import Inflated
 from galvo.formats.matlab.variable import CLASSES, Content, Part, Span, Variable, check_array
 
-__all__ = ["HEADER_BYTES", "byte_order", "variables"]
+__all__ = ["byte_order", "variables"]
 
-HEADER_BYTES = 128
+_HEADER_BYTES = 128
 # "MAT-File Format", tables 1-1 and 1-3
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _TEXT_TYPES = {16: "u1", 17: "u2", 18: "u4"}
@@ -55,8 +55,8 @@ def variables(source: FileSource, cut: bool = False) -> Iterator[Variable]:
         More elements than any recording has.
     """
     path, size = source.paths[0], source.size(0)
-    order = byte_order(source.read_upto(0, 0, HEADER_BYTES))
-    offset, count = HEADER_BYTES, 0
+    order = byte_order(source.read_upto(0, 0, _HEADER_BYTES))
+    offset, count = _HEADER_BYTES, 0
     while offset < size:
         tag = source.read_upto(0, offset, 8)
         if len(tag) < 8:

@@ -27,9 +27,9 @@ from galvo.formats.hdf5.chunks import is_plain, stored_chunks
 from galvo.formats.hdf5.filters import FILTER_STEPS
 from galvo.limits import Limits
 
-__all__ = ["ROW", "Heaps", "stored_elements"]
+__all__ = ["Heaps", "stored_elements"]
 
-ROW = np.dtype([("nbytes", "<u4"), ("address", "<u8"), ("number", "<u4")])
+_ROW = np.dtype([("nbytes", "<u4"), ("address", "<u8"), ("number", "<u4")])
 
 _COLLECTION = struct.Struct("<4sB3xQ")
 _OBJECT = struct.Struct("<HHIQ")
@@ -61,8 +61,8 @@ def stored_elements(dataset: Any, source: FileSource, limits: Limits) -> NDArray
     plist = dataset.file.id.get_create_plist()
     if plist.get_userblock() or plist.get_sizes() != (8, 8):
         raise Unsupported("an HDF5 file with a user block or short addresses", path=path, hint="h5repack rewrites it")
-    dtype = ROW if h5py.check_vlen_dtype(dataset.dtype) is not None else dataset.dtype
-    if dtype.hasobject or (dtype is not ROW and not is_plain(dataset)):
+    dtype = _ROW if h5py.check_vlen_dtype(dataset.dtype) is not None else dataset.dtype
+    if dtype.hasobject or (dtype is not _ROW and not is_plain(dataset)):
         raise Unsupported(f"{name} has elements that galvo does not read", path=path, found=str(dataset.dtype))
     (count,) = dataset.shape
     limits.check("page_count" if dtype.names else "text_bytes", count, path=path)

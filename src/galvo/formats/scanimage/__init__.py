@@ -26,14 +26,16 @@ from galvo.core.registry import Format, deferred
 from galvo.formats.scanimage.header import is_header
 from galvo.formats.tiff import MAGIC
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMAT", "MAGIC_NUMBER"]
+
+MAGIC_NUMBER = 117637889
 
 
 def _detect(probe: Probe) -> bool:
     head = probe.head
     if not head.startswith(MAGIC):
         return False
-    if head[:4] == b"II+\0" and head[16:20] == struct.pack("<I", 117637889):
+    if head[:4] == b"II+\0" and head[16:20] == struct.pack("<I", MAGIC_NUMBER):
         return True
     return any(is_header(text.decode("latin-1")) for text in _first_texts(probe))
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from galvo.errors import warn
 
-__all__ = ["NOT_SPLIT", "Roi", "Scanfield", "Tie", "parse_rois", "same_depth"]
+__all__ = ["NOT_SPLIT", "Roi", "Scanfield", "Tie", "parse_rois"]
 
 NOT_SPLIT = "pages are not split into fields: select the rows of each with rec.isel(y=slice(...))"
 """How warnings end that say why there are no fields."""
@@ -29,7 +29,7 @@ _SAME_DEPTH_UM, _SAME_DEPTH = 1e-3, 1e-5
 _MOST = 1e9
 
 
-def same_depth(one: float, other: float) -> bool:
+def _same_depth(one: float, other: float) -> bool:
     """Whether two depths in µm are the same but for the digits with which they are written."""
     return math.isclose(one, other, rel_tol=_SAME_DEPTH, abs_tol=_SAME_DEPTH_UM)
 
@@ -105,7 +105,7 @@ class Roi:
         if z is None:
             return None
         for depth, field in self.scanfields:
-            if same_depth(depth, z):
+            if _same_depth(depth, z):
                 return field
         if self.reach == "discrete":
             return None

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from galvo.core.source import FileSource
 from galvo.errors import Malformed
+from galvo.formats.scanimage import MAGIC_NUMBER
 from galvo.formats.scanimage.header import Header, is_header
 from galvo.formats.tiff.ifd import Ifd
 from galvo.limits import Limits
 
-__all__ = ["MAGIC_NUMBER", "StaticTexts", "read_static", "text_behind_pages"]
+__all__ = ["StaticTexts", "read_static", "text_behind_pages"]
 
-MAGIC_NUMBER = 117637889
 _START_CHARACTERS = 4096
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from galvo.core.index import Int64
 
-__all__ = ["ALIGNMENT", "Directory", "Field", "aligned", "file_header"]
+__all__ = ["Directory", "Field", "aligned", "file_header"]
 
-ALIGNMENT = 8
+_ALIGNMENT = 8
 _FORMATS = {2: "s", 3: "H", 4: "I", 5: "II", 16: "Q"}
 
 
 def aligned(position: int) -> int:
     """The next multiple of 8 at or behind `position`."""
-    return position + -position % ALIGNMENT
+    return position + -position % _ALIGNMENT
 
 
 def file_header(big: bool) -> bytes:

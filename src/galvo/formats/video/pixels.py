@@ -16,7 +16,6 @@ from galvo.errors import DamagedData, Unsupported
 from galvo.formats.video.library import load_av, told
 
 __all__ = [
-    "FROM_LIMITED",
     "TO_LIMITED",
     "Pixels",
     "Scaler",
@@ -36,7 +35,7 @@ _EXACT = _BILINEAR | 1 << 18 | 1 << 19
 
 # ITU-R BT.601 and BT.709: black is 16, white is 235
 TO_LIMITED = np.rint(16 + np.arange(256) * 219 / 255).astype(np.uint8)
-FROM_LIMITED = np.clip(np.rint((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
+_FROM_LIMITED = np.clip(np.rint((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Pixels:
             return [_by_palette(frame, path)]
         if self.target is None:
             pixels = plane(frame, 0, self.dtype)
-            return [mapped(pixels, FROM_LIMITED) if self.limited else pixels]
+            return [mapped(pixels, _FROM_LIMITED) if self.limited else pixels]
         with told(path):
             made = scaler.convert(frame, self.target, self.exact)
             if not self.target.startswith("gray"):

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from galvo import native
 from galvo.motion.bayes.solver import Solver
 
-__all__ = ["COARSE_STEPS", "Schedule", "Track", "Tracker"]
+__all__ = ["Schedule", "Track", "Tracker"]
 
-COARSE_STEPS = (3, 2)
+_COARSE_STEPS = (3, 2)
 _RIGID_STEPS = 3
 _REACH = 4
 
@@ -37,7 +37,7 @@ class Schedule:
     @classmethod
     def of(cls, level_count: int, fine_steps: int, cubic: bool, settled: float = 0.0) -> Schedule:
         """The usual steps on the coarse ones of so many levels."""
-        return cls((*COARSE_STEPS[len(COARSE_STEPS) + 1 - level_count :], fine_steps), cubic, settled)
+        return cls((*_COARSE_STEPS[len(_COARSE_STEPS) + 1 - level_count :], fine_steps), cubic, settled)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
