@@ -17,6 +17,7 @@ REGISTRY = Registry(
         "galvo.formats.matlab:FORMAT",
         "galvo.formats.pzf:FORMAT",
         "galvo.formats.raw:FORMAT",
+        "galvo.formats.npy:FORMAT",
         "galvo.formats.video:FORMAT",
         "galvo.formats.gif:FORMAT",
         "galvo.formats.mdf:FORMAT",
