@@ -18,6 +18,7 @@ REGISTRY = Registry(
         "galvo.formats.pzf:FORMAT",
         "galvo.formats.raw:FORMAT",
         "galvo.formats.npy:FORMAT",
+        "galvo.formats.scanbox:FORMAT",
         "galvo.formats.video:FORMAT",
         "galvo.formats.gif:FORMAT",
         "galvo.formats.mdf:FORMAT",
