@@ -8,6 +8,7 @@ import pytest
 from galvo.compat.pyflowreg.motion_correction import OFOptions, compensate_arr
 from galvo.compat.pyflowreg.util.io import get_video_file_reader
 
+
 @pytest.fixture(scope="module")
 def golden(sample_data):
     path = sample_data.parent / "golden" / "pyflowreg" / "pyflowreg_golden.npz"
