@@ -50,8 +50,13 @@ def converted(source, folder, format, **options):
     return galvo.load(folder / name_of(format), squeeze=False)
 
 
-def sources(folder):
-    """Every readable format, as galvo or its own program writes it."""
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Every readable format, as galvo or its own program writes it, made once."""
+    return list(made_sources(tmp_path_factory.mktemp("sources")))
+
+
+def made_sources(folder):
     yield "array", RNG.integers(0, 100, (4, 2, 1, 8, 6)).astype(np.uint16)
     for number, (format, shape, dtype) in enumerate(
         (format, shape, dtype)
@@ -73,9 +78,9 @@ def sources(folder):
 
 @pytest.mark.filterwarnings("ignore::galvo.errors.GalvoWarning")
 @pytest.mark.parametrize("format", WRITABLE)
-def test_every_readable_format(tmp_path, format):
+def test_every_readable_format(tmp_path, sources, format):
     outcomes = {}
-    for name, source in sources(tmp_path):
+    for name, source in sources:
         with galvo.open(source) as recording:
             expected, rate, names = recording[...], recording.frame_rate_hz, recording.channel_names
             found = converted(recording, tmp_path / "out", format)

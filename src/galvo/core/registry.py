@@ -98,10 +98,14 @@ class Registry:
     ----------
     rows : sequence of str
         "module:attribute" of each built-in `Format`.
+
+    Attributes
+    ----------
+    rows : tuple of str
     """
 
     def __init__(self, rows: Sequence[str]) -> None:
-        self._rows = tuple(rows)
+        self.rows = tuple(rows)
         self._formats: dict[str, Format] | None = None
         self._lock = ForkSafeLock()
 
@@ -116,7 +120,7 @@ class Registry:
     def _load(self) -> dict[str, Format]:
         found: dict[str, Format] = {}
         loaded: list[Any] = []
-        for row in self._rows:
+        for row in self.rows:
             module, _, attribute = row.partition(":")
             loaded.append((row, getattr(import_module(module), attribute)))
         for point in _entry_points():

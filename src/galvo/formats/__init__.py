@@ -17,6 +17,8 @@ REGISTRY = Registry(
         "galvo.formats.matlab:FORMAT",
         "galvo.formats.pzf:FORMAT",
         "galvo.formats.raw:FORMAT",
+        "galvo.formats.npy:FORMAT",
+        "galvo.formats.scanbox:FORMAT",
         "galvo.formats.video:FORMAT",
         "galvo.formats.gif:FORMAT",
         "galvo.formats.mdf:FORMAT",

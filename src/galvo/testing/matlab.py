@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -58,27 +59,64 @@ class MatBuilder:
         small : bool
             Put up to 4 bytes into the tags of elements.
         """
-        plain = values.dtype.str[1:]
-        kind = {"b": "logical", "c": plain}.get(values.dtype.kind, plain)
-        parts = [values.real, values.imag] if values.dtype.kind == "c" else [values]
-        own = {"logical": "u1"}.get(kind, f"f{values.dtype.itemsize // 2}" if values.dtype.kind == "c" else plain)
-        wanted = np.dtype(stored or own).newbyteorder("<" if self._order == "<" else ">")
-        data = [part.astype(wanted).tobytes(order="F") for part in parts]
+        wanted, data = self._numbers(values, stored)
         if self._level == 4:
             self._add_level4(name, values.shape, _LEVEL4[wanted.str[1:]], 0, data)
             return
-        title = "uint8" if kind == "logical" else _NAMES.get(own, np.dtype(own).name)
-        flags = _CLASSES[title] | (_LOGICAL if kind == "logical" else 0) | (_COMPLEX if len(parts) == 2 else 0)
+        self._add(self._numeric(name, values, stored, small), deflated)
+
+    def _numbers(self, values: NDArray[Any], stored: str | None) -> tuple[np.dtype[Any], list[bytes]]:
+        """Type in which numbers are stored, and the real and the imaginary ones."""
+        parts = [values.real, values.imag] if values.dtype.kind == "c" else [values]
+        own = {"b": "u1", "c": f"f{values.dtype.itemsize // 2}"}.get(values.dtype.kind, values.dtype.str[1:])
+        wanted = np.dtype(stored or own).newbyteorder("<" if self._order == "<" else ">")
+        return wanted, [part.astype(wanted).tobytes(order="F") for part in parts]
+
+    def _numeric(self, name: str, values: NDArray[Any], stored: str | None = None, small: bool = True) -> bytes:
+        wanted, data = self._numbers(values, stored)
+        kind, itemsize = values.dtype.kind, values.dtype.itemsize
+        own = f"f{itemsize // 2}" if kind == "c" else "u1" if kind == "b" else values.dtype.str[1:]
+        title = _NAMES.get(own, np.dtype(own).name)
+        flags = _CLASSES[title] | (_LOGICAL if kind == "b" else 0) | (_COMPLEX if kind == "c" else 0)
         numbers = [self._element(_STORED[wanted.str[1:]], one, small) for one in data]
-        self._add(self._matrix(flags, values.shape, name, numbers, small), deflated)
+        return self._matrix(flags, values.shape, name, numbers, small)
+
+    def _struct(self, name: str, fields: Mapping[str, Any]) -> bytes:
+        width = max(map(len, fields), default=0) + 1
+        names = b"".join(one.encode().ljust(width, b"\0") for one in fields)
+        parts = [self._element(5, struct.pack(f"{self._order}i", width)), self._element(1, names, small=False)]
+        for value in fields.values():
+            if isinstance(value, str):
+                inside = self._characters("", value)
+            elif isinstance(value, Mapping):
+                inside = self._struct("", value)
+            else:
+                inside = self._numeric("", np.asarray(value))
+            parts.append(self._words(14, len(inside)) + inside)
+        return self._matrix(_CLASSES["struct"], (1, 1), name, parts)
+
+    def _characters(self, name: str, text: str) -> bytes:
+        data = text.encode("utf-16-le" if self._order == "<" else "utf-16-be")
+        return self._matrix(_CLASSES["char"], (1, len(text)), name, [self._element(4, data)])
 
     def text(self, name: str, text: str, deflated: bool = False) -> None:
         """Add a row of characters."""
         if self._level == 4:
             self._add_level4(name, (1, len(text)), 0, 1, [np.frombuffer(text.encode(), "u1").astype("<f8").tobytes()])
             return
-        data = text.encode("utf-16-le" if self._order == "<" else "utf-16-be")
-        self._add(self._matrix(_CLASSES["char"], (1, len(text)), name, [self._element(4, data)]), deflated)
+        self._add(self._characters(name, text), deflated)
+
+    def struct(self, name: str, fields: Mapping[str, Any], deflated: bool = False) -> None:
+        """Add a struct of one element.
+
+        Parameters
+        ----------
+        name : str
+        fields : mapping of str
+            Arrays in MATLAB's dimensions, texts, and mappings, which become structs themselves.
+        deflated : bool
+        """
+        self._add(self._struct(name, fields), deflated)
 
     def other(self, name: str, kind: str, deflated: bool = False) -> None:
         """Add what holds no frames: a "cell" with nothing in it, or an "opaque" object."""

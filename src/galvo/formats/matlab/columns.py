@@ -129,7 +129,7 @@ class ColumnReader:
             if variable.content is None:
                 raise DamagedData(f"{variable.name} was never written", path=self._source.paths[0])
             for number, part in enumerate(variable.parts):
-                shown = target if self.dtype.kind != "c" else (target.real, target.imag)[number]
+                shown = target if len(variable.parts) == 1 else (target.real, target.imag)[number]
                 yield from self._part_jobs(variable.name, variable.content, part, selection, shown, len(absent))
 
         return [

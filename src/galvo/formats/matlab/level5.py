@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ _KINDS = {
     17: "opaque",
 }  # fmt: skip
 _LOGICAL, _COMPLEX = 0x200, 0x800
-_MOST_DIMENSIONS, _MOST_NAME_BYTES = 64, 4096
+_MOST_DIMENSIONS, _MOST_NAME_BYTES, _MOST_FIELDS_BYTES = 64, 4096, 1 << 20
 
 
 def byte_order(head: bytes) -> str:
@@ -121,6 +122,8 @@ class _Matrix:
         title = self._name()
         if flags & _LOGICAL and name in CLASSES:
             name = "logical"
+        if name == "struct" and math.prod(shape) == 1:
+            return Variable(name=title, kind=name, shape=shape, fields=replace(self)._fields)
         if name not in CLASSES and name != "char":
             return Variable(name=title, kind=name, shape=shape)
         parts = tuple(self._part(shape, name) for _ in range(2 if flags & _COMPLEX and name != "char" else 1))
@@ -165,6 +168,28 @@ class _Matrix:
         if kind not in (1, 2, 16) or nbytes > _MOST_NAME_BYTES:
             raise self._wrong("an array has no name", f"type {kind}, {nbytes} bytes")
         return self.content.read(where, nbytes).rstrip(b"\0").decode("utf-8", "replace")
+
+    def _fields(self) -> dict[str, Variable]:
+        """The fields of a struct, found by their headers alone."""
+        rest = replace(self)
+        kind, where, nbytes = rest._next()
+        if kind != _INT32 or nbytes != 4:
+            raise self._wrong("a struct does not tell how long its names are", f"type {kind}, {nbytes} bytes")
+        (width,) = struct.unpack(f"{self.order}i", self.content.read(where, 4))
+        kind, where, nbytes = rest._next()
+        if kind != 1 or not 0 < width <= _MOST_NAME_BYTES or nbytes % width or nbytes > _MOST_FIELDS_BYTES:
+            raise self._wrong("a struct has no names of fields", f"type {kind}, {nbytes} bytes, {width} for each")
+        data = self.content.read(where, nbytes)
+        found = {}
+        for first in range(0, nbytes, width):
+            name = data[first : first + width].partition(b"\0")[0].decode("utf-8", "replace")
+            kind, where, size = rest._next()
+            if kind != _MATRIX:
+                raise self._wrong(f"the field {name} of a struct is no array", f"type {kind}")
+            inside = _Matrix(self.content, where, where + size, self.order, self.path, self.place).variable()
+            if inside is not None:
+                found[name] = replace(inside, name=name)
+        return found
 
     def _part(self, shape: tuple[int, ...], name: str) -> Part:
         kind, where, nbytes = self._next()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -94,6 +94,8 @@ class Variable:
         Real part, imaginary part.
     content : Content or None
         None in version 7.3, and for what was never written.
+    fields : callable or None
+        Of a struct of one element: gives its fields by name.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Variable:
     dtype: np.dtype[Any] | None = None
     parts: tuple[Part, ...] = ()
     content: Content | None = None
+    fields: Callable[[], dict[str, Variable]] | None = None
 
     @property
     def size(self) -> int:

@@ -15,8 +15,9 @@ from galvo.core.metadata import Damage, Metadata
 from galvo.core.read import IndexedReader
 from galvo.core.recording import Recording
 from galvo.core.source import FileSource, opening_source
-from galvo.errors import FormatError, Malformed, OptionError, Truncated, warn
-from galvo.formats.raw.sidecar import describing_path, kept_path, read_description, read_kept
+from galvo.errors import FormatError, Malformed, OptionError, Truncated
+from galvo.formats.kept_beside import read_beside
+from galvo.formats.raw.sidecar import describing_path, kept_path, read_description
 from galvo.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["open_raw"]
@@ -150,10 +151,9 @@ def _recording(
             )
         damage.append(Damage(path, offset_bytes, f"{found}, expected {expected}"))
         frames = min(frames, stored // frame_nbytes)
-    kept = read_kept(path, limits) if described else None
-    if kept is not None and (math.prod(kept.shape[:3]), *kept.shape[3:]) != lengths:
-        warn(f"{kept_path(path)}: it is of another recording {kept.shape}; not used")
-        kept = None
+    kept = None
+    if described:
+        kept = read_beside(kept_path(path), lambda shape: (math.prod(shape[:3]), *shape[3:]) == lengths, limits)
     shape: Shape = (frames, 1, 1, y, x)
     if kept is not None:
         c, z = kept.shape[1:3]

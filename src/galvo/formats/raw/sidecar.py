@@ -9,10 +9,8 @@ from typing import Any
 
 from galvo.core.source import read_file
 from galvo.errors import Malformed, NotFound
-from galvo.formats.kept_json import KeptJson
-from galvo.limits import Limits
 
-__all__ = ["describing_path", "kept_path", "read_description", "read_kept"]
+__all__ = ["describing_path", "kept_path", "read_description"]
 
 _MOST_BYTES = 1 << 20
 
@@ -47,13 +45,3 @@ def read_description(path: str) -> Mapping[str, Any] | None:
     if not isinstance(found, dict):
         raise Malformed("no JSON object", path=place, found=type(found).__name__)
     return found
-
-
-def read_kept(path: str, limits: Limits) -> KeptJson | None:
-    """What galvo kept of the recording; None where there is no text."""
-    place = kept_path(path)
-    try:
-        text = read_file(place, limits.text_bytes)
-    except NotFound:
-        return None
-    return KeptJson.parse(text, place, limits)
