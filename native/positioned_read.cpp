@@ -22,7 +22,7 @@ constexpr std::int64_t kLargestCall = std::int64_t(1) << 30;
 
 #if defined(_WIN32)
 
-#if defined(_MSC_VER) || defined(_UCRT)
+#if defined(_MSC_VER)
 
 void ignore_invalid_parameter(const wchar_t *, const wchar_t *, const wchar_t *, unsigned int, uintptr_t) {}
 
@@ -36,7 +36,7 @@ HANDLE handle_of(int fd) noexcept {
 
 #else
 
-// MinGW's older runtime has no such handler.
+// MinGW has no such handler.
 HANDLE handle_of(int fd) noexcept { return reinterpret_cast<HANDLE>(_get_osfhandle(fd)); }
 
 #endif
