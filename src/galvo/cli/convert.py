@@ -15,6 +15,7 @@ from galvo.cli.options import (
     number_or_estimate,
     open_options,
     pixel_type,
+    require_frames,
     scale_value,
     settings,
     source_options,
@@ -43,7 +44,7 @@ The output appears under its name only when it is complete and on the disk. Ctrl
 
 
 @click.command("convert", short_help="Write a recording in another format.", epilog=_EPILOG)
-@click.argument("sources", nargs=-1, required=True, metavar="SRC...")
+@click.argument("sources", nargs=-1, required=True, metavar="REC...")
 @click.option(
     "-o",
     "--output",
@@ -142,7 +143,7 @@ def command(
 ) -> None:
     """Write a recording in another format.
 
-    One SRC is a file, one file of a series (the whole series is converted), a folder or a quoted pattern. Several SRC
+    One REC is a file, one file of a series (the whole series is converted), a folder or a quoted pattern. Several REC
     follow each other in the given order.
     """
     from galvo.conversion import convert
@@ -168,6 +169,7 @@ def command(
         return
     with shown_warnings(), open_recording(source, **open_options(**given)) as recording:
         say("source", _source_text(sources, recording))
+        require_frames(frames, recording.shape[0])
         arguments: dict[str, Any] = {
             "format": to_format,
             "channels": channel_positions(channels, recording.channel_names, recording.shape[1]),

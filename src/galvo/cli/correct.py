@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from galvo.cli.ending import debug_option
-from galvo.cli.options import channel_positions, frame_range, open_options, settings, source_options
+from galvo.cli.options import (
+    channel_positions,
+    frame_range,
+    open_options,
+    require_frames,
+    settings,
+    source_options,
+)
 from galvo.cli.screen import has_progress, say, shown_warnings
 from galvo.cli.text import byte_text, count_text, sizes_text
 
@@ -16,6 +23,8 @@ if TYPE_CHECKING:
     from galvo.motion import Correction, MotionParams
 
 __all__ = ["command"]
+
+_MOST_PARAMS_BYTES: Final = 1 << 20
 
 _EPILOG: Final = """\b
 Examples:
@@ -45,7 +54,7 @@ corrected again without estimating. Both appear under their names only when they
     type=click.Choice(["bayes", "variational", "rigid"]),
     help="bayes, the default, learns what it needs from the recording; rigid estimates shifts only.",
 )
-@click.option("--params", "params_file", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="JSON.")
+@click.option("--params", "params_file", metavar="FILE", help="Parameters of the estimators, as JSON.")
 @click.option(
     "--channel",
     "channels",
@@ -129,6 +138,7 @@ def command(
     opening = open_options(**given)
     with shown_warnings(), ExitStack() as stack:
         recording = stack.enter_context(open_recording(source, **opening))
+        require_frames(frames, recording.shape[0])
         shown = recording.isel(t=frames)
         name = sources[0] if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1} more"
         say("source", f"{name}: {sizes_text(shown.shape, shown.dtype)}")
@@ -157,20 +167,14 @@ def command(
 
 def _params(path: str | None, preset: str | None, estimator: str | None) -> MotionParams:
     """Those of the file, with what was said on the command line."""
-    from pydantic import ValidationError
-
-    from galvo.motion import MotionParams
+    from galvo.core.source import read_file
+    from galvo.motion.params import checked_params
 
     said = {name: value for name, value in (("preset", preset), ("estimator", estimator)) if value is not None}
     if path is None:
-        return MotionParams.model_validate(said)
-    with open(path, encoding="utf-8") as stream:
-        text = stream.read()
-    try:
-        found = MotionParams.model_validate_json(text).model_dump(exclude_unset=True)
-        return MotionParams.model_validate(found | said)
-    except ValidationError as error:
-        raise click.UsageError(f"{path}: {error}") from None
+        return checked_params(said)
+    found = checked_params(read_file(path, _MOST_PARAMS_BYTES), path)
+    return checked_params(found.model_dump(exclude_unset=True) | said, path)
 
 
 def _reference(text: str | None) -> Any:
