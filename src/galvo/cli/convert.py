@@ -20,7 +20,7 @@ from galvo.cli.options import (
     settings,
     source_options,
 )
-from galvo.cli.screen import has_progress, say, shown_warnings, warning_line
+from galvo.cli.screen import has_progress, not_written, say, shown_warnings, warning_line
 from galvo.cli.text import byte_text, count_text, sizes_text
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def command(
                 result = convert(recording, output, verify=verify, progress=has_progress(), **arguments)
             except KeyboardInterrupt:
                 complete = _identity(plan.path) != before
-                say("stopped", f"{plan.path}: " + ("complete, not verified" if complete else "not written"))
+                say("stopped", f"{plan.path}: " + ("complete, not verified" if complete else not_written(plan.path)))
                 raise
             say("wrote", _result_text(result))
             plan = result

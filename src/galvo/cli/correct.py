@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ from galvo.cli.options import (
     settings,
     source_options,
 )
-from galvo.cli.screen import has_progress, say, shown_warnings
+from galvo.cli.screen import has_progress, not_written, say, shown_warnings
 from galvo.cli.text import byte_text, count_text, sizes_text
 
 if TYPE_CHECKING:
@@ -127,8 +128,10 @@ def command(
 
     Several REC follow each other in the given order.
     """
+    from galvo.core.atomic import journal_path
     from galvo.formats.opening import open_recording
     from galvo.motion import correct, correct_fields
+    from galvo.motion.pipeline import motion_path
 
     if output is None and (motion is None or fields):
         raise click.UsageError("nothing to write: name a movie with -o, or a file for the motion with --motion")
@@ -162,7 +165,13 @@ def command(
             return
         if apply_to is not None:
             common["apply_to"] = stack.enter_context(open_recording(apply_to, **opening)).isel(t=frames)
-        _tell(correct(shown, output, params, motion=motion, **common))
+        try:
+            _tell(correct(shown, output, params, motion=motion, **common))
+        except KeyboardInterrupt:
+            for path in (motion or motion_path(output or ""), output):
+                if path and os.path.exists(journal_path(path)):
+                    say("stopped", f"{path}: {not_written(path)}")
+            raise
 
 
 def _params(path: str | None, preset: str | None, estimator: str | None) -> MotionParams:

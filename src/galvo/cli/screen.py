@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from os.path import exists
 from typing import Final, NamedTuple, TextIO
 
 import click
@@ -18,6 +19,7 @@ __all__ = [
     "collected_warnings",
     "has_progress",
     "is_terminal",
+    "not_written",
     "say",
     "show_facts",
     "show_table",
@@ -58,6 +60,13 @@ def has_progress() -> bool:
 def say(label: str, text: str) -> None:
     """Print a line that starts with a short label."""
     click.echo(f"{label:<9} {printable(text)}")
+
+
+def not_written(path: str) -> str:
+    """What there is of an output that was stopped."""
+    from galvo.core.atomic import journal_path
+
+    return "not written; what is done is kept, go on with --resume" if exists(journal_path(path)) else "not written"
 
 
 def show_facts(title: str, rows: Sequence[Row]) -> None:
