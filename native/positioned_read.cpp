@@ -22,6 +22,8 @@ constexpr std::int64_t kLargestCall = std::int64_t(1) << 30;
 
 #if defined(_WIN32)
 
+#if defined(_MSC_VER)
+
 void ignore_invalid_parameter(const wchar_t *, const wchar_t *, const wchar_t *, unsigned int, uintptr_t) {}
 
 // The C runtime ends the process for a descriptor that is not open unless its handler is replaced.
@@ -31,6 +33,13 @@ HANDLE handle_of(int fd) noexcept {
     _set_thread_local_invalid_parameter_handler(before);
     return reinterpret_cast<HANDLE>(handle);
 }
+
+#else
+
+// MinGW has no such handler.
+HANDLE handle_of(int fd) noexcept { return reinterpret_cast<HANDLE>(_get_osfhandle(fd)); }
+
+#endif
 
 int errno_of(DWORD error) noexcept {
     switch (error) {

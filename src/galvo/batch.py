@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from galvo.conversion import ConvertResult, convert
+from galvo.core.atomic import output_name
+from galvo.core.source import path_name
 from galvo.errors import GalvoError, OptionError, UnknownFormat
 from galvo.formats import REGISTRY
-from galvo.formats.opening import open_recording, recordings_in
+from galvo.formats.opening import none_text, open_recording, recordings_in
 from galvo.progress import ProgressOption, reporting
 
 __all__ = ["BatchResult", "Failure", "convert_folder"]
@@ -97,12 +99,12 @@ def convert_folder(
     UnknownFormat
         The folder holds no recording.
     """
-    folder, out = os.fspath(source), os.fspath(destination)
+    folder, out = path_name(source), output_name(destination)
     suffix = _suffix(format)
     opening = dict(open_options or {})
     found, unknown = recordings_in(folder, opening.get("format"))
     if not found:
-        raise UnknownFormat("the folder holds no recording", path=folder, found=f"{len(unknown)} files that are none")
+        raise UnknownFormat("the folder holds no recording", path=folder, found=none_text(unknown))
     failed = [Failure(path, _error(path)) for path in unknown]
     jobs: list[_Job] = []
     skipped: list[str] = []

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from numpy.typing import DTypeLike, NDArray
 
 from galvo.core import disk
-from galvo.core.atomic import journal_path
+from galvo.core.atomic import journal_path, output_name
 from galvo.core.axes import AXES
 from galvo.core.blocks import DEFAULT_BLOCK_BYTES, block_selections
 from galvo.core.cast import Scale
@@ -223,7 +223,7 @@ def convert_fields(
         parts = recording.fields
         if not parts:
             raise OptionError("the recording has no fields to split", hint="Only multi-ROI recordings have them")
-        names = [field_name(os.fspath(destination), format, number) for number in range(1, len(parts) + 1)]
+        names = [field_name(destination, format, number) for number in range(1, len(parts) + 1)]
         waiting = [job for job in zip(parts, names, strict=True) if not (resume and os.path.lexists(job[1]))]
         common = {"format": format, "resume": resume, **options}
         plans = tuple(convert(part, name, dry_run=True, **common) for part, name in waiting)
@@ -245,9 +245,9 @@ def convert_fields(
             recording.close()
 
 
-def field_name(destination: str, format: str | None, number: int) -> str:
+def field_name(destination: str | os.PathLike[str], format: str | None, number: int) -> str:
     """``out.h5`` as ``out_field1.h5``; the name of a folder has no suffix to keep."""
-    final = os.path.expanduser(destination).rstrip(os.sep)
+    final = output_name(destination)
     entry = REGISTRY.for_writing(final, format)
     suffix = os.path.splitext(final)[1]
     if entry.writes_folders and suffix.lower() not in entry.suffixes:
@@ -288,7 +288,7 @@ def _with_axes(recording: Recording, axes: str | None) -> Recording:
     """The recording with no axes but those."""
     if axes is None:
         return recording
-    letters = axes.upper()
+    letters = axes.upper() if isinstance(axes, str) else "?"
     if set(letters) - set(AXES) or len(set(letters)) < len(letters) or not {"Y", "X"} <= set(letters):
         raise OptionError("no such axes", found=repr(axes), expected="letters of T C Z Y X, Y and X among them")
     lengths = {"C": recording.shape[1], "Z": recording.shape[2]}
@@ -312,12 +312,12 @@ def _write(
     block_bytes: int,
     options: dict[str, Any],
 ) -> ConvertResult:
-    final = os.path.expanduser(os.fspath(destination)).rstrip(os.sep) or os.sep
+    final = output_name(destination)
     entry = REGISTRY.for_writing(final, format)
     unknown = [name for name in options if name not in entry.write_options]
     if unknown or entry.sink is None:
         raise OptionError(
-            f"{entry.name} takes no write option {unknown[0]!r}", expected=f"of {', '.join(entry.write_options)}"
+            f"{entry.name} takes no write option {unknown[0]!r}", expected=f"one of {', '.join(entry.write_options)}"
         )
     sink = new_sink(entry.sink, options, split)
     files = tuple(str(path) for path in recording.files)

@@ -14,7 +14,7 @@ import numpy as np
 
 from galvo.conversion import ConvertResult, convert
 from galvo.core import disk
-from galvo.core.atomic import journal_path, partial_path
+from galvo.core.atomic import journal_path, output_name, partial_path
 from galvo.core.checksum import block_checksum
 from galvo.core.journal import Journal
 from galvo.core.output import Output
@@ -84,10 +84,10 @@ def recover(
     WriteError
         The output is still being written, or the destination cannot be.
     """
-    final = os.fspath(path).rstrip(os.sep)
+    final = output_name(path)
     final = final.removesuffix(partial_path("")).removesuffix(journal_path(""))
     beside = Path(final).with_suffix(f".recovered{Path(final).suffix}")
-    wanted = os.fspath(beside if destination is None else destination)
+    wanted = str(beside) if destination is None else output_name(destination)
     journal = _journal(final)
     whole, announced = _whole_frames(journal)
     # back to the last commit, as resuming would do

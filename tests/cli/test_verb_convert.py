@@ -80,7 +80,9 @@ def test_ranges_that_are_none_are_usage_errors(run, raw, out, text):
 def test_an_empty_selection_is_an_error(run, raw, out):
     result = run("convert", raw, "-o", out, "--frames", "50:60")
     assert result.exit_code == 1
-    assert "empty" in result.stderr
+    assert result.stderr == (
+        "galvo: error: --frames takes nothing of this recording; found 50:60; expected frames of 0 to 11\n"
+    )
 
 
 def test_dry_run_plans_and_writes_nothing(run, volumes, out):

@@ -134,8 +134,8 @@ def test_fields(run, tmp_path, out):
         (("-o", "out.h5", "--reference", "50:60"), 1, "needs frames of the recording"),
         (("-o", "out.h5", "--reference", "absent.tif"), 1, "absent.tif"),
         (("-o", "out.h5", "--preset", "best"), 2, "best"),
-        (("-o", "out.h5", "--params", "bad.json"), 2, "presett"),
-        (("-o", "out.h5", "--params", "broken.json"), 2, "broken.json"),
+        (("-o", "out.h5", "--params", "bad.json"), 1, "bad.json: parameters of motion: presett: extra inputs"),
+        (("-o", "out.h5", "--params", "broken.json"), 1, "broken.json: parameters of motion: invalid JSON"),
         (
             (
                 "-o",

@@ -21,3 +21,8 @@ def main() -> None:
         from galvo.cli.ending import INTERRUPTED
 
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        # help and version are printed before any verb runs
+        if error.filename is not None:
+            raise
+        sys.exit(f"galvo: error: what galvo prints cannot be written: {error.strerror}")

@@ -16,10 +16,11 @@ from galvo.cli.options import (
     open_options,
     output_options,
     pixel_type,
+    require_frames,
     scale_value,
     source_options,
 )
-from galvo.cli.screen import has_progress, say, shown_warnings, warning_line
+from galvo.cli.screen import has_progress, not_written, say, shown_warnings, warning_line
 from galvo.cli.text import byte_text, count_text, sizes_text
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ The output appears under its name only when it is complete and on the disk. Ctrl
 
 
 @click.command("convert", short_help="Write a recording in another format.", epilog=_EPILOG)
-@click.argument("sources", nargs=-1, required=True, metavar="SRC...")
+@click.argument("sources", nargs=-1, required=True, metavar="REC...")
 @click.option(
     "-o",
     "--output",
@@ -132,7 +133,7 @@ def command(
 ) -> None:
     """Write a recording in another format.
 
-    One SRC is a file, one file of a series (the whole series is converted), a folder or a quoted pattern. Several SRC
+    One REC is a file, one file of a series (the whole series is converted), a folder or a quoted pattern. Several REC
     follow each other in the given order.
     """
     from galvo.conversion import convert
@@ -158,6 +159,7 @@ def command(
         return
     with shown_warnings(), open_recording(source, **open_options(**given)) as recording:
         say("source", _source_text(sources, recording))
+        require_frames(frames, recording.shape[0])
         arguments: dict[str, Any] = {
             "format": to_format,
             "channels": channel_positions(channels, recording.channel_names, recording.shape[1]),
@@ -179,7 +181,7 @@ def command(
                 result = convert(recording, output, verify=verify, progress=has_progress(), **arguments)
             except KeyboardInterrupt:
                 complete = _identity(plan.path) != before
-                say("stopped", f"{plan.path}: " + ("complete, not verified" if complete else "not written"))
+                say("stopped", f"{plan.path}: " + ("complete, not verified" if complete else not_written(plan.path)))
                 raise
             say("wrote", _result_text(result))
             plan = result

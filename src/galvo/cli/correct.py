@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from galvo.cli.ending import debug_option
-from galvo.cli.options import channel_positions, frame_range, open_options, output_options, source_options
-from galvo.cli.screen import has_progress, say, shown_warnings
+from galvo.cli.options import (
+    channel_positions,
+    frame_range,
+    open_options,
+    output_options,
+    require_frames,
+    source_options,
+)
+from galvo.cli.screen import has_progress, not_written, say, shown_warnings
 from galvo.cli.text import byte_text, count_text, sizes_text
 
 if TYPE_CHECKING:
     from galvo.motion import Correction, MotionParams
 
 __all__ = ["command"]
+
+_MOST_PARAMS_BYTES: Final = 1 << 20
 
 _EPILOG: Final = """\b
 Examples:
@@ -45,7 +55,7 @@ corrected again without estimating. Both appear under their names only when they
     type=click.Choice(["bayes", "variational", "rigid"]),
     help="bayes, the default, learns what it needs from the recording; rigid estimates shifts only.",
 )
-@click.option("--params", "params_file", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="JSON.")
+@click.option("--params", "params_file", metavar="FILE", help="Parameters of the estimators, as JSON.")
 @click.option(
     "--channel",
     "channels",
@@ -108,8 +118,10 @@ def command(
 
     Several REC follow each other in the given order.
     """
+    from galvo.core.atomic import journal_path
     from galvo.formats.opening import open_recording
     from galvo.motion import correct, correct_fields
+    from galvo.motion.pipeline import motion_path
 
     if output is None and (motion is None or fields):
         raise click.UsageError("nothing to write: name a movie with -o, or a file for the motion with --motion")
@@ -119,6 +131,7 @@ def command(
     opening = open_options(**given)
     with shown_warnings(), ExitStack() as stack:
         recording = stack.enter_context(open_recording(source, **opening))
+        require_frames(frames, recording.shape[0])
         shown = recording.isel(t=frames)
         name = sources[0] if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1} more"
         say("source", f"{name}: {sizes_text(shown.shape, shown.dtype)}")
@@ -142,25 +155,25 @@ def command(
             return
         if apply_to is not None:
             common["apply_to"] = stack.enter_context(open_recording(apply_to, **opening)).isel(t=frames)
-        _tell(correct(shown, output, params, motion=motion, **common))
+        try:
+            _tell(correct(shown, output, params, motion=motion, **common))
+        except KeyboardInterrupt:
+            for path in (motion or motion_path(output or ""), output):
+                if path and os.path.exists(journal_path(path)):
+                    say("stopped", f"{path}: {not_written(path)}")
+            raise
 
 
 def _params(path: str | None, preset: str | None, estimator: str | None) -> MotionParams:
     """Those of the file, with what was said on the command line."""
-    from pydantic import ValidationError
-
-    from galvo.motion import MotionParams
+    from galvo.core.source import read_file
+    from galvo.motion.params import checked_params
 
     said = {name: value for name, value in (("preset", preset), ("estimator", estimator)) if value is not None}
     if path is None:
-        return MotionParams.model_validate(said)
-    with open(path, encoding="utf-8") as stream:
-        text = stream.read()
-    try:
-        found = MotionParams.model_validate_json(text).model_dump(exclude_unset=True)
-        return MotionParams.model_validate(found | said)
-    except ValidationError as error:
-        raise click.UsageError(f"{path}: {error}") from None
+        return checked_params(said)
+    found = checked_params(read_file(path, _MOST_PARAMS_BYTES), path)
+    return checked_params(found.model_dump(exclude_unset=True) | said, path)
 
 
 def _reference(text: str | None) -> Any:

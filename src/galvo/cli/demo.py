@@ -23,8 +23,14 @@ __all__ = ["command"]
 
 _STEM: Final = "galvo_demo"
 
+_EPILOG: Final = """\b
+Examples:
+  galvo demo
+  galvo demo /tmp/try --frames 1000
+"""
 
-@click.command("demo", short_help="Make, convert and verify a recording.")
+
+@click.command("demo", short_help="Make, convert and verify a recording.", epilog=_EPILOG)
 @click.argument("folder", default="demo", metavar="[FOLDER]")
 @click.option("--frames", type=click.IntRange(min=2), default=300, show_default=True, help="Length of the recording.")
 @debug_option
@@ -95,4 +101,6 @@ def _generate(folder: Path, frames: int) -> list[Path]:
         with bar:
             return write_demo_recording(folder, Watched(frames=frames), _STEM)
     except OSError as error:
-        raise WriteError(error.strerror or str(error), path=error.filename or str(folder)) from error
+        raise WriteError(
+            "the demo cannot be written there", path=error.filename or str(folder), found=error.strerror or str(error)
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -39,6 +40,8 @@ Exit codes:
   141  the reader of galvo's output went away
 """
 
+# galvo's own files fail with its own errors
+_UNWRITABLE: Final = (errno.ENOSPC, errno.EIO, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 _DEBUG: Final = "galvo.debug"
 _REPORT_URL: Final = "https://github.com/galvo-imaging/galvo/issues"
 
@@ -84,6 +87,8 @@ def end_with(error: Exception, code: int | None = None) -> NoReturn:
         error_line(str(error))
     elif isinstance(error, MemoryError):
         error_line("not enough memory")
+    elif isinstance(error, OSError) and error.errno in _UNWRITABLE:
+        error_line(f"what galvo prints cannot be written: {error.strerror}")
     else:
         error_line(
             f"unexpected {type(error).__name__}: {error}; "
@@ -101,7 +106,8 @@ def orderly_end() -> Iterator[None]:
             stream.reconfigure(errors="backslashreplace")
     try:
         yield
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except KeyboardInterrupt:
@@ -111,6 +117,8 @@ def orderly_end() -> Iterator[None]:
         _drop_output(sys.stdout)
         raise click.exceptions.Exit(_PIPE_CLOSED) from None
     except Exception as error:  # noqa: BLE001 - the last door: users get one line, --debug the rest
+        if isinstance(error, OSError) and error.errno in _UNWRITABLE and sys.stdout is not None:
+            _drop_output(sys.stdout)
         end_with(error)
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from galvo.cli.ending import debug_option
-from galvo.cli.screen import show_table
+from galvo.cli.screen import is_terminal, show_table
+
+if TYPE_CHECKING:
+    from galvo.core.registry import Format
 
 __all__ = ["command"]
 
 _EPILOG: Final = """\b
+Examples:
+  galvo formats
+  galvo formats --json | jq -r '.[] | select(.writes).name'
+
 Options of a format are given as --open-option NAME=VALUE and --write-option NAME=VALUE where galvo has none of that
 name. Other packages add formats under the entry point `galvo.formats`.
 """
@@ -41,6 +49,10 @@ def command(as_json: bool) -> None:
         ]
         click.echo(json.dumps(listed))
         return
+    if is_terminal():
+        # names of options are many: beside each other they leave no room for words
+        show_table(("name", "what"), [(entry.name, "\n".join(_lines(entry))) for entry in entries])
+        return
     show_table(
         ("name", "what", "suffixes", "access", "open\noptions", "write\noptions"),
         [
@@ -55,3 +67,12 @@ def command(as_json: bool) -> None:
             for entry in entries
         ],
     )
+
+
+def _lines(entry: Format) -> Iterator[str]:
+    """What there is to say of a format."""
+    yield entry.title
+    yield f"{'read' if entry.sink is None else 'read and write'}: {' '.join(entry.suffixes)}"
+    for kind, names in (("--open-option", entry.options), ("--write-option", entry.write_options)):
+        if names:
+            yield f"{kind} {', '.join(names)}"

@@ -31,6 +31,18 @@ class _LazyGroup(click.Group):
             raise TypeError(f"galvo.cli.{cmd_name}.command is a {type(command).__name__}")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that the first word names; where there is none, the error names the one that may be meant."""
+        if args and args[0] not in _VERBS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0].lower(), _VERBS, 1)
+            meant = f"Did you mean {near[0]!r}?" if near else f"The verbs are {', '.join(_VERBS)}."
+            ctx.fail(f"No such command {args[0]!r}. {meant}")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; whatever it raises becomes a line and an exit code."""
         with orderly_end():
@@ -53,7 +65,7 @@ Examples:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_EPILOG,
 )
-@click.version_option(__version__, prog_name="galvo", message="%(prog)s %(version)s")
+@click.version_option(__version__, "-V", "--version", prog_name="galvo", message="%(prog)s %(version)s")
 @debug_option
 def group() -> None:
     """Open, convert, correct and verify functional-imaging recordings.

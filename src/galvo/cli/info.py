@@ -33,7 +33,7 @@ Examples:
 
 
 @click.command("info", short_help="Show what recordings are.", epilog=_EPILOG)
-@click.argument("sources", nargs=-1, required=True, metavar="SRC...")
+@click.argument("sources", nargs=-1, required=True, metavar="REC...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per source; unknown is null.")
 @click.option("--frame-table", is_flag=True, help="All that is known of each frame, as tab-separated text.")
 @source_options
@@ -41,7 +41,7 @@ Examples:
 def command(sources: tuple[str, ...], as_json: bool, frame_table: bool, **given: Any) -> None:
     """Show what recordings are: axes, rates, sizes, files, and what is wrong with them.
 
-    SRC is a file, one file of a series, a folder or a quoted pattern. Pixels are not read.
+    REC is a file, one file of a series, a folder or a quoted pattern. Pixels are not read.
     """
     if as_json and frame_table:
         raise click.UsageError("--json and --frame-table exclude each other")

@@ -17,6 +17,7 @@ __all__ = [
     "output_options",
     "pixel_type",
     "quoted",
+    "require_frames",
     "scale_value",
     "settings",
     "source_options",
@@ -38,6 +39,17 @@ def frame_range(_: click.Context, __: click.Parameter, value: str | None) -> sli
     if not 2 <= len(numbers) <= 3 or numbers[2:] == [0]:
         raise click.BadParameter(f"{value!r} is no range of frames: a:b or a:b:step, counted from 0, b left out")
     return slice(*numbers)
+
+
+def require_frames(frames: slice | None, count: int) -> None:
+    """Refuse a range that takes nothing of `count` frames."""
+    if frames is not None and not range(count)[frames]:
+        given = ":".join("" if part is None else str(part) for part in (frames.start, frames.stop, frames.step))
+        raise OptionError(
+            "--frames takes nothing of this recording",
+            found=given.removesuffix(":"),
+            expected=f"frames of 0 to {count - 1}" if count else "a recording with frames",
+        )
 
 
 def scale_value(_: click.Context, __: click.Parameter, value: str | None) -> str | tuple[float, float] | None:

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from os.path import exists
 from typing import Final, NamedTuple, TextIO
 
 import click
@@ -17,6 +18,8 @@ __all__ = [
     "Row",
     "collected_warnings",
     "has_progress",
+    "is_terminal",
+    "not_written",
     "say",
     "show_facts",
     "show_table",
@@ -43,13 +46,15 @@ class Row(NamedTuple):
     alarming: bool = False
 
 
-def _is_terminal() -> bool:
-    return sys.stdout.isatty()
+def is_terminal() -> bool:
+    """Whether somebody reads along."""
+    # None where the program was started without the stream
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def has_progress() -> bool:
     """Whether somebody sees a progress bar."""
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def say(label: str, text: str) -> None:
@@ -57,9 +62,16 @@ def say(label: str, text: str) -> None:
     click.echo(f"{label:<9} {printable(text)}")
 
 
+def not_written(path: str) -> str:
+    """What there is of an output that was stopped."""
+    from galvo.core.atomic import journal_path
+
+    return "not written; what is done is kept, go on with --resume" if exists(journal_path(path)) else "not written"
+
+
 def show_facts(title: str, rows: Sequence[Row]) -> None:
     """Print what is known of one thing: a panel in a terminal, aligned lines in a pipe."""
-    if _is_terminal():
+    if is_terminal():
         _facts_panel(title, rows)
         return
     width = max(len(row.label) for row in rows)
@@ -88,7 +100,7 @@ def _facts_panel(title: str, rows: Sequence[Row]) -> None:
 
 def show_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     """Print rows under column headings; lines of a cell stand below each other only in a terminal."""
-    if _is_terminal():
+    if is_terminal():
         _rich_table(columns, cells)
         return
     lines = [[cell.replace("\n", " ") for cell in row] for row in (columns, *cells)]

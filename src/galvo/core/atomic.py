@@ -11,13 +11,16 @@ import errno
 import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from galvo.core import disk
-from galvo.errors import GalvoError, NoSpace, WriteError
+from galvo.core.source import path_name
+from galvo.errors import GalvoError, NoSpace, OptionError, WriteError
 
 __all__ = [
     "guard_destination",
     "journal_path",
+    "output_name",
     "partial_path",
     "replaced_path",
     "require_space",
@@ -26,6 +29,20 @@ __all__ = [
 ]
 
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
+
+
+def output_name(item: Any) -> str:
+    """The final name of an output, as a caller gave it: without a separator at its end.
+
+    Raises
+    ------
+    OptionError
+        It is no path, or an empty one.
+    """
+    text = path_name(item)
+    if not text:
+        raise OptionError("the output has no name: its path is empty")
+    return text.rstrip(os.sep) or os.sep
 
 
 def partial_path(final: str) -> str:

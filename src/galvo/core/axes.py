@@ -40,9 +40,9 @@ def array_axes(shape: Sequence[int], axes: str | None = None) -> str:
         except KeyError:
             raise OptionError(
                 f"a {len(shape)}-D array of shape {tuple(shape)} does not say which axis is which",
-                hint='Name them, as in axes="TCYX" or axes="TZYX"',
+                hint='Name them, as in axes="TCYX" or axes="TZYX" (--open-option axes=TZYX)',
             ) from None
-    letters = axes.upper()
+    letters = axes.upper() if isinstance(axes, str) else "?"
     if len(letters) != len(shape) or len(set(letters)) != len(letters) or not set("YX") <= set(letters) <= set(AXES):
         raise OptionError(
             "axes do not fit the array",

@@ -7,10 +7,43 @@ from pathlib import Path
 
 from galvo.core.source import FileSource
 
-__all__ = ["DETECT_BYTES", "Probe"]
+__all__ = ["DETECT_BYTES", "Probe", "kind_of"]
 
 DETECT_BYTES = 64 << 10
 _HEAD_BYTES = 4 << 10
+
+# what people mistake for recordings
+_KINDS = (
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\x89PNG\r\n", "a PNG image"),
+    (b"%PDF-", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+)
+_PAGES = (b"<!doctype html", b"<html")
+
+
+def kind_of(head: bytes) -> str:
+    """What a file that is no recording seems to be, in words; empty where that is not known.
+
+    Parameters
+    ----------
+    head : bytes
+        Its first bytes.
+    """
+    for signature, kind in _KINDS:
+        if head.startswith(signature):
+            return kind
+    if head.lstrip()[:20].lower().startswith(_PAGES):
+        # what servers send instead of a file that they do not give
+        return "a web page"
+    if head and not head.strip(b"\0"):
+        return "nothing but zeros"
+    if head and not set(head) - set(b"\t\n\r\f") & set(range(32)):
+        return "a text"
+    return ""
 
 
 class Probe:

@@ -158,7 +158,7 @@ class ListedPages:
                 offset=int(self.offset[page, segment]),
                 found=f"{self.file_size} bytes in the file",
                 expected=f"{int(self.offset[page, segment] + self.nbytes[page, segment])}",
-                hint='Open it with damaged="report" to get the frames that are there',
+                hint='Open it with damaged="report" (--damaged report) to get the frames that are there',
             )
 
     @property

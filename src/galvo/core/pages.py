@@ -145,7 +145,7 @@ class Pages:
                     path=self.source.paths[file],
                     found=f"{listed.count} pages by the chain",
                     expected=f"{run.count} pages by spacing",
-                    hint="Open it again with walk=True",
+                    hint="Open it again with walk=True (--open-option walk=true)",
                 )
             self.index = self.index.with_run(file, listed)
             # made by another thread before the line above, what was predicted stays: its pages are still checked

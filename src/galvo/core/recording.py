@@ -224,7 +224,11 @@ class Recording(LazyArray):
         OptionError
             A type that holds no pixels, or a scale that does not fit it. Reading raises it where values do not fit.
         """
-        wanted = np.dtype(dtype)
+        try:
+            wanted = np.dtype(dtype)
+        except TypeError as error:
+            known = "uint8, int16, uint16, float32, ..."
+            raise OptionError("no such type", found=repr(dtype), expected=known) from error
         if wanted.newbyteorder("=") == self.dtype and scale is None:
             return self
         cast = Cast(wanted.newbyteorder("=").str, settled_scale(self, wanted, scale))
@@ -246,7 +250,7 @@ class Recording(LazyArray):
             Without a frame rate, since frames of one volume do not follow each other like volumes do; the times of
             frames are kept.
         """
-        letters = "".join(sorted(axes.upper()))
+        letters = "".join(sorted(axes.upper())) if isinstance(axes, str) else "?"
         if letters not in ("C", "Z", "CZ"):
             raise OptionError("only Z and C can go into T", found=repr(axes), expected="Z, C or CZ")
         from galvo.core.views import folded_view

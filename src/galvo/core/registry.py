@@ -10,9 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from galvo.core.detect import Probe
+from galvo.core.detect import Probe, kind_of
 from galvo.core.lock import ForkSafeLock
-from galvo.errors import OptionError, UnknownFormat, warn
+from galvo.errors import OptionError, UnknownFormat, WriteError, warn
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -141,7 +141,7 @@ class Registry:
         """The format called `name`."""
         try:
             return self.all()[name.lower()]
-        except KeyError:
+        except (KeyError, AttributeError):
             raise OptionError("no such format", found=repr(name), expected=f"one of {', '.join(self.all())}") from None
 
     def detect(self, path: str) -> Format:
@@ -166,7 +166,10 @@ class Registry:
         if claims:
             names = ", ".join(entry.name for entry in claims)
             raise UnknownFormat(
-                "several formats claim this file", path=path, found=names, hint=f'Say which: format="{claims[0].name}"'
+                "several formats claim this file",
+                path=path,
+                found=names,
+                hint=f'Say which: format="{claims[0].name}" (--format {claims[0].name})',
             )
         if probe.size == 0:
             raise UnknownFormat("the file is empty", path=path)
@@ -174,7 +177,7 @@ class Registry:
         raise UnknownFormat(
             "not a recording that galvo knows",
             path=path,
-            found=f"first bytes {probe.head[:8].hex(' ')}"
+            found=(f"{kind}, " if (kind := kind_of(probe.head)) else "") + f"first bytes {probe.head[:8].hex(' ')}"
             + (f" where {probe.suffix} promises {' or '.join(near)}" if near else ""),
             expected=f"one of {', '.join(self.all())}",
             hint="`galvo formats` lists them; the file may be damaged" if near else "`galvo formats` lists them",
@@ -194,12 +197,14 @@ class Registry:
         matches = [entry for entry in writable if any(lower.endswith(suffix) for suffix in entry.suffixes)]
         if len(matches) == 1:
             return matches[0]
+        if not matches and Path(path).is_dir():
+            raise WriteError("the output is a folder", path=path, hint="Give a file name inside it")
         known = ", ".join(f"{suffix} ({entry.name})" for entry in writable for suffix in entry.suffixes)
         raise OptionError(
             "the name does not say which format to write" if not matches else "the name fits several formats",
             path=path,
-            expected=known,
-            hint='Add a suffix, or name the format with -t NAME or format="NAME"',
+            expected=f"one that ends in {known}",
+            hint='Add a suffix, or name the format with format="NAME" (-t NAME)',
         )
 
 

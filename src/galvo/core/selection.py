@@ -185,6 +185,7 @@ def _named(name: str, axis: str, names: Sequence[str]) -> int:
             what if axis == "C" else f"axis {axis} has no names",
             found=repr(name),
             expected=f"one of {list(names)}" if axis == "C" else "an integer",
+            hint=None if axis == "C" else f"A channel is the second index: rec[:, {name!r}]",
         )
     return matches[0]
 

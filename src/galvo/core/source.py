@@ -11,12 +11,13 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from galvo import native
 from galvo.core.lock import ForkSafeLock
-from galvo.errors import LimitExceeded, NotFound, ReadError, Truncated
+from galvo.errors import LimitExceeded, NotFound, OptionError, ReadError, Truncated
 
-__all__ = ["FileSource", "file_size", "opening_source", "read_file", "read_prefix"]
+__all__ = ["FileSource", "file_size", "opening_source", "path_name", "read_file", "read_prefix"]
 
 _OPEN_FILES = 64
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -30,6 +31,23 @@ def _open(path: str) -> int:
         raise NotFound("no such file", path=path) from None
     except OSError as error:
         raise ReadError(error.strerror or "cannot be opened", path=path) from error
+
+
+def path_name(item: Any) -> str:
+    """The path that a caller gave, as text, ``~`` expanded.
+
+    Raises
+    ------
+    OptionError
+        It is no path, or no system takes it.
+    """
+    try:
+        text = os.fsdecode(item)
+    except TypeError:
+        raise OptionError("not a path", found=type(item).__name__, expected="a str or a pathlib.Path") from None
+    if "\0" in text:
+        raise OptionError("a path cannot hold a NUL character", found=repr(text))
+    return os.path.expanduser(text)
 
 
 def file_size(path: str) -> int:

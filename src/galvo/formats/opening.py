@@ -14,14 +14,16 @@ import numpy as np
 from galvo.core.join import join, join_opened
 from galvo.core.recording import Origin, Recording
 from galvo.core.registry import Format
-from galvo.core.source import file_size
+from galvo.core.source import file_size, path_name
 from galvo.errors import FormatError, NotFound, OptionError, UnknownFormat, warn
 from galvo.formats import REGISTRY
 from galvo.formats.split import channel_files
+from galvo.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["natural_key", "open_recording", "recordings_in"]
+__all__ = ["natural_key", "none_text", "open_recording", "recordings_in"]
 
 _GENERAL = ("limits", "damaged")
+_PATHS = (str, bytes, os.PathLike)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -81,8 +83,10 @@ def open_recording(
     (10, 1, 1, 64, 48)
     """
     if isinstance(source, Recording):
-        if options:
-            raise OptionError("an open recording takes no options", found=", ".join(options))
+        given = {"format": format is not None, "series": not series, "axis": axis != "t"}
+        told = [*(name for name, is_given in given.items() if is_given), *options]
+        if told:
+            raise OptionError("an open recording takes no options", found=", ".join(told))
         return source
     if isinstance(source, np.ndarray):
         _check_options(("axes", "metadata"), options, "an array")
@@ -91,6 +95,8 @@ def open_recording(
         raise OptionError("axis must be 't' or 'c'", found=repr(axis))
     if options.get("damaged", "raise") not in ("raise", "report"):
         raise OptionError('damaged must be "raise" or "report"', found=repr(options["damaged"]))
+    if not isinstance(options.get("limits", DEFAULT_LIMITS), Limits):
+        raise OptionError("limits must be a galvo.Limits", found=repr(options["limits"]))
     recording = _open_paths(source, format, series, axis, options)
     if recording._origin is None:
         names = _absolute(source)
@@ -100,7 +106,7 @@ def open_recording(
 
 
 def _absolute(source: Any) -> Any:
-    if isinstance(source, str | os.PathLike):
+    if isinstance(source, _PATHS):
         return os.path.abspath(_path(source))
     return [os.path.abspath(_path(path)) for path in source]
 
@@ -108,7 +114,7 @@ def _absolute(source: Any) -> Any:
 def _open_paths(
     source: Any, format: str | None, series: bool, axis: Literal["t", "c"], options: dict[str, Any]
 ) -> Recording:
-    if isinstance(source, str | os.PathLike):
+    if isinstance(source, _PATHS):
         path = _path(source)
         if os.path.isdir(path):
             return _open_folder(path, format, options)
@@ -124,9 +130,15 @@ def _open_paths(
             options = {**options, "series": False}
         return _open_channels(entry, channel_files(path) if series else [path], path, options)
     if isinstance(source, Sequence):
-        paths = [_path(item) for item in source]
-        if not paths:
+        if not source:
             raise OptionError("an empty list names no recording")
+        if not isinstance(source[0], _PATHS):
+            raise OptionError(
+                "the items of a list are no paths",
+                found=type(source[0]).__name__,
+                hint="Pixels are given as an array: numpy.asarray(...)",
+            )
+        paths = [_path(item) for item in source]
         return _open_list(paths, format, axis, options)
     raise OptionError(
         "a recording is a path, a list of paths, a folder, a pattern, an array or a Recording",
@@ -161,14 +173,10 @@ def _open_channels(entry: Format, paths: list[str], path: str, options: dict[str
 
 
 def _path(item: Any) -> str:
-    try:
-        name = os.fspath(item)
-    except TypeError:
-        raise OptionError("not a path", found=type(item).__name__) from None
-    text = os.fsdecode(name)
-    if "\0" in text:
-        raise OptionError("a path cannot hold a NUL character", found=repr(text))
-    return os.path.expanduser(text)
+    text = path_name(item)
+    if not text:
+        raise NotFound("an empty path names no file")
+    return text
 
 
 def _format_of(path: str, format: str | None) -> Format:
@@ -191,7 +199,7 @@ def _open_one(entry: Format, paths: list[str], options: dict[str, Any]) -> Recor
 def _check_options(known: Sequence[str], options: dict[str, Any], what: str) -> None:
     unknown = [name for name in options if name not in known]
     if unknown:
-        raise OptionError(f"{what} takes no option {unknown[0]!r}", expected=f"of {', '.join(sorted(known))}")
+        raise OptionError(f"{what} takes no option {unknown[0]!r}", expected=f"one of {', '.join(sorted(known))}")
 
 
 def _open_list(paths: list[str], format: str | None, axis: Literal["t", "c"], options: dict[str, Any]) -> Recording:
@@ -231,7 +239,7 @@ def recordings_in(
     suffixes = tuple({suffix for entry in REGISTRY.all().values() for suffix in entry.suffixes})
     try:
         with os.scandir(folder) as listing:
-            waiting = {one.name for one in listing if one.name.lower().endswith(suffixes) and one.is_file()}
+            waiting = {one.name for one in listing if one.name.lower().endswith(suffixes) and _is_file(one)}
     except OSError as error:
         raise NotFound(error.strerror or "cannot be listed", path=folder) from error
     home = os.path.abspath(folder)
@@ -266,6 +274,21 @@ def recordings_in(
     return found, unknown
 
 
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        # a link to itself, say, must not keep the others from being listed
+        return False
+
+
+def none_text(unknown: Sequence[str]) -> str:
+    """What a folder without recordings holds."""
+    if not unknown:
+        return "no file with the suffix of a format"
+    return f"{Path(unknown[0]).name}" + (f" and {len(unknown) - 1} more" if len(unknown) > 1 else "") + ", no recording"
+
+
 def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Recording:
     found, unknown = recordings_in(folder, format, group=True)
     if len(found) == 1:
@@ -274,9 +297,11 @@ def _open_folder(folder: str, format: str | None, options: dict[str, Any]) -> Re
             return _open_channels(entry, members, members[0], options)
         return _open_one(entry, members, options)
     if not found:
-        what = f"{len(unknown)} files that are none" if unknown else "no file with the suffix of a format"
-        raise UnknownFormat("the folder holds no recording", path=folder, found=what)
-    listed = "; ".join(f"{Path(members[0]).name} ({entry.name}, {len(members)} files)" for entry, members in found[:8])
+        raise UnknownFormat("the folder holds no recording", path=folder, found=none_text(unknown))
+    listed = "; ".join(
+        f"{Path(members[0]).name} ({entry.name}, {len(members)} file{'s' * (len(members) > 1)})"
+        for entry, members in found[:8]
+    )
     more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
     raise UnknownFormat(
         f"the folder holds {len(found)} recordings",

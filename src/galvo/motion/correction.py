@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from galvo.conversion import ConvertResult
 from galvo.core.recording import Recording
+from galvo.core.source import path_name
 from galvo.errors import OptionError
 from galvo.formats.opening import open_recording
 from galvo.motion.apply import Correcting, check_interpolation
@@ -192,6 +193,6 @@ def open_correction(path: str | os.PathLike[str], recording: Any = None, **optio
     Malformed
         It is no file of a motion.
     """
-    name = os.fspath(path)
+    name = path_name(path)
     motion = open_motion(name)
     return Correction(motion, None if recording is None else open_recording(recording, **options), name)

@@ -200,15 +200,14 @@ def _told_reference(reference: ReferenceOption) -> Any:
 
 def held_motion(job: Job, progress: ProgressOption) -> Motion:
     """The motion in memory."""
-    plans, facts = job.prepare({})
-    with ExitStack() as stack:
+    with reporting(progress, "estimating", unit="frames") as report, ExitStack() as stack:
+        plans, facts = job.prepare({})
         records = job.records(plans, facts, stack)
         found = np.empty((records.shape[0], records.shape[2]), records.dtype)
-        with reporting(progress, "estimating", unit="frames") as report:
-            report(0, len(records))
-            for index, block in records.blocks(job.block_bytes(records)):
-                found[index[0], index[2]] = block[:, 0, :, 0, 0]
-                report(index[0].stop, len(records))
+        report(0, len(records))
+        for index, block in records.blocks(job.block_bytes(records)):
+            found[index[0], index[2]] = block[:, 0, :, 0, 0]
+            report(index[0].stop, len(records))
     motion = Motion(found["frame"].copy(), HeldRests(found["rest"].copy()), facts)
     return replace(motion, means=job.means(motion))
 
@@ -225,16 +224,16 @@ def kept_motion(
             return finished
     target = Target(final=path, files=(path,))
     target.guard([str(file) for file in job.shown.files] + list(sources), overwrite or (resume and begun))
-    plans, facts = job.prepare(asked)
-    with ExitStack() as stack:
+    # the bar is there while references are made, which takes seconds
+    with reporting(progress, "estimating", unit="frames") as report, ExitStack() as stack:
+        plans, facts = job.prepare(asked)
         records = job.records(plans, facts, stack)
         sink = MotionSink(facts, job.means)
         order, multiple = sink.block_order, sink.t_multiple(records)
         cut = block_selections(records.shape, records.dtype.itemsize, job.block_bytes(records), multiple, order)
         plan = WritePlan(recording=records, blocks=tuple(cut), provenance={"facts": facts.checksum}, pixels_told=True)
         sink.prepare(plan)
-        with reporting(progress, "estimating", unit="frames") as report:
-            write_recording(plan, sink, target, in_frames(report, len(records)), resume, overwrite)
+        write_recording(plan, sink, target, in_frames(report, len(records)), resume, overwrite)
     return open_motion(path)
 
 

@@ -1,8 +1,9 @@
 """What a user may ask of motion estimation: plain values, checked when they are set, JSON in and out."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from galvo.errors import OptionError
 
@@ -74,3 +75,32 @@ class MotionParams(Values):
                 expected=f"{channel_count} channels",
             )
         return self.channel_weights
+
+
+def checked_params(values: Mapping[str, Any] | str | bytes, path: str | None = None) -> MotionParams:
+    """Parameters from plain values, or from their JSON.
+
+    Parameters
+    ----------
+    values : mapping, or JSON
+    path : str, optional
+        The file that they come from.
+
+    Raises
+    ------
+    OptionError
+        They are none; the message names the first that is wrong.
+    """
+    try:
+        if isinstance(values, str | bytes):
+            return MotionParams.model_validate_json(values)
+        return MotionParams.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        raise OptionError(
+            f"parameters of motion: {name + ': ' if name else ''}{first['msg'][:1].lower()}{first['msg'][1:]}",
+            path=path,
+            found=None if first["type"] in ("json_invalid", "value_error") else repr(first["input"])[:80],
+            expected=None if name else "names and values of galvo.motion.MotionParams",
+        ) from None

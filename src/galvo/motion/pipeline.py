@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from galvo.conversion import convert, field_name
+from galvo.core.atomic import output_name
 from galvo.core.recording import Recording
 from galvo.core.threads import thread_count
 from galvo.errors import OptionError
@@ -20,11 +21,14 @@ from galvo.motion.correction import Correction
 from galvo.motion.custom import FlowFunction
 from galvo.motion.executors import ExecutorName
 from galvo.motion.job import Job, ReferenceOption, held_motion, in_frames, kept_motion
-from galvo.motion.params import MotionParams
+from galvo.motion.params import MotionParams, checked_params
 from galvo.motion.warping import Interpolation
 from galvo.progress import ProgressOption, reporting
 
 __all__ = ["correct", "correct_fields"]
+
+# where `galvo info` and `galvo verify` look for a motion
+_MOTION_SUFFIXES = (".h5", ".hdf5")
 
 
 def correct(
@@ -115,7 +119,7 @@ def correct(
         # what is corrected stays open for the result
         recording = _opened(source, opening, failed if apply_to is None else finished)
         corrected = recording if apply_to is None else _opened(apply_to, opening, failed)
-        name = None if destination is None else os.path.expanduser(os.fspath(destination))
+        name = None if destination is None else output_name(destination)
         job = Job(
             shown=recording.isel(c=channels),
             params=_chosen(params, flow),
@@ -127,9 +131,14 @@ def correct(
         )
         job.check(corrected)
         check_interpolation(corrected.dtype, interpolation, fill)
-        kept_at = motion_path(name) if motion is None and name is not None else motion
+        kept_at = None if motion is None else output_name(motion)
+        if kept_at is None and name is not None:
+            kept_at = motion_path(name)
         if name is not None and kept_at is not None and os.path.realpath(name) == os.path.realpath(kept_at):
             raise OptionError("movie and motion would have one name", found=name, hint="Choose another one for motion")
+        if kept_at is not None and not kept_at.lower().endswith(_MOTION_SUFFIXES):
+            known = " or ".join(_MOTION_SUFFIXES)
+            raise OptionError("a motion is kept as HDF5", path=kept_at, expected=f"a name that ends in {known}")
         common = {"overwrite": overwrite, "resume": resume, **options}
         if name is not None:
             # what can be foreseen, before minutes of estimating
@@ -139,7 +148,6 @@ def correct(
         if kept_at is None:
             found = held_motion(job, estimating)
         else:
-            kept_at = os.path.expanduser(os.fspath(kept_at))
             found = kept_motion(job, kept_at, estimating, overwrite, resume, [str(path) for path in corrected.files])
         correction = Correction(found, corrected, kept_at)
         if name is not None:
@@ -199,7 +207,7 @@ def correct_fields(
         parts = recording.fields
         if not parts:
             raise OptionError("the recording has no fields to split", hint="Only multi-ROI recordings have them")
-        names = [field_name(os.fspath(destination), options.get("format"), number + 1) for number in range(len(parts))]
+        names = [field_name(destination, options.get("format"), number + 1) for number in range(len(parts))]
         waiting = [job for job in zip(parts, names, strict=True) if not (resume and os.path.lexists(job[1]))]
         return tuple(correct(part, name, params, resume=resume, progress=progress, **options) for part, name in waiting)
     except BaseException:
@@ -222,7 +230,7 @@ def _opened(source: Any, options: dict[str, Any], stack: ExitStack) -> Recording
 
 
 def _chosen(params: MotionParams | Mapping[str, Any] | None, flow: FlowFunction | None) -> MotionParams:
-    chosen = params if isinstance(params, MotionParams) else MotionParams.model_validate(dict(params or {}))
+    chosen = params if isinstance(params, MotionParams) else checked_params({} if params is None else params)
     return chosen if flow is None else chosen.model_copy(update={"estimator": "custom"})
 
 

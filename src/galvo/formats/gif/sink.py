@@ -110,7 +110,8 @@ class GifSink(FileSink):
         rate = shown_hz(recording, self._wanted_rate)
         self._rate = min(rate, float(_TICKS_PER_S))
         if self._delay(0) > _MOST_DELAY:
-            raise OptionError("no rate for a GIF", found=f"{rate} Hz", hint="Name another one with frame_rate=")
+            other = "Name another one with frame_rate= (--write-option frame_rate=HZ)"
+            raise OptionError("no rate for a GIF", found=f"{rate} Hz", hint=other)
 
     def _delay(self, frame: int) -> int:
         """How long a frame is shown, 10 ms: on average as long as it should be."""

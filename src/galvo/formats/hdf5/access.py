@@ -7,6 +7,7 @@ the middle of its own bookkeeping.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,12 +18,14 @@ import numpy as np
 
 from galvo.core.output import Outlet
 from galvo.core.source import file_size
-from galvo.errors import DamagedData, GalvoError, Malformed, ReadError
+from galvo.errors import DamagedData, GalvoError, Malformed, ReadError, Truncated
 
 __all__ = ["counts_from_start", "opened", "written"]
 
 # What h5py raises on files that libhdf5 cannot make sense of.
 _TROUBLE = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError)
+# its word for a file that is shorter than its superblock says
+_CUT = re.compile(r"truncated file: eof = (?P<found>\d+),.*stored_eof = (?P<expected>\d+)")
 
 
 @contextmanager
@@ -35,6 +38,8 @@ def opened(path: str) -> Iterator[Any]:
         No such file.
     ReadError
         The operating system does not let it be read.
+    Truncated
+        The file is shorter than it says itself.
     Malformed
         libhdf5 finds the file's structure wrong.
     """
@@ -47,6 +52,16 @@ def opened(path: str) -> Iterator[Any]:
     except PermissionError as error:
         raise ReadError(error.strerror or "cannot be opened", path=path) from error
     except _TROUBLE as error:
+        cut = _CUT.search(str(error))
+        if cut is not None:
+            raise Truncated(
+                "the HDF5 file ends too early",
+                path=path,
+                offset=int(cut["found"]),
+                found=f"{cut['found']} bytes",
+                expected=f"{cut['expected']} bytes",
+                hint="Take it from its source again; if galvo was writing it, resume that (--resume)",
+            ) from error
         raise Malformed(f"HDF5 cannot read the file: {error}", path=path) from error
 
 

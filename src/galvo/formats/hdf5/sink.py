@@ -93,7 +93,7 @@ class Hdf5Sink(FileSink):
         steps, level = _COMPRESSIONS[self._compression]
         levels = _LEVELS.get(self._compression, range(0))
         if compression_level is not None and (type(compression_level) is not int or compression_level not in levels):
-            expected = f"{levels[0]} to {levels[-1]}" if levels else f"none, {self._compression} has no levels"
+            expected = f"{levels[0]} to {levels[-1]}" if levels else f"nothing: {self._compression} has no levels"
             raise OptionError("no such compression_level", found=repr(compression_level), expected=expected)
         self._level = level if compression_level is None else compression_level
         self._codec = Codec((*steps, "fletcher32") if fletcher32 else steps)

@@ -31,6 +31,11 @@ __all__ = ["FORMAT"]
 
 
 def _detect(probe: Probe) -> bool:
+    head = probe.head
+    # every file is asked, and the reader takes milliseconds to import: level 4 begins with a small integer, the others
+    # name their byte order or themselves
+    if head[126:128] not in (b"IM", b"MI") and not head.startswith(b"MATLAB") and b"\0\0" not in (head[:2], head[2:4]):
+        return False
     from galvo.formats.matlab.reader import version_of
 
     return version_of(probe) is not None

@@ -54,7 +54,7 @@ def movie(
             "variables of different sizes or classes are no channels of one recording",
             path=path,
             found=listing(chosen),
-            hint="Name one with variable=",
+            hint="Name one with variable= (--open-option variable=NAME)",
         )
     letters = _letters(first, axes, path)
     if len(chosen) > 1 and "C" in letters:

@@ -171,7 +171,7 @@ def own_variables(kept: Kept, found: Sequence[Variable], path: str) -> tuple[Var
                 path=path,
                 found=listing(found),
                 expected=f"{name} {'x'.join(map(str, wanted))}",
-                hint="Open it by name, with variable=, to read it as it is",
+                hint="Open it by name, with variable= (--open-option variable=NAME), to read it as it is",
             )
         chosen.append(one)
     if len({(one.dtype, one.shape) for one in chosen}) > 1:
@@ -190,7 +190,7 @@ def own_recording(kept: Kept, reader: Reader, path: str, damaged: str, limits: L
                 message,
                 path=path,
                 found=f"no variable {END_NAME}",
-                hint='Resume the conversion, or open what is there with damaged="report"',
+                hint='Resume the conversion, or open what is there with damaged="report" (--damaged report)',
             )
         damage = [Damage(path=path, offset=None, message=f"{message}; frames that are not there cannot be read")]
     return kept.json.recording(reader, kept.json.metadata("matlab"), [path], damage, kept.is_complete)

@@ -64,11 +64,14 @@ class MatlabSink(FileSink):
             raise OptionError("no such compression_level", found=repr(compression_level), expected="1 to 9")
         self._packs = compression == "gzip" or (compression is None and self._version == "7")
         if self._version == "5" and self._packs:
-            raise OptionError("version 5 is not compressed", found="gzip", hint='Write version="7" or "7.3"')
+            other = 'Write version="7" or "7.3" (--write-option version=7)'
+            raise OptionError("version 5 is not compressed", found="gzip", hint=other)
         if self._version == "7" and not self._packs:
-            raise OptionError("version 7 is compressed", found=compression, hint='Write version="5" or "7.3"')
+            other = 'Write version="5" or "7.3" (--write-option version=5)'
+            raise OptionError("version 7 is compressed", found=compression, hint=other)
         if compression_level is not None and not self._packs:
-            raise OptionError("compression_level without a compression", hint='Add compression="gzip"')
+            missing = 'Add compression="gzip" (--compression gzip)'
+            raise OptionError("compression_level without a compression", hint=missing)
         self._level = 3 if compression_level is None else compression_level
         self._names = dataset_names
         self._chosen: Sink | None = None

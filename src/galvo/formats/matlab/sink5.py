@@ -145,7 +145,10 @@ class Level5Sink(FileSink):
         """
         recording = plan.recording
         if recording.dtype.kind == "c":
-            raise Unsupported("complex arrays are written in version 7.3 only", hint='Write version="7.3"')
+            raise Unsupported(
+                "complex arrays are written in version 7.3 only",
+                hint='Write version="7.3" (--write-option version=7.3)',
+            )
         self._dtype = stored_dtype(recording.dtype)
         nbytes = array_nbytes(recording)
         if nbytes > MOST_BYTES:
@@ -153,7 +156,7 @@ class Level5Sink(FileSink):
                 f"versions 5 and 7 hold no array of 2 GB, and a channel takes {nbytes / 1e9:.1f} GB",
                 found=f"{nbytes} bytes",
                 expected=f"at most {MOST_BYTES}",
-                hint='Write version="7.3"',
+                hint='Write version="7.3" (--write-option version=7.3)',
             )
         self._plan = plan
         self._axes = stored_axes(recording)

@@ -126,7 +126,7 @@ def check_array(path: str, offset: int, end: int, size: int, count: int) -> None
             offset=offset,
             found=f"{size} bytes",
             expected=f"{end}",
-            hint="The arrays before it can be read by naming one with variable=",
+            hint="The arrays before it can be read by naming one with variable= (--open-option variable=NAME)",
         )
     if count > _MOST_VARIABLES:
         raise LimitExceeded("more arrays than a recording has", path=path, found=f"over {_MOST_VARIABLES}")

@@ -133,7 +133,7 @@ class _MdfReader:
                 f"values of {where} do not fit {self.dtype}",
                 path=self._path,
                 found=f"{columns.min()} to {columns.max()}",
-                hint='Open the file with a type that holds them, such as dtype="int32"',
+                hint='Open the file with a type that holds them, such as dtype="int32" (--open-option dtype=int32)',
             ) from error
 
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:

@@ -62,7 +62,7 @@ def join_chunks(chunks: Sequence[Chunk]) -> bytes:
                 "too many pixels for PZF's chunks",
                 found=f"{decoded_nbytes} bytes in a chunk",
                 expected=f"at most {_MAX_BYTES}",
-                hint='Store the frame with compression="huffman"',
+                hint='Store the frame with compression="huffman" (--compression huffman)',
             )
         parts += _SIZES.pack(len(stream), decoded_nbytes), stream
     return b"".join(parts)

@@ -76,7 +76,8 @@ def open_raw(
                     "nothing says what the pixels of this file are",
                     path=path,
                     expected=f"{describing_path(path)}, or dtype= and two of frames=, y= and x=",
-                    hint="For suite2p's data.bin: dtype='int16', y=Ly, x=Lx of its ops",
+                    hint="For suite2p's data.bin: dtype='int16', y=Ly, x=Lx of its ops "
+                    "(--open-option dtype=int16 --open-option y=Ly --open-option x=Lx)",
                 )
             told = dict(found)
         pixel_type, lengths = _geometry(told, source.size(0) - offset_bytes, path, described, limits)

@@ -13,6 +13,7 @@ from galvo.errors import Malformed, NotFound
 __all__ = ["describing_path", "kept_path", "read_description"]
 
 _MOST_BYTES = 1 << 20
+_TELL = "Correct it, or say what the pixels are: dtype= and two of frames=, y= and x= (--open-option dtype=int16 ...)"
 
 
 def describing_path(path: str) -> str:
@@ -41,7 +42,14 @@ def read_description(path: str) -> Mapping[str, Any] | None:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Malformed("no JSON", path=place) from error
+        raise Malformed(
+            f"the JSON that describes {os.path.basename(path)} cannot be read", path=place, found=str(error), hint=_TELL
+        ) from error
     if not isinstance(found, dict):
-        raise Malformed("no JSON object", path=place, found=type(found).__name__)
+        raise Malformed(
+            f"what describes {os.path.basename(path)} is no JSON object",
+            path=place,
+            found=type(found).__name__,
+            hint=_TELL,
+        )
     return found

@@ -44,7 +44,11 @@ def mesoscope_settings(recording: Recording) -> dict[str, Any]:
     header = recording.metadata.header
     fields = recording.scan_fields
     if recording.metadata.format != "scanimage" or not isinstance(header, Header) or not fields:
-        raise OptionError("only multi-ROI recordings of ScanImage have such settings", found=recording.metadata.format)
+        raise OptionError(
+            "only multi-ROI recordings of ScanImage have such settings",
+            path=next(map(str, recording.files), None),
+            found=f"{recording.metadata.format}, {len(fields)} fields",
+        )
     path = str(recording.files[0])
     timeline = read_timeline(header, path)
     if timeline.repeats > 1:

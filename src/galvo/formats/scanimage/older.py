@@ -30,7 +30,7 @@ def channel_ids(saved: list[float], stated: Any, path: str) -> tuple[int, ...]:
             path=path,
             found=f"channelSave = {stated}",
             expected="channel numbers from 1",
-            hint='Open it as plain pages with format="tiff"',
+            hint='Open it as plain pages with format="tiff" (--format tiff)',
         )
     return tuple(int(number) for number in saved)
 

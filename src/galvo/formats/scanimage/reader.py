@@ -107,7 +107,7 @@ def _find(source: FileSource, limits: Limits, walk: bool, damaged: str) -> _Foun
             raise Unsupported(
                 "pages that galvo does not decode itself",
                 path=source.paths[file],
-                hint='Open it as plain pages with format="tiff"',
+                hint='Open it as plain pages with format="tiff" (--format tiff)',
             )
         if one.layout != layout:
             raise Malformed(

@@ -71,7 +71,7 @@ def find_compression(name: str, level: int | None) -> tuple[Compression, int | N
     if level is None:
         return found, found.level
     if type(level) is not int or level not in found.levels:
-        expected = f"{found.levels[0]} to {found.levels[-1]}" if found.levels else f"none, {name} has no levels"
+        expected = f"{found.levels[0]} to {found.levels[-1]}" if found.levels else f"nothing: {name} has no levels"
         raise OptionError("no such compression_level", found=repr(level), expected=expected)
     return found, level
 

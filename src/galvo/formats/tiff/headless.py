@@ -64,7 +64,7 @@ def spread_pages(
             offset=source.size(0),
             found=f"{source.size(0)} bytes",
             expected=f"{end} bytes for {count} images",
-            hint='Open it with damaged="report" to get the frames that are there',
+            hint='Open it with damaged="report" (--damaged report) to get the frames that are there',
         )
         if damaged != "report":
             raise error

@@ -29,7 +29,7 @@ _GREATEST = 1 << 40
 _DEEPEST = 256
 _PIECE_CHARACTERS = 1 << 16
 _FIRST_CHARACTERS = 4096
-AS_PAGES = 'Open it with axes="T" to read its pages one after the other'
+AS_PAGES = 'Open it with axes="T" (--open-option axes=T) to read its pages one after the other'
 
 
 def looks_like_ome(description: str) -> bool:

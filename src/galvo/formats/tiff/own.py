@@ -29,7 +29,7 @@ from galvo.limits import Limits
 __all__ = ["open_own"]
 
 _BEGINNING = '{"schema_version":'
-_REPORT = 'Open it with damaged="report" to get the frames that are there'
+_REPORT = 'Open it with damaged="report" (--damaged report) to get the frames that are there'
 _FOREIGN = "Open it with pages=slice(None) to read its pages as any TIFF's"
 
 

@@ -181,7 +181,7 @@ def _refuse_less_than_a_volume(count: int, needed: int, path: str) -> None:
             path=path,
             found=f"{count} pages",
             expected=f"at least {needed}",
-            hint='Open it with axes="T" to get the pages that are there',
+            hint='Open it with axes="T" (--open-option axes=T) to get the pages that are there',
         )
 
 

@@ -158,7 +158,11 @@ def _relist(
     found = _walk(source, file, header, first, layout, limits, "raise", None, suspect=False)
     predicted, _, _ = join_strips(layout, page_segments(first, layout) or (np.zeros(0, np.int64),) * 2)
     if found.layout != predicted or not isinstance(found.run, ListedPages):
-        raise Malformed("pages differ in layout", path=source.paths[file], hint="Open it again with walk=True")
+        raise Malformed(
+            "pages differ in layout",
+            path=source.paths[file],
+            hint="Open it again with walk=True (--open-option walk=true)",
+        )
     return found.run
 
 
@@ -181,7 +185,7 @@ def _columns(
 def _stopped(stop: tuple[int, int, int], path: str, size: int, limits: Limits) -> GalvoError | None:
     """The error that a walk's ending means, None for a proper end."""
     kind, offset, page = stop
-    hint = 'Open it with damaged="report" to get the frames that are there'
+    hint = 'Open it with damaged="report" (--damaged report) to get the frames that are there'
     if kind == 0:
         return None
     if kind == 1:
@@ -276,7 +280,7 @@ def _listed(
         offset = int(columns["ifd"][numbers[at]])
         message = f"page {int(numbers[at])} {what}"
         if damaged != "report" or at == 0:
-            hint = None if at == 0 else 'Open it with damaged="report" to get the pages before it'
+            hint = None if at == 0 else 'Open it with damaged="report" (--damaged report) to get the pages before it'
             raise kind(message, path=path, offset=offset, found=int(found[at]), expected=expected, hint=hint)
         cut = Damage(path, offset, f"{message}; {at} pages before it are kept")
         return numbers[:at]

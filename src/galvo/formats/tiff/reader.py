@@ -15,7 +15,7 @@ from galvo.core.read import IndexedReader
 from galvo.core.reader import Reader
 from galvo.core.recording import Recording
 from galvo.core.source import FileSource, opening_source, read_prefix
-from galvo.errors import OptionError, Unsupported, warn
+from galvo.errors import Malformed, OptionError, Unsupported, warn
 from galvo.formats.tiff.describe import describe, left_out
 from galvo.formats.tiff.frames import frame_index
 from galvo.formats.tiff.headless import spread_pages
@@ -163,7 +163,10 @@ def _ome(
     path: str, series: bool, image: int | str | None, walk: bool, damaged: str, limits: Limits
 ) -> Recording | None:
     """The recording that OME-XML describes; None where the file is opened as any TIFF."""
-    text = first_description(path, limits) if read_prefix(path, 2) in (b"II", b"MM") else None
+    head = read_prefix(path, 64)
+    if head[:2] not in (b"II", b"MM") and not head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
+        raise Malformed("no TIFF, and no OME-XML", path=path, found=f"first bytes {head[:8].hex(' ')}")
+    text = first_description(path, limits) if head[:2] in (b"II", b"MM") else None
     if text is not None and not looks_like_ome(text):
         if image is not None:
             raise OptionError("image= needs an OME-TIFF", path=path)

@@ -111,6 +111,6 @@ def _relist(source: FileSource, file: int, layout: PageLayout | None, limits: Li
         raise Malformed(
             "the pages of this file differ in layout from those of the others",
             path=source.paths[file],
-            hint="Open it again with walk=True",
+            hint="Open it again with walk=True (--open-option walk=true)",
         )
     return found.run

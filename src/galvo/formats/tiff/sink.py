@@ -185,7 +185,7 @@ class TiffSink(FileSink):
                 raise Unsupported(
                     "ImageJ reads no compressed TIFF of 4 GB or more",
                     found=f"up to {self.estimate(self._plan)} bytes",
-                    hint='Write it with compression="none", or with layout="ome"',
+                    hint='Leave it uncompressed, or write layout="ome" (--write-option layout=ome)',
                 )
             arranged(False, 1)
         elif self._options.bigtiff is None:

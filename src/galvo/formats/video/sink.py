@@ -141,7 +141,8 @@ class VideoSink(FileSink):
             raise OptionError("too large for a video", found=f"{x} x {y}", expected=f"at most {_MOST_SIDE} on a side")
         rate = shown_hz(recording, self._wanted_rate)
         if not 0.001 <= rate <= _MOST_HZ:
-            raise OptionError("no rate for a video", found=f"{rate} Hz", hint="Name another one with frame_rate=")
+            other = "Name another one with frame_rate= (--write-option frame_rate=HZ)"
+            raise OptionError("no rate for a video", found=f"{rate} Hz", hint=other)
         exact = Fraction(rate).limit_denominator(1001)
         self._rate = exact if exact > 0 else Fraction(rate).limit_denominator(1_000_000)
         self._coder: H264 | Ffv1 | Raw
