@@ -16,6 +16,7 @@ import pytest
 
 import galvo
 from galvo import motion
+from galvo.core.over import ReaderOver
 from galvo.errors import Interrupted, OptionError, WriteError
 from galvo.motion import job
 from galvo.motion.quality import QUALITY
@@ -58,6 +59,21 @@ def test_known_motion_is_found_and_removed(moving, recording):
     assert np.abs(correction.shifts[:, 0] - moving.displacements.mean(axis=(1, 2))).max() < 1
     assert correction.params == motion.MotionParams(preset="fast")
     assert all("channel" not in line for line in correction.remarks())
+
+
+def test_a_canvas_stays_one():
+    class Canvas(ReaderOver):
+        def read(self, selection, out):
+            self._reader.read(selection, out)
+
+        def coverage(self, z, y, x):
+            return np.broadcast_to(np.asarray(y)[:, None] >= 4, (len(z), len(y), len(x)))
+
+    pixels = np.random.default_rng(0).poisson(9, (3, 1, 1, 12, 10)).astype(np.uint16)
+    canvas = galvo.Recording.from_array(pixels).through(lambda recording: Canvas(recording._reader))
+    corrected = galvo.correct(canvas, flow=lambda frames, reference: np.ones((*frames.shape[:3], 2))).apply()
+    np.testing.assert_array_equal(corrected.coverage(), canvas.coverage())
+    np.testing.assert_array_equal(corrected.isel(y=slice(3, 6)).coverage()[0, :, 0], [False, True, True])
 
 
 @pytest.mark.parametrize("params", [FAST, RIGID, VARIATIONAL], ids=lambda p: p.get("estimator", "bayes"))

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from galvo import native
-from galvo.motion.variational import GridExpansion, motion_tensor, resample, solve_level
+from galvo.motion.expansion import GridExpansion
+from galvo.motion.variational import motion_tensor, resample, solve_level
 from galvo.motion.variational.engine import Preparation
 from galvo.motion.variational.pyramid import depth, pyramid
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.core.axes import Shape
 from galvo.core.over import ReaderOver
 from galvo.core.reader import Reader, coverage_of
 from galvo.core.selection import Indices, Selection
@@ -181,8 +180,6 @@ class CastReader(ReaderOver):
     def __init__(self, reader: Reader, cast: Cast) -> None:
         super().__init__(reader)
         self._cast = cast
-        self.shape: Shape = reader.shape
-        self.chunks: Shape = reader.chunks
         self.dtype = np.dtype(cast.dtype)
 
     def read(self, selection: Selection, out: NDArray[Any]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.core.axes import Shape
 from galvo.core.facts import FrameFacts
 from galvo.core.index import Int64
 from galvo.core.metadata import Metadata
@@ -52,9 +51,8 @@ class FoldedReader(ReaderOver):
         super().__init__(reader)
         self._selection = selection
         self._fold = _Fold(selection, axes)
-        self.shape: Shape = (*self._fold.lengths, *selection.shape[3:])
-        self.dtype = reader.dtype
-        self.chunks: Shape = (1, 1, 1, *reader.chunks[3:])
+        self.shape = (*self._fold.lengths, *selection.shape[3:])
+        self.chunks = (1, 1, 1, *reader.chunks[3:])
 
     def read(self, selection: Selection, out: NDArray[Any]) -> None:
         """Fill `out`: one read for the T of each channel and plane that goes into T."""

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.core.axes import Shape
 from galvo.core.over import ReaderOver
 from galvo.core.reader import Reader
 from galvo.core.selection import Indices, Selection, compact
@@ -65,9 +64,8 @@ class MosaicReader(ReaderOver):
     def __init__(self, reader: Reader, size: tuple[int, int], tiles: Mapping[int, Sequence[Tile]]) -> None:
         super().__init__(reader)
         self._tiles = dict(tiles)
-        self.shape: Shape = (*reader.shape[:3], *size)
-        self.dtype = reader.dtype
-        self.chunks: Shape = (1, 1, 1, *size)
+        self.shape = (*reader.shape[:3], *size)
+        self.chunks = (1, 1, 1, *size)
 
     def coverage(self, z: Indices, y: Indices, x: Indices) -> NDArray[np.bool_]:
         """Which pixels were scanned, (Z, Y, X)."""

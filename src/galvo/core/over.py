@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from galvo.core.axes import Shape
 from galvo.core.index import Int64
 from galvo.core.reader import Reader
 
@@ -13,7 +14,7 @@ __all__ = ["ReaderOver"]
 
 
 class ReaderOver:
-    """What readers share that make something else of the pixels of another.
+    """What readers share that make something else of the pixels of another; they set what is otherwise with them.
 
     Parameters
     ----------
@@ -22,6 +23,9 @@ class ReaderOver:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self.shape: Shape = reader.shape
+        self.chunks: Shape = reader.chunks
+        self.dtype = reader.dtype
 
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         """Where the frames lie."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.core.axes import Shape
 from galvo.core.index import Int64
 from galvo.core.mosaic import on_canvas
 from galvo.core.over import ReaderOver
@@ -30,7 +29,7 @@ _SAMPLED_FRAMES = 64
 _FloatImage = NDArray[np.float64]
 
 
-def _line_shift(images: Sequence[_FloatImage], most: int) -> tuple[float, float]:
+def _line_shift(images: Sequence[_FloatImage], most: int) -> float:
     """By how many pixels odd rows lie to the right of even ones.
 
     Parameters
@@ -42,10 +41,8 @@ def _line_shift(images: Sequence[_FloatImage], most: int) -> tuple[float, float]
 
     Returns
     -------
-    shift : float
+    float
         0.0 where rows have nothing in common that noise would not have.
-    correlation : float
-        Of odd rows, shifted back, with the even rows around them, -1 to 1.
 
     Notes
     -----
@@ -77,13 +74,13 @@ def _line_shift(images: Sequence[_FloatImage], most: int) -> tuple[float, float]
         correlation = np.where(scale > 0, products / scale, 0.0)
     best = int(np.argmax(correlation))
     if not compared or correlation[best] < _SIGNIFICANT / np.sqrt(compared):
-        return 0.0, float(correlation[best])
+        return 0.0
     if not 0 < best < shifts.size - 1:
-        return float(shifts[best]), float(correlation[best])
+        return float(shifts[best])
     left, peak, right = correlation[best - 1 : best + 2]
     bend = left - 2 * peak + right
     fraction = 0.5 * (left - right) / bend if bend < 0 else 0.0
-    return float(shifts[best] + fraction), float(peak)
+    return float(shifts[best] + fraction)
 
 
 def _centered(rows: _FloatImage) -> _FloatImage:
@@ -116,9 +113,6 @@ class PhaseReader(ReaderOver):
         super().__init__(reader)
         self._shift = shift
         self._areas = [_Area(*area) for area in areas]
-        self.shape: Shape = reader.shape
-        self.chunks: Shape = reader.chunks
-        self.dtype = reader.dtype
 
     def read(self, selection: Selection, out: NDArray[Any]) -> None:
         """Fill `out`; whole rows of the areas concerned are read."""
@@ -199,4 +193,4 @@ def estimate_phase(recording: Recording, most: int) -> float:
                 images.append(
                     total[z, top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
                 )
-    return _line_shift(images, most)[0]
+    return _line_shift(images, most)

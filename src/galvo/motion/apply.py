@@ -114,6 +114,10 @@ class CorrectedReader:
                 if not direct:
                     wanted[...] = corrected if part is None else corrected[(slice(None), *part)]
 
+    def coverage(self, z: Indices, y: Indices, x: Indices) -> NDArray[np.bool_]:
+        """Which pixels were scanned before they were moved."""
+        return self._recording.isel(z=z, y=y, x=x).coverage()
+
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
         """Where the frames lie, uncorrected."""
         shown = self._recording._selection

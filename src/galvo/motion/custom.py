@@ -10,9 +10,9 @@ import numpy as np
 
 from galvo.core.threads import thread_count
 from galvo.errors import OptionError
-from galvo.motion.estimator import Fields, Flags, Frames
+from galvo.motion.estimator import Fields, Flags, Frames, FramewisePlan
+from galvo.motion.expansion import GridExpansion
 from galvo.motion.reference import Reference
-from galvo.motion.variational.expansion import GridExpansion
 
 __all__ = ["FlowFunction", "FunctionEstimator", "FunctionPlan", "name_of"]
 
@@ -46,16 +46,11 @@ class FunctionEstimator:
 
 
 @dataclass(frozen=True)
-class FunctionPlan:
+class FunctionPlan(FramewisePlan):
     """A function and the reference that it is called with."""
 
     flow: FlowFunction
     reference: Reference
-
-    @property
-    def halo(self) -> int:
-        """Frames stand for themselves."""
-        return 0
 
     @property
     def expansion(self) -> GridExpansion:
@@ -97,14 +92,6 @@ class FunctionPlan:
         if not np.isfinite(found).all():
             raise OptionError("the flow function gives displacements that are no numbers", expected="finite ones")
         return found.astype(np.float32, copy=False)
-
-    def learned(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def to_bytes(self) -> bytes:
-        """Nothing."""
-        return b""
 
 
 def name_of(flow: FlowFunction) -> str:

@@ -66,6 +66,26 @@ class Plan(Protocol):
         """A calibration that `galvo.motion.load_calibration` makes an equal plan of; empty where it learns nothing."""
 
 
+class FramewisePlan:
+    """What plans share that learn nothing and solve every frame by itself.
+
+    Attributes
+    ----------
+    halo : int
+        0: no frame depends on its neighbours.
+    """
+
+    halo = 0
+
+    def learned(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def to_bytes(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
 class Estimator(Protocol):
     """A way to estimate motion, before it has seen a recording."""
 

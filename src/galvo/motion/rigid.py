@@ -9,16 +9,16 @@ which is exact at any position.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.threads import thread_count
+from galvo.motion.estimator import FramewisePlan
+from galvo.motion.expansion import GridExpansion
 from galvo.motion.params import MotionParams
 from galvo.motion.pixels import as_pixels, frame_flags, require_finite, require_frames
 from galvo.motion.reference import Reference
-from galvo.motion.variational.expansion import GridExpansion
 
 Frames = NDArray[np.generic]
 Fields = NDArray[np.float32]
@@ -37,20 +37,16 @@ SETTLED_PX = 1e-3
 """The error that a Newton step leaves is about the square of the step."""
 
 
-class RigidPlan:
+class RigidPlan(FramewisePlan):
     """A reference's spectrum; every frame is solved by itself.
 
     Attributes
     ----------
-    halo : int
-        0: no frame depends on its neighbours.
     height, width : int
         Size of the frames.
     expansion : GridExpansion
         How shifts become dense fields.
     """
-
-    halo = 0
 
     def __init__(self, reference: Reals, weights: NDArray[np.float64]) -> None:
         self.channels, self.height, self.width = reference.shape
@@ -92,14 +88,6 @@ class RigidPlan:
         wanted = as_pixels(frames)[first:] if count is None else as_pixels(frames)[first : first + count]
         shifts = list(_in_threads(self._shift, wanted, thread_count(threads)))
         return np.array(shifts, np.float32).reshape(len(wanted), 1, 1, 2), frame_flags(wanted)
-
-    def learned(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def to_bytes(self) -> bytes:
-        """Nothing."""
-        return b""
 
     def _shift(self, frame: Frames) -> tuple[float, float]:
         planes = np.moveaxis(frame, 2, 0).astype(np.float32)

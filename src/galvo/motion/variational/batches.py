@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from galvo.core.threads import thread_count
 from galvo.errors import OptionError
+from galvo.motion.expansion import GridExpansion
 from galvo.motion.params import VariationalParams
 from galvo.motion.variational.engine import Engine, Preparation, weight_maps
-from galvo.motion.variational.expansion import GridExpansion
 from galvo.motion.variational.filtering import ChannelFilter, Frames, Planes
 from galvo.motion.variational.prealignment import Prealignment
 from galvo.motion.warping import Interpolation, warp

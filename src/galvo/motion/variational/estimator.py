@@ -5,31 +5,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galvo.motion.estimator import FramewisePlan
+from galvo.motion.expansion import GridExpansion
 from galvo.motion.params import MotionParams
 from galvo.motion.pixels import as_pixels, frame_flags
 from galvo.motion.reference import Reference
 from galvo.motion.variational.engine import Engine, Preparation, weight_maps
-from galvo.motion.variational.expansion import GridExpansion
 from galvo.motion.variational.pyramid import FINEST
 
 Frames = NDArray[np.generic]
 Fields = NDArray[np.float32]
 
 
-class VariationalPlan:
+class VariationalPlan(FramewisePlan):
     """The pyramid of a reference; every frame is solved by itself.
 
     Attributes
     ----------
-    halo : int
-        0: no frame depends on its neighbours.
     height, width : int
         Size of the frames.
     expansion : GridExpansion
         How solver fields become dense ones.
     """
-
-    halo = 0
 
     def __init__(self, engine: Engine, params: MotionParams, reference: Reference) -> None:
         self._engine = engine
@@ -53,14 +50,6 @@ class VariationalPlan:
         """
         wanted = frames[first:] if count is None else frames[first : first + count]
         return self._engine.solve(wanted, start, threads), frame_flags(wanted)
-
-    def learned(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def to_bytes(self) -> bytes:
-        """Nothing."""
-        return b""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _planned, self._made_from

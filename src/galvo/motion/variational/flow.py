@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from galvo import native
 from galvo.errors import OptionError
+from galvo.motion.expansion import GridExpansion
 from galvo.motion.params import VariationalParams
 from galvo.motion.variational.engine import Engine, Preparation, weight_maps
-from galvo.motion.variational.expansion import GridExpansion
 
 Array = NDArray[np.float32]
 

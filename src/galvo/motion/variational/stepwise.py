@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from galvo.errors import OptionError
+from galvo.motion.expansion import GridExpansion
 from galvo.motion.params import VariationalParams
 from galvo.motion.variational.engine import weight_maps
-from galvo.motion.variational.expansion import GridExpansion
 from galvo.motion.variational.filtering import median_filter
 from galvo.motion.variational.flow import motion_tensor, resample
 from galvo.motion.variational.pyramid import pyramid
