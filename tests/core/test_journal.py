@@ -82,7 +82,9 @@ def test_headers_that_are_none(tmp_path, body):
     assert read(tmp_path, b"galvoJ3\n" + record) is None
 
 
-@pytest.mark.parametrize("body", [b"x", struct.pack("<qIII", 0, 0, 0, 5), struct.pack("<qIIIQQIQI", 0, 0, 0, 1, 0, 0, 2, 0, 9)])
+@pytest.mark.parametrize(
+    "body", [b"x", struct.pack("<qIII", 0, 0, 0, 5), struct.pack("<qIIIQQIQI", 0, 0, 0, 1, 0, 0, 2, 0, 9)]
+)
 def test_commits_that_are_none(tmp_path, body):
     record = struct.pack("<II", len(body), native.crc32c(body)) + body
     assert read(tmp_path, encode_header({}) + record) is None

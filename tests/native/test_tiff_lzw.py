@@ -57,12 +57,12 @@ def test_codes_by_hand():
     [b"", b"\x00", codes(65, 256), codes(256, 258), codes(256, 65, 259), codes(256, 300), codes(256, 65, 256, 259)],
 )
 def test_what_cannot_be(data):
-    with pytest.raises(ValueError, match="nothing that came before|clear code"):
+    with pytest.raises(ValueError, match=r"nothing that came before|clear code"):
         native.tiff_lzw_decode(data, np.empty(9, np.uint8))
 
 
 def test_a_table_that_is_never_cleared_is_left_to_libtiff():
-    """Some writers go on with codes of 12 bits; galvo's own decoder says that it does not, and the codec tries another."""
+    """Some writers go on with codes of 12 bits, which galvo's own decoder refuses."""
     # widths as they grow: 9 bits up to entry 510, then 10, 11 and 12
     bits, entry = f"{256:09b}", 258
     for number in range(4200):

@@ -152,7 +152,7 @@ class Ifd:
         count = entry.count if most is None or letter == "s" else min(entry.count, most)
         self.limits.check("text_bytes", count * size, path=self.source.paths[self.file], offset=entry.position)
         at, stop = entry.position - self.offset, entry.position - self.offset + count * size
-        if 0 <= at and stop <= len(self.window):
+        if at >= 0 and stop <= len(self.window):
             data = self.window[at:stop]
         else:
             data = self.source.read(self.file, entry.position, count * size)
