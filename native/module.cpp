@@ -24,6 +24,7 @@
 #include "page_template.hpp"
 #include "positioned_read.hpp"
 #include "text_scan.hpp"
+#include "tiff_lzw.hpp"
 #include "tiff_walk.hpp"
 #include "transpose.hpp"
 
@@ -275,6 +276,12 @@ std::size_t py_gif_decode(nb::handle data, const Bytes &out) {
     return gif_decode(bytes.data(), static_cast<std::size_t>(bytes.size()), out.data(), out.size());
 }
 
+std::size_t py_tiff_lzw_decode(nb::handle data, const Bytes &out) {
+    const Buffer bytes(data);
+    const nb::gil_scoped_release released;
+    return tiff_lzw_decode(bytes.data(), static_cast<std::size_t>(bytes.size()), out.data(), out.size());
+}
+
 }  // namespace
 }  // namespace galvo
 
@@ -309,6 +316,8 @@ NB_MODULE(native, m) {
     m.def("gif_encode", &py_gif_encode, "indices"_a, "The image data of a GIF for 256 colors.");
     m.def("gif_decode", &py_gif_decode, "data"_a, "out"_a.noconvert(),
           "Fill `out` from the image data of a GIF; the number of indices that there were.");
+    m.def("tiff_lzw_decode", &py_tiff_lzw_decode, "data"_a, "out"_a.noconvert(),
+          "Fill `out` from a strip or tile of a TIFF; the number of bytes that there were.");
     define_bayes(m);
     define_frames(m);
     define_huffman(m);

@@ -435,6 +435,27 @@ def gif_encode(indices: Buffer) -> bytes:
     GRAPHICS INTERCHANGE FORMAT, version 89a, appendix F. The table is cleared when it is full.
     """
 
+def tiff_lzw_decode(data: Buffer, out: NDArray[np.uint8]) -> int:
+    """Fill `out` from a strip or tile of a TIFF; the number of bytes that there were, at most ``out.size``.
+
+    Parameters
+    ----------
+    data
+        Contiguous bytes: codes of 9 to 12 bits.
+    out
+        Writable, C-contiguous, 1-D; its content behind what is returned is undefined.
+
+    Raises
+    ------
+    ValueError
+        What no usual writer makes: no clear code at the beginning, a table that overflows, a code for nothing that came
+        before.
+
+    Notes
+    -----
+    TIFF 6.0, section 13; codes grow one entry early, as there.
+    """
+
 def gif_decode(data: Buffer, out: NDArray[np.uint8]) -> int:
     """Fill `out` from the image data of a GIF; the number of indices that there were, at most ``out.size``.
 

@@ -29,8 +29,7 @@ _MOST_GIF_HZ = 100
 def load_movie(file: Path, format: str) -> NDArray[Any]:
     """All frames (frames, y, x, 3); gray ones with three equal colors."""
     with open_recording(str(file), format=format, series=False) as recording:
-        pixels = colors_last(recording)
-    return pixels if pixels.shape[3] != 1 else np.repeat(pixels, 3, axis=3)
+        return colors_last(recording, least=3)
 
 
 def save_movie(file: Path, images: NDArray[Any], frame_rate: float, format: str, wrap: bool) -> None:

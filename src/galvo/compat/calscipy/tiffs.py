@@ -25,6 +25,7 @@ __all__ = ["COLORS", "colors_last", "load_many", "load_single", "save_many", "sa
 COLORS = ("red", "green", "blue", "alpha")
 
 _MOST_FILES = 99999
+_CACHED_BYTES = 8 << 20
 
 
 def load_single(file: str | os.PathLike[str]) -> NDArray[Any]:
@@ -160,13 +161,14 @@ def save_many(path: str | os.PathLike[str], images: NDArray[Any], size_cap: floa
     return 0
 
 
-def colors_last(recording: Recording) -> NDArray[Any]:
-    """All pixels (frames, y, x, C) of a recording whose planes are frames, read block by block."""
+def colors_last(recording: Recording, least: int = 1) -> NDArray[Any]:
+    """All pixels (frames, y, x, color) of a recording whose planes are frames; gray ones `least` times."""
     t, c, _, y, x = recording.shape
-    pixels = np.empty((t, y, x, c), recording.dtype)
-    places = np.moveaxis(pixels, -1, 1)[:, :, None]
-    for index, block in recording.blocks():
-        places[index] = block
+    pixels = np.empty((t, y, x, max(c, least)), recording.dtype)
+    for index, block in recording.blocks(_CACHED_BYTES):
+        for channel in range(index[1].start, index[1].stop):
+            for color in (channel,) if c > 1 else range(pixels.shape[3]):
+                pixels[index[0], ..., color] = block[:, channel - index[1].start, 0]
     return pixels
 
 
