@@ -1,12 +1,18 @@
-"""Correct a ScanImage TIFF end to end: from the file to a corrected HDF5 and the displacements, against PyFlowReg.
+"""Correct a ScanImage TIFF end to end: from the file to a corrected file and the displacements, against its peers.
 
 Everything is counted: the reference, the calibration, the quality of every frame, syncing both outputs to the disk.
-PyFlowReg (its default executor, presets of the same names, `save_w`) gets the same reference and fewer frames, since it
-takes long; its rate is that of the frames that it was given. Peak memory is taken in a child that does nothing else.
+PyFlowReg (its default executor, presets of the same names, `save_w`) gets the same reference. suite2p runs its own
+pipeline from the TIFF to its registered binary and the offsets (its defaults, rigid and nonrigid, on the processor,
+without metrics and detection) and finds a reference itself. Both get fewer frames, since they take long; a rate is that
+of the frames that were given. suite2p needs another OpenCV than PyFlowReg: it runs as a child, in the Python that
+GALVO_SUITE2P_PYTHON names; its imports are not counted. Peak memory is taken in a child that does nothing else.
 """
 
 import contextlib
+import importlib.util
 import io
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -30,6 +36,25 @@ SIDE = 512
 DISTINCT = 100
 REFERENCE_FRAMES = range(20)
 GOALS: dict[Preset, int] = {"fast": 200, "balanced": 120}
+
+SUITE2P = """
+import contextlib, json, os, resource, sys, time
+source, folder, frame_bytes = sys.argv[1], sys.argv[2], int(sys.argv[3])
+with contextlib.redirect_stdout(sys.stderr):
+    import suite2p
+    home, name = os.path.split(source)
+    db = {**suite2p.default_db(), "data_path": [home], "file_list": [name], "save_path0": folder, "nchannels": 1}
+    settings = suite2p.default_settings()
+    settings["torch_device"] = "cpu"
+    settings["run"] |= {"do_detection": False, "do_deconvolution": False, "do_regmetrics": False}
+    wall, cpu = time.perf_counter(), time.process_time()
+    suite2p.run_s2p(db=db, settings=settings)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+made = [os.path.join(at, one) for at, _, names in os.walk(folder) for one in names if one == "data.bin"]
+frames = sum(map(os.path.getsize, made)) // frame_bytes
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"wall_s": wall, "cpu_s": cpu, "frames": frames, "peak_kb": peak, "version": str(suite2p.version)}))
+"""
 
 
 def moving_file(folder: Path, frame_count: int) -> Path:
@@ -68,9 +93,42 @@ def pyflowreg(module: ModuleType, source: Path, folder: Path, preset: Preset) ->
         module.compensate_recording(options)
 
 
+def suite2p_python() -> str | None:
+    """A Python that has suite2p: the one that is named, or this one."""
+    named = os.environ.get("GALVO_SUITE2P_PYTHON")
+    if named:
+        return named
+    return sys.executable if importlib.util.find_spec("suite2p") else None
+
+
+def suite2p(source: Path, folder: Path, frame_count: int) -> tuple[Timing, str] | None:
+    """Time per frame of suite2p's registration, and what is to be said of it; None where it is not installed."""
+    python = suite2p_python()
+    if python is None:
+        return None
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    command = [python, "-c", SUITE2P, str(source), str(folder), str(SIDE * SIDE * 2)]
+    done = subprocess.run(
+        command, env=environment, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    shutil.rmtree(folder)
+    if done.returncode:
+        raise RuntimeError(f"suite2p ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    told = json.loads(done.stdout.splitlines()[-1])
+    if told["frames"] != frame_count:
+        raise RuntimeError(f"suite2p registered {told['frames']} of {frame_count} frames")
+    taken = per_frame(Timing((told["wall_s"],), (told["cpu_s"],)), frame_count)
+    note = f"per frame of {frame_count}, {1 / taken.minimum_s:.1f} frames/s, peak {told['peak_kb'] / 1000:.0f} MB"
+    return taken, f"{note}, version {told['version']}"
+
+
 def correct_all(report: Report, folder: Path, frame_count: int, peer_frame_count: int) -> None:
-    sources = {"galvo": moving_file(folder, frame_count), "PyFlowReg": moving_file(folder, peer_frame_count)}
+    sources = {"galvo": moving_file(folder, frame_count), "peers": moving_file(folder, peer_frame_count)}
     peer = with_peer("pyflowreg.motion_correction.compensate_recording", pyflowreg)
+    # it has no presets: the one measurement stands beside both
+    other = suite2p(sources["peers"], folder / "out_suite2p", peer_frame_count)
     for preset, goal in GOALS.items():
         out = folder / f"out_{preset}"
         shutil.rmtree(out, ignore_errors=True)
@@ -80,7 +138,7 @@ def correct_all(report: Report, folder: Path, frame_count: int, peer_frame_count
         notes: dict[str, str] = {}
         for name, work, count in (
             ("galvo", partial(ours, sources["galvo"], out / "corrected.h5", preset), frame_count),
-            ("PyFlowReg", peer and partial(peer, sources["PyFlowReg"], out / "peer", preset), peer_frame_count),
+            ("PyFlowReg", peer and partial(peer, sources["peers"], out / "peer", preset), peer_frame_count),
         ):
             if work is None:
                 timings[name] = None
@@ -89,6 +147,9 @@ def correct_all(report: Report, folder: Path, frame_count: int, peer_frame_count
             timings[name] = per_frame(taken, count)
             rates[name] = count / taken.minimum_s
             notes[name] = f"per frame of {count}, {rates[name]:.1f} frames/s"
+        timings["suite2p"] = other and other[0]
+        if other:
+            rates["suite2p"], notes["suite2p"] = 1 / other[0].minimum_s, other[1]
         shutil.rmtree(out)
         out.mkdir()
         notes["galvo"] += f", peak {peak_of_child(sources['galvo'], out / 'corrected.h5', preset):.0f} MB"
@@ -101,6 +162,10 @@ def correct_all(report: Report, folder: Path, frame_count: int, peer_frame_count
                 limit=10,
                 unit="x",
                 at_least=True,
+            )
+        if "suite2p" in rates:
+            report.goal(
+                f"{preset}, faster than suite2p", rates["galvo"] / rates["suite2p"], limit=1, unit="x", at_least=True
             )
         shutil.rmtree(out)
 
@@ -117,7 +182,7 @@ def peak_of_child(source: Path, destination: Path, preset: Preset) -> float:
 def main() -> None:
     command = parser(__doc__, rounds=1)
     command.add_argument("--frames", type=int, default=2_000, help="frames for galvo (default: %(default)s)")
-    command.add_argument("--peer-frames", type=int, default=200, help="frames for the peer (default: %(default)s)")
+    command.add_argument("--peer-frames", type=int, default=200, help="frames for each peer (default: %(default)s)")
     command.add_argument("--child", nargs=3, metavar=("SOURCE", "DESTINATION", "PRESET"), help="internal")
     options = command.parse_args()
     if options.child:
