@@ -132,7 +132,7 @@ def run_python(page: str, step: Step, namespace: dict[str, object]) -> None:
     try:
         # empty lines in front, so that line numbers are the page's
         exec(compile("\n" * (step.line - 1) + step.text, page, "exec"), namespace)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a page does wrong
         lines = [entry.lineno for entry in traceback.extract_tb(error.__traceback__) if entry.filename == page]
         line = lines[-1] if lines else getattr(error, "lineno", step.line)
         text = (ROOT / page).read_text(encoding="utf-8").splitlines()[line - 1].strip()
