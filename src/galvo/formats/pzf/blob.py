@@ -153,7 +153,7 @@ def dumps(
         In whatever whole unit the sequence uses; 64 bits, not negative.
     compression : {"huffman", "raw", "chunks"}
         One Huffman stream, plain pixels, or two Huffman streams, which the original can neither write nor read today.
-    quantize : {"sqrt"}, optional
+    quantize : "sqrt", optional
         uint16 only: one byte per pixel, the square root of the counts above `quantize_offset` in steps of
         `quantize_scale`. Lossy. Values beyond the last code, ``(255.5 * scale)**2 + offset``, are stored as code 255,
         values below the offset as 0.
