@@ -105,7 +105,7 @@ sanitize: build/sanitize/huffman_streams ## 100,000 damaged Huffman streams, wit
 	@GALVO_ISA=baseline build/sanitize/huffman_streams 20000
 
 docs: $(DOCS_VENV)/.installed ## the documentation as a site without a server: build/site/index.html
-	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict
 	@echo "the documentation is in build/site/index.html"
 
 bench-peers: $(BENCH_VENV)/.installed ## bench/.venv with galvo and the libraries that it is compared with

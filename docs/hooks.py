@@ -48,9 +48,14 @@ def expanded(nav: Any) -> Any:
         if isinstance(entry, str) and entry.endswith("/*"):
             folder = ROOT / "docs" / entry.removesuffix("/*")
             entries += [path.relative_to(ROOT / "docs").as_posix() for path in sorted(folder.glob("*.md"))]
-        else:
+        elif entry not in OUTSIDE.values() or entry in pages_outside():
             entries.append(expanded(entry))
     return entries
+
+
+def pages_outside() -> set[str]:
+    """Pages of the site whose files lie outside docs/."""
+    return {page for source, page in OUTSIDE.items() if (ROOT / source).is_file()}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
