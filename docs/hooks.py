@@ -28,6 +28,7 @@ OUTSIDE = {
 }
 """Files of the repository to pages of the site."""
 
+_INDENTED_FENCE = re.compile(r"( {2,3})```")
 _LINK = re.compile(r"(?P<open>\]\()(?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?\)")
 
 
@@ -89,8 +90,16 @@ def for_the_site(markdown: str, source: str, inside: str) -> str:
         made = OUTSIDE.get(path) or path.removeprefix("docs/")
         return f"](<{posixpath.relpath(made, posixpath.dirname(inside) or '.')}{anchor}>)"
 
-    lines = []
+    lines, shift = [], ""
     for line in markdown.split("\n"):
+        fence = _INDENTED_FENCE.match(line)
+        if fence and not shift:
+            shift = " " * (4 - len(fence[1]))
+            line = shift + line
+        elif shift:
+            # what belongs to an item of a list is indented by four here
+            line = f"{shift}{line}\n" if fence else shift + line
+            shift = "" if fence else shift
         if line.startswith("|"):
             # a bar inside code is the text's own here, and GitHub's tables want it escaped
             line = re.sub(r"`[^`]*`", lambda code: code[0].replace(r"\|", "|"), line)

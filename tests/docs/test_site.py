@@ -64,16 +64,16 @@ def test_the_navigation_names_every_page_once(hooks):
     assert sorted(named) == sorted(pages | hooks.pages_outside())
 
 
-def test_links_of_pages_outside_lead_to_pages_of_the_site(hooks):
-    text = "[a](docs/motion/correct.md#quality) [b](ARCHITECTURE.md) [c](bench/README.md) [d](bench/) [e](https://x.org/y.md)"
-    assert hooks.for_the_site(text, "README.md", "index.md") == (
-        "[a](<motion/correct.md#quality>) [b](<architecture.md>) [c](<bench.md>) [d](<bench.md>) [e](https://x.org/y.md)"
-    )
-    assert (
-        hooks.for_the_site("[f](../../README.md)", "docs/motion/correct.md", "motion/correct.md")
-        == "[f](<../index.md>)"
-    )
-    assert hooks.for_the_site(r"| `a\|b` | c |", "README.md", "index.md") == "| `a|b` | c |"
+def test_pages_become_pages_of_the_site(hooks):
+    def at_home(text: str) -> str:
+        return hooks.for_the_site(text, "README.md", "index.md")
+
+    assert at_home("[a](docs/motion/correct.md#quality)") == "[a](<motion/correct.md#quality>)"
+    assert at_home("[a](ARCHITECTURE.md), [b](bench/)") == "[a](<architecture.md>), [b](<bench.md>)"
+    assert at_home("[a](https://x.org/y.md)") == "[a](https://x.org/y.md)"
+    assert hooks.for_the_site("[a](../../README.md#b)", "docs/api/noise.md", "api/noise.md") == "[a](<../index.md#b>)"
+    assert at_home(r"| `a\|b` | c |") == "| `a|b` | c |"
+    assert at_home("1. a\n   ```toml\n   b\n   ```\n2. c") == "1. a\n    ```toml\n    b\n    ```\n\n2. c"
 
 
 def public():
