@@ -115,6 +115,8 @@ def test_the_site_is_whole():
         text = page.read_text(encoding="utf-8")
         outside = re.findall(r'<(?:script|link|img|iframe)\b[^>]*(?:src|href)="(?:https?:)?//[^"]*"', text)
         assert not outside, f"{page.name} asks for {outside}"
+    for sheet in site.glob("**/*.css"):
+        assert not re.search(r"@import|url\([\"']?(?:https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
     every = "".join(page.read_text(encoding="utf-8") for page in (site / "api").glob("*.html"))
     missing = [name for name, _ in described() if f'id="{name}"' not in every]
     assert not missing, "names without a heading"
