@@ -73,7 +73,11 @@ def test_pages_become_pages_of_the_site(hooks):
     assert at_home("[a](https://x.org/y.md)") == "[a](https://x.org/y.md)"
     assert hooks.for_the_site("[a](../../README.md#b)", "docs/api/noise.md", "api/noise.md") == "[a](<../index.md#b>)"
     assert at_home(r"| `a\|b` | c |") == "| `a|b` | c |"
-    assert at_home("1. a\n   ```toml\n   b\n   ```\n2. c") == "1. a\n    ```toml\n    b\n    ```\n\n2. c"
+    assert at_home("```python\n`\\|`[1](README.md)\n```") == "```python\n`\\|`[1](README.md)\n```"
+    assert at_home("1. a\n   b\n\n   ```toml\n   c\n   ```\n2. d\n\ne") == (
+        "1. a\n    b\n\n    ```toml\n    c\n    ```\n\n2. d\n\ne"
+    )
+    assert at_home("- a\n\n  | b |\n- c\n  - d\ne") == "- a\n\n    | b |\n\n- c\n    - d\ne"
 
 
 def public():
