@@ -184,3 +184,63 @@ def compare(place: str, shown: str, said: str) -> None:
 
 def plain(line: str) -> str:
     return re.sub(r"\d+(?:[.,:]\d+)*", "0", " ".join(line.split()))
+
+
+# What the tests above could overlook
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """Names a page of this text."""
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+
+    def write(text: str) -> str:
+        (tmp_path / "page.md").write_text(text, encoding="utf-8")
+        return "page.md"
+
+    return write
+
+
+def test_steps_of_a_page(page):
+    first = "<!-- files: a, b -->\n1. x\n   ```python\n   f(\n     1)\n   ```\n"
+    second = "<!-- not run: far\n away -->\n\n```console\n$ y\n```"
+    assert steps(page(first + second)) == [
+        Step("files", 1, "a, b "),
+        Step("python", 4, "f(\n  1)"),
+        Step("console", 11, "$ y", "far away"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["```python\nx", "<!-- not run: x -->\nwords\n```python\n```", "<!-- not run: -->", "<!-- not run: x -->"]
+)
+def test_pages_that_hide_something(page, text):
+    with pytest.raises(AssertionError, match=r"page\.md"):
+        steps(page(text))
+
+
+def test_a_snippet_that_fails_is_told_with_its_line(page):
+    name = page("\n```python\ny = 1\nz = y / 0\n```")
+    with pytest.raises(pytest.fail.Exception, match=r"^page.md:4: z = y / 0\n.*\n(?s:.*)ZeroDivisionError"):
+        run_python(name, steps(name)[0], {})
+
+
+@pytest.mark.parametrize(
+    ("session", "error"),
+    [
+        ("galvo formats", "begins with"),
+        ("$ ls", "only galvo"),
+        ("$ galvo formats | cat", "no pipes"),
+        ("$ galvo info nothing.tif", "ended with 1"),
+        ("$ galvo --version\ngalvo 7\nmore", "does not say 'more'"),
+    ],
+)
+def test_sessions_that_fail(session, error):
+    with pytest.raises((AssertionError, pytest.fail.Exception), match=error):
+        run_session("page.md:1", session)
+
+
+def test_what_is_said_is_compared_but_for_numbers():
+    compare("", "wrote x.h5: 1.5 MB in ...\n\n...\nthe end", "first\n  wrote x.h5: 2 MB in 3 s\nbetween\nthe  end\n")
+    with pytest.raises(AssertionError, match="does not say 'first'"):
+        compare("", "second\nfirst", "first\nsecond")
