@@ -71,6 +71,7 @@ corrected again without estimating. Both appear under their names only when they
     help="Multi-ROI: each field for itself, to OUT_field1, OUT_field2, ...",
 )
 @click.option("--frames", metavar="a:b[:step]", callback=frame_range, help="Frames or volumes to correct.")
+@click.option("--split-channels", is_flag=True, help="One movie per channel: OUT_ch1, OUT_ch2, ...")
 @click.option(
     "--executor",
     type=click.Choice(["threads", "sequential", "processes"]),
@@ -106,6 +107,7 @@ def command(
     apply_to: str | None,
     fields: str | None,
     frames: slice | None,
+    split_channels: bool,
     executor: Any,
     workers: int | None,
     write_settings: tuple[tuple[str, Any], ...],
@@ -143,6 +145,7 @@ def command(
             "resume": resume,
             "verify": verify,
             "format": to_format,
+            "split_channels": split_channels,
             "progress": has_progress(),
             **dict(write_settings),
         }
