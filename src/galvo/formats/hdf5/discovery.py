@@ -149,7 +149,7 @@ def _discovered(found: list[Found], path: str) -> list[Found]:
         "several datasets could be the recording" if movies else "no dataset of 3 to 5 axes",
         path=path,
         found=_listing(movies or found) or "an empty file",
-        hint="Name one with dataset= (--dataset)",
+        hint="Name one with dataset= (--open-option dataset=NAME)",
     )
 
 

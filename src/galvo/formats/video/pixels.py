@@ -134,7 +134,9 @@ def has_gray_palette(frame: Any) -> bool:
 def _by_palette(frame: Any, path: str) -> NDArray[Any]:
     if not has_gray_palette(frame):
         raise DamagedData(
-            "a frame has colors, and the first one has none", path=path, hint="Open it with color=True (--color true)"
+            "a frame has colors, and the first one has none",
+            path=path,
+            hint="Open it with color=True (--open-option color=true)",
         )
     pixels: NDArray[np.uint8] = _palette(frame)[:, 0][plane(frame, 0, np.dtype(np.uint8))]
     return pixels
