@@ -12,6 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := bench/.venv
 BENCH_BIN := $(BENCH_VENV)/bin
+DOCS_VENV := build/docs-venv
 BENCHES := startup open read fields formats memory timestamps facades convert pzf compression video motion correct accuracy closure
 
 # Folders are listed too: their time changes when a file is removed.
@@ -38,6 +39,13 @@ wanted = [*document["build-system"]["requires"], *project["dependencies"], *flat
 print("\n".join(dict.fromkeys(wanted)))
 endef
 export REQUIREMENTS
+
+define DOCS_REQUIREMENTS
+import tomllib
+with open("pyproject.toml", "rb") as stream:
+    print("\n".join(tomllib.load(stream)["project"]["optional-dependencies"]["docs"]))
+endef
+export DOCS_REQUIREMENTS
 
 define TOOLS
 set -u
@@ -70,7 +78,7 @@ export TOOLS
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench-peers bench harden sanitize clean
+.PHONY: help install demo test check docs bench-peers bench harden sanitize clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -96,6 +104,10 @@ sanitize: build/sanitize/huffman_streams ## 100,000 damaged Huffman streams, wit
 	@build/sanitize/huffman_streams 100000
 	@GALVO_ISA=baseline build/sanitize/huffman_streams 20000
 
+docs: $(DOCS_VENV)/.installed ## the documentation as a site without a server: build/site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict
+	@echo "the documentation is in build/site/index.html"
+
 bench-peers: $(BENCH_VENV)/.installed ## bench/.venv with galvo and the libraries that it is compared with
 
 bench: $(BENCH_VENV)/.installed ## every figure, ours and the peers' in one run; results in bench/results
@@ -117,6 +129,14 @@ build/sanitize/huffman_streams: $(SANITIZED) $(wildcard native/*.hpp native/sani
 	@mkdir -p $(@D)
 	@$(CXX) -std=c++17 -O2 -g -Wall -Wextra -ffp-contract=off -fno-math-errno -pthread \
 	    -fsanitize=address,undefined -fno-sanitize-recover=all -o $@ $(SANITIZED)
+
+# Reads the sources, so galvo itself need not be built.
+$(DOCS_VENV)/.installed: pyproject.toml
+	@$(PYTHON) -m venv $(DOCS_VENV)
+	@$(DOCS_VENV)/bin/python -c "$$DOCS_REQUIREMENTS" > $(DOCS_VENV)/requirements.txt
+	@echo "installing mkdocs into $(DOCS_VENV)"
+	@$(DOCS_VENV)/bin/python -m pip install -q -r $(DOCS_VENV)/requirements.txt
+	@touch $@
 
 $(VENV)/.created:
 	@sh -c "$$TOOLS"

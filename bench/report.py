@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from pathlib import Path
 
+import galvo
 from bench.timing import Timing
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DISTRIBUTIONS = (
-    "galvo",
     "numpy",
     "h5py",
     "tifffile",
@@ -42,7 +43,8 @@ def _version(distribution: str) -> str:
 
 def versions() -> dict[str, str]:
     """Version of Python and of every distribution in the comparison."""
-    return {"python": platform.python_version(), **{name: _version(name) for name in DISTRIBUTIONS}}
+    others = {name: _version(name) for name in DISTRIBUTIONS}
+    return {"python": platform.python_version(), "galvo": galvo.__version__, **others}
 
 
 def _cpu_model() -> str:
@@ -139,17 +141,18 @@ class Report:
         print(_table(("figure", "contender", "min ms", "median ms", "cpu ms", "ours / it", ""), map(_cells, self.rows)))
         print_goals(self.goals)
         folder.mkdir(parents=True, exist_ok=True)
-        document = {**asdict(self), **found}
+        document = {**asdict(self), "date": date.today().isoformat(), **found}
         (folder / f"{self.benchmark}.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A time as tables show it."""
     return "" if value is None else f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     ratio = "" if row.ours_to_this is None else f"{row.ours_to_this:.3g}"
-    times = tuple(_number(value) for value in (row.minimum_ms, row.median_ms, row.minimum_cpu_ms))
+    times = tuple(number(value) for value in (row.minimum_ms, row.median_ms, row.minimum_cpu_ms))
     return (row.figure, row.contender, *times, ratio, row.note)
 
 

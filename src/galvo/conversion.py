@@ -97,7 +97,7 @@ def convert(
 
     Parameters
     ----------
-    source : anything that `galvo.open` takes
+    source : anything that galvo.open takes
     destination : path
     format : str, optional
         Name of the format to write, instead of the one that the suffix names.
@@ -191,7 +191,7 @@ def convert_fields(
 
     Parameters
     ----------
-    source : anything that `galvo.open` takes
+    source : anything that galvo.open takes
     destination : path
         Of ``out.h5`` become ``out_field1.h5``, ``out_field2.h5``, ..., in the order of `Recording.fields`.
     format : str, optional
@@ -265,7 +265,7 @@ def load(source: Any, *, squeeze: bool = True, **options: Any) -> NDArray[Any]:
 
     Parameters
     ----------
-    source : anything that `galvo.open` takes
+    source : anything that galvo.open takes
     squeeze : bool
         Leave out the axes of length 1.
     **options

@@ -1,7 +1,5 @@
 """Everything that galvo raises or warns.
 
-::
-
     GalvoError
     ├── FormatError (ValueError)        the bytes are not what they should be
     │   ├── UnknownFormat               no format, or several, claim the source
@@ -65,7 +63,7 @@ class GalvoError(Exception):
     ----------
     message : str
         What went wrong, one line.
-    path : path-like, optional
+    path : path, optional
         The file concerned.
     offset : int, optional
         Position in that file, in bytes.

@@ -70,8 +70,8 @@ def verify(
 
     Parameters
     ----------
-    path : anything that `galvo.open` takes
-    against : anything that `galvo.open` takes, optional
+    path : anything that galvo.open takes
+    against : anything that galvo.open takes, optional
         Pixels and metadata must be equal.
     progress : bool or callable
     block_bytes : int
@@ -141,7 +141,7 @@ def compare(
     Parameters
     ----------
     recording : Recording
-    other : anything that `galvo.open` takes
+    other : anything that galvo.open takes
     progress : bool or callable
     block_bytes : int
     shown : callable, optional

@@ -558,7 +558,7 @@ class Recording:
         ------
         index : tuple of five slices
             Where the block belongs.
-        pixels : ndarray, 5-D
+        pixels : ndarray, TCZYX
         """
         for index in block_selections(self.shape, self.dtype.itemsize, max_bytes):
             yield index, self[index]

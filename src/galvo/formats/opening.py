@@ -49,11 +49,11 @@ def open_recording(
         Name of the format, instead of detecting it from the file's name and at most 64 KiB of its bytes.
     series : bool
         False: only the named file.
-    axis : "t" or "c"
+    axis : {"t", "c"}
         Along which the files of a list follow each other; "c": one file per channel.
     limits : galvo.Limits, optional
         Bounds against absurd sizes.
-    damaged : "raise" or "report"
+    damaged : {"raise", "report"}
         "report": open what is there and list what is not in `Recording.damage`.
     **options
         Those of the format (`galvo formats` lists them); for arrays `axes` and `metadata`.

@@ -139,8 +139,8 @@ class Correction:
         recording : Recording, optional
             By default the one that the motion was estimated on, with all its channels; any other with as many frames
             and planes of the same size, a denoised one, say.
-        interpolation : "cubic", "linear" or "nearest"
-        fill : "edge" or number
+        interpolation : {"cubic", "linear", "nearest"}
+        fill : number or "edge"
             What a pixel becomes whose source lies outside the frame.
         threads : int, optional
             None: one per usable core. Pixels do not depend on it.
@@ -182,7 +182,7 @@ def open_correction(path: str | os.PathLike[str], recording: Any = None, **optio
     Parameters
     ----------
     path : path
-    recording : anything that `galvo.open` takes, optional
+    recording : anything that galvo.open takes, optional
         What `Correction.apply` is to correct by default.
     **options
         Passed to `galvo.open`.

@@ -20,6 +20,7 @@ class VariationalParams(Values):
     schedule: Literal["lean", "compat"] = "lean"
     """`lean`: every third pyramid level, short solves. `compat`: the schedule whose fields equal PyFlowReg's."""
     data_term: Literal["gradient", "brightness", "census"] = "gradient"
+    """What is compared: gradients, pixels, or the signs of their differences from their neighbours."""
     alpha: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (25.0, 25.0)
     """Weight of the smoothness term along x and along y."""
     iterations: Annotated[int, Field(gt=0)] | None = None
@@ -53,9 +54,11 @@ class MotionParams(Values):
     estimator: Literal["bayes", "variational", "rigid", "custom"] = "bayes"
     """`custom`: a function of the caller's own, `galvo.correct(..., flow=...)`."""
     preset: Preset = "balanced"
+    """How much work a frame is worth: `fast`, `balanced` or `quality`."""
     channel_weights: tuple[Weight, ...] | None = None
     """Weight of each channel's evidence, one per channel; None: what each channel's noise says (`bayes`), or equal."""
     variational: VariationalParams = VariationalParams()
+    """What only the estimator `variational` takes."""
 
     @model_validator(mode="after")
     def _some_channel_counts(self) -> Self:

@@ -53,7 +53,7 @@ def correct(
 
     Parameters
     ----------
-    source : anything that `galvo.open` takes
+    source : anything that galvo.open takes
     destination : path, optional
         The corrected movie, in any format that `galvo.convert` writes; None: no pixel is written, and the result's
         `apply` corrects frames as they are read.
@@ -62,7 +62,7 @@ def correct(
         Where the motion is kept; by default ``<destination>_motion.h5``, and in memory where there is no destination.
     channels : int, name, or list of them, optional
         Channels that motion is estimated on; all of them by default. All channels are corrected.
-    apply_to : anything that `galvo.open` takes, optional
+    apply_to : anything that galvo.open takes, optional
         What is corrected instead of `source`: the raw recording where motion is estimated on a denoised one, say.
     reference : optional
         An image (Y, X), (Y, X, C) or (Z, Y, X, C), or a `Reference`; T positions whose mean it is to be, a slice or a
@@ -74,13 +74,13 @@ def correct(
     flow : callable, optional
         A function that estimates instead of an estimator of galvo's (`galvo.motion.FunctionEstimator`). A field of
         full resolution is kept for each frame: 4 bytes per pixel.
-    executor : "threads", "sequential" or "processes"
+    executor : {"threads", "sequential", "processes"}
         Where frames are worked on; the result is the same bit for bit. A script that uses processes needs
         ``if __name__ == "__main__":``.
     workers : int, optional
         Threads or processes; None: one per usable core.
-    interpolation : "cubic", "linear" or "nearest"
-    fill : "edge" or number
+    interpolation : {"cubic", "linear", "nearest"}
+    fill : number or "edge"
         What a pixel becomes whose source lies outside the frame.
     overwrite : bool
         Replace existing outputs, once the new ones are complete.
@@ -166,7 +166,7 @@ def correct_fields(
 
     Parameters
     ----------
-    source : anything that `galvo.open` takes
+    source : anything that galvo.open takes
     destination : path
         Of ``out.h5`` become ``out_field1.h5``, ``out_field2.h5``, ..., in the order of `Recording.fields`, each with
         its motion beside it.

@@ -36,11 +36,11 @@ def warp(
         Integers, bool or floating point; views with any strides are read where they are.
     displacements : array (T, Y, X, 2) or (Y, X, 2)
         float32 w in pixels, x before y; one field is used for all frames.
-    fill : "edge", number or array (Y, X) or (Y, X, C)
+    fill : number, "edge" or array (Y, X) or (Y, X, C)
         What a pixel becomes whose source lies outside the frame, or whose displacement is not finite: the nearest
         pixel of the frame (the default, so that no value is made up), a number, NaN included, or that pixel of an
         image, best the reference. With "edge" every displacement must be finite.
-    interpolation : "cubic", "linear" or "nearest"
+    interpolation : {"cubic", "linear", "nearest"}
         Cubic convolution over 4 x 4 pixels (Keys 1981), or bilinear. Weights are those of the exact position.
     dtype : dtype or "same"
         float32, or the dtype of the frames: integers are rounded, halves to even, and saturate.

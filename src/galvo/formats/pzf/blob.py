@@ -44,11 +44,11 @@ def loads(blob: Blob, *, threads: int = 1, path: str | PathLike[str] | None = No
 
     Parameters
     ----------
-    blob : bytes-like
+    blob : bytes or buffer
         Contiguous, the whole file and nothing else.
     threads : int
         At most this many, the caller's included.
-    path : path-like, optional
+    path : path, optional
         Where the bytes are from, named in errors.
 
     Returns
@@ -142,7 +142,7 @@ def dumps(
 
     Parameters
     ----------
-    array : array-like
+    array : array
         Image (Y, X), or three axes, which the format calls Width, Height and Depth. uint8, uint16 or float32 of
         either byte order; stored little-endian, in the array's own memory order where it is contiguous.
     sequence_id : int
@@ -153,7 +153,7 @@ def dumps(
         In whatever whole unit the sequence uses; 64 bits, not negative.
     compression : {"huffman", "raw", "chunks"}
         One Huffman stream, plain pixels, or two Huffman streams, which the original can neither write nor read today.
-    quantize : {"sqrt"}, optional
+    quantize : "sqrt", optional
         uint16 only: one byte per pixel, the square root of the counts above `quantize_offset` in steps of
         `quantize_scale`. Lossy. Values beyond the last code, ``(255.5 * scale)**2 + offset``, are stored as code 255,
         values below the offset as 0.
