@@ -71,7 +71,6 @@ corrected again without estimating. Both appear under their names only when they
     help="Multi-ROI: each field for itself, to OUT_field1, OUT_field2, ...",
 )
 @click.option("--frames", metavar="a:b[:step]", callback=frame_range, help="Frames or volumes to correct.")
-@click.option("--split-channels", is_flag=True, help="One movie per channel: OUT_ch1, OUT_ch2, ...")
 @click.option(
     "--executor",
     type=click.Choice(["threads", "sequential", "processes"]),
@@ -80,6 +79,7 @@ corrected again without estimating. Both appear under their names only when they
     help="Where frames are worked on; the result is the same.",
 )
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads or processes; all cores by default.")
+@click.option("--split-channels", is_flag=True, help="One movie per channel: OUT_ch1, OUT_ch2, ...")
 @click.option(
     "--write-option",
     "write_settings",
@@ -107,9 +107,9 @@ def command(
     apply_to: str | None,
     fields: str | None,
     frames: slice | None,
-    split_channels: bool,
     executor: Any,
     workers: int | None,
+    split_channels: bool,
     write_settings: tuple[tuple[str, Any], ...],
     overwrite: bool,
     resume: bool,

@@ -200,8 +200,8 @@ def _class_edges(around: NDArray[Any], limit: float) -> Float64:
 
 def _line(mean: Float64, variance: Float64, error: Float64) -> tuple[float, float, float]:
     """Slope, intercept and standard error of the slope by chance alone: weighted, with Huber's loss."""
-    # classes without any noise, as computed frames have them, count much, but not beyond what numbers hold
-    least = max((_MODEL_ERROR * 1e-6 * variance.max()) ** 2, 1e-200)
+    # classes without any variance weigh much, and not so much that their squares overflow
+    least = (1e-10 * (float(variance.max()) or 1.0)) ** 2
     weights = 1 / np.maximum(error**2 + (_MODEL_ERROR * variance) ** 2, least)
     center = np.average(mean, weights=weights)
     robust = np.ones_like(mean)
