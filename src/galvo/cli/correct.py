@@ -70,6 +70,7 @@ corrected again without estimating. Both appear under their names only when they
     type=click.Choice(["split"]),
     help="Multi-ROI: each field for itself, to OUT_field1, OUT_field2, ...",
 )
+@click.option("--split-channels", is_flag=True, help="One movie per channel: OUT_ch1, OUT_ch2, ...")
 @click.option("--frames", metavar="a:b[:step]", callback=frame_range, help="Frames or volumes to correct.")
 @click.option(
     "--executor",
@@ -79,7 +80,6 @@ corrected again without estimating. Both appear under their names only when they
     help="Where frames are worked on; the result is the same.",
 )
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads or processes; all cores by default.")
-@click.option("--split-channels", is_flag=True, help="One movie per channel: OUT_ch1, OUT_ch2, ...")
 @click.option(
     "--write-option",
     "write_settings",
@@ -106,10 +106,10 @@ def command(
     update_reference: int | None,
     apply_to: str | None,
     fields: str | None,
+    split_channels: bool,
     frames: slice | None,
     executor: Any,
     workers: int | None,
-    split_channels: bool,
     write_settings: tuple[tuple[str, Any], ...],
     overwrite: bool,
     resume: bool,
