@@ -28,7 +28,7 @@ OUTSIDE = {
 }
 """Files of the repository to pages of the site."""
 
-_INDENTED_FENCE = re.compile(r"( {2,3})```")
+_ITEM = re.compile(r"(?:-|\d+\.) ")
 _LINK = re.compile(r"(?P<open>\]\()(?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?\)")
 
 
@@ -90,18 +90,27 @@ def for_the_site(markdown: str, source: str, inside: str) -> str:
         made = OUTSIDE.get(path) or path.removeprefix("docs/")
         return f"](<{posixpath.relpath(made, posixpath.dirname(inside) or '.')}{anchor}>)"
 
-    lines, shift = [], ""
+    lines: list[str] = []
+    shift, fenced = "", False
     for line in markdown.split("\n"):
-        fence = _INDENTED_FENCE.match(line)
-        if fence and not shift:
-            shift = " " * (4 - len(fence[1]))
+        item = None if fenced else _ITEM.match(line)
+        if item:
+            # tables and fences within the item before end with an empty line there
+            if lines and lines[-1].lstrip().startswith(("|", "```")):
+                lines.append("")
+            shift = " " * (4 - len(item[0]))
+        elif line and not line.startswith("  ") and not fenced:
+            shift = ""
+        elif line:
+            # what belongs to an item is indented by four there
             line = shift + line
-        elif shift:
-            # what belongs to an item of a list is indented by four here
-            line = f"{shift}{line}\n" if fence else shift + line
-            shift = "" if fence else shift
-        if line.startswith("|"):
-            # a bar inside code is the text's own here, and GitHub's tables want it escaped
-            line = re.sub(r"`[^`]*`", lambda code: code[0].replace(r"\|", "|"), line)
-        lines.append(_LINK.sub(link, line))
+        bare = line.lstrip()
+        if bare.startswith("```"):
+            fenced = not fenced
+        elif not fenced:
+            if bare.startswith("|"):
+                # a bar inside code is the text's own there, and GitHub's tables want it escaped
+                line = re.sub(r"`[^`]*`", lambda code: code[0].replace(r"\|", "|"), line)
+            line = _LINK.sub(link, line)
+        lines.append(line)
     return "\n".join(lines)

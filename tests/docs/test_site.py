@@ -73,7 +73,11 @@ def test_pages_become_pages_of_the_site(hooks):
     assert at_home("[a](https://x.org/y.md)") == "[a](https://x.org/y.md)"
     assert hooks.for_the_site("[a](../../README.md#b)", "docs/api/noise.md", "api/noise.md") == "[a](<../index.md#b>)"
     assert at_home(r"| `a\|b` | c |") == "| `a|b` | c |"
-    assert at_home("1. a\n   ```toml\n   b\n   ```\n2. c") == "1. a\n    ```toml\n    b\n    ```\n\n2. c"
+    assert at_home("```python\n`\\|`[1](README.md)\n```") == "```python\n`\\|`[1](README.md)\n```"
+    assert at_home("1. a\n   b\n\n   ```toml\n   c\n   ```\n2. d\n\ne") == (
+        "1. a\n    b\n\n    ```toml\n    c\n    ```\n\n2. d\n\ne"
+    )
+    assert at_home("- a\n\n  | b |\n- c\n  - d\ne") == "- a\n\n    | b |\n\n- c\n    - d\ne"
 
 
 def public():
@@ -115,6 +119,8 @@ def test_the_site_is_whole():
         text = page.read_text(encoding="utf-8")
         outside = re.findall(r'<(?:script|link|img|iframe)\b[^>]*(?:src|href)="(?:https?:)?//[^"]*"', text)
         assert not outside, f"{page.name} asks for {outside}"
+    for sheet in site.glob("**/*.css"):
+        assert not re.search(r"@import|url\([\"']?(?:https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
     every = "".join(page.read_text(encoding="utf-8") for page in (site / "api").glob("*.html"))
     missing = [name for name, _ in described() if f'id="{name}"' not in every]
     assert not missing, "names without a heading"

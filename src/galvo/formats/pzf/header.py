@@ -133,9 +133,9 @@ def load_header(blob: Blob, *, path: str | PathLike[str] | None = None) -> PzfHe
 
     Parameters
     ----------
-    blob : bytes-like
+    blob : bytes or buffer
         Contiguous; 64 bytes suffice.
-    path : path-like, optional
+    path : path, optional
         Where the bytes are from, named in errors.
 
     Raises
