@@ -19,7 +19,7 @@ from galvo.cli.options import (
     settings,
     source_options,
 )
-from galvo.cli.screen import has_progress, say, shown_warnings, warning_line
+from galvo.cli.screen import has_progress, say, shown_warnings, told_when_stopped, warning_line
 from galvo.cli.text import byte_text, count_text, sizes_text
 
 if TYPE_CHECKING:
@@ -145,7 +145,6 @@ def command(
     One SRC is a file, one file of a series (the whole series is converted), a folder or a quoted pattern. Several SRC
     follow each other in the given order.
     """
-    from galvo.cli.stopping import told_when_stopped
     from galvo.conversion import convert
     from galvo.core.disk import free_bytes
     from galvo.formats.opening import open_recording
@@ -205,7 +204,6 @@ def command(
 
 
 def _convert_fields(recording: Recording, output: str, verify: bool, dry_run: bool, arguments: dict[str, Any]) -> None:
-    from galvo.cli.stopping import told_when_stopped
     from galvo.conversion import convert_fields
     from galvo.core.disk import free_bytes
 

@@ -9,10 +9,11 @@ import click
 
 from galvo.cli.ending import debug_option
 from galvo.cli.options import channel_positions, frame_range, open_options, settings, source_options
-from galvo.cli.screen import has_progress, say, shown_warnings
+from galvo.cli.screen import has_progress, say, shown_warnings, told_when_stopped
 from galvo.cli.text import byte_text, count_text, sizes_text
 
 if TYPE_CHECKING:
+    from galvo.core.recording import Recording
     from galvo.motion import Correction, MotionParams
 
 __all__ = ["command"]
@@ -120,7 +121,6 @@ def command(
 
     Several REC follow each other in the given order.
     """
-    from galvo.cli.stopping import told_when_stopped
     from galvo.formats.opening import open_recording
     from galvo.motion import correct, correct_fields
 
@@ -161,7 +161,7 @@ def command(
 
 
 def _outputs(
-    shown: Any, output: str | None, to_format: str | None, motion: str | None, fields: str | None
+    shown: Recording, output: str | None, to_format: str | None, motion: str | None, fields: str | None
 ) -> list[str]:
     """The files that a correction makes, motion before movie."""
     from galvo.conversion import field_name
