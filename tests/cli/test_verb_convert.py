@@ -163,16 +163,6 @@ def test_ctrl_c_leaves_no_output(spawn, raw, out, old):
     assert (out.read_bytes() if out.exists() else None) == old
 
 
-def test_ctrl_c_says_how_to_go_on(spawn, run, raw, out):
-    # with a file for each channel the second one is a block of its own
-    second = "calls = []\ndef strike(block):\n    calls.append(0)\n    if len(calls) < 2: return original(block)\n"
-    later = STRIKE.replace("def strike(block):\n", second)
-    result = spawn("convert", raw, "-o", out, "--split-channels", before=later)
-    assert result.returncode == 130
-    assert f"{out}.partial: the same command with --resume goes on" in result.stdout
-    assert run("convert", raw, "-o", out, "--split-channels", "--resume").exit_code == 0
-
-
 def test_ctrl_c_while_verifying_keeps_the_output(spawn, raw, out):
     before = (
         STRIKE.replace("galvo.core import write", "galvo import verification as write")

@@ -185,26 +185,6 @@ def test_stopped_and_resumed(spawn, run, raw, out):
     assert run("correct", raw, "-o", out, "--overwrite", *RIGID).exit_code == 0
 
 
-def test_stopped_in_the_movie_says_how_to_go_on(spawn, run, raw, out):
-    strike = """
-import signal
-from galvo.core import write
-signal.signal(signal.SIGINT, signal.default_int_handler)
-calls, original = [], write.block_checksum
-def strike(block):
-    calls.append(block)
-    if len(calls) > 2:
-        signal.raise_signal(signal.SIGINT)
-    return original(block)
-write.block_checksum = strike
-"""
-    options = ("-o", out, *RIGID, "--split-channels")
-    stopped = spawn("correct", raw, *options, before=strike)
-    assert stopped.returncode == 130
-    assert f"{out}.partial: the same command with --resume goes on" in stopped.stdout
-    assert run("correct", raw, *options, "--resume").exit_code == 0
-
-
 def test_info_and_verify_know_a_motion(run, raw, out):
     assert run("correct", raw, "-o", out, *RIGID, "--channel", "GCaMP").exit_code == 0
     kept = out.with_name("out_motion.h5")

@@ -19,7 +19,7 @@ from galvo.cli.options import (
     settings,
     source_options,
 )
-from galvo.cli.screen import has_progress, say, shown_warnings, told_when_stopped, warning_line
+from galvo.cli.screen import has_progress, say, shown_warnings, warning_line
 from galvo.cli.text import byte_text, count_text, sizes_text
 
 if TYPE_CHECKING:
@@ -185,13 +185,12 @@ def command(
             warning_line(f"{plan.path}: the output may not fit on the disk")
         if not dry_run:
             before = _identity(plan.path)
-            with told_when_stopped(plan.path):
-                try:
-                    result = convert(recording, output, verify=verify, progress=has_progress(), **arguments)
-                except KeyboardInterrupt:
-                    complete = _identity(plan.path) != before
-                    say("stopped", f"{plan.path}: " + ("complete, not verified" if complete else "not written"))
-                    raise
+            try:
+                result = convert(recording, output, verify=verify, progress=has_progress(), **arguments)
+            except KeyboardInterrupt:
+                complete = _identity(plan.path) != before
+                say("stopped", f"{plan.path}: " + ("complete, not verified" if complete else "not written"))
+                raise
             say("wrote", _result_text(result))
             plan = result
         for note in plan.notes:
@@ -215,8 +214,7 @@ def _convert_fields(recording: Recording, output: str, verify: bool, dry_run: bo
         warning_line(f"{output}: the outputs may not fit on the disk")
     results = plans
     if not dry_run:
-        with told_when_stopped(*(plan.path for plan in plans)):
-            results = convert_fields(recording, output, verify=verify, progress=has_progress(), **arguments)
+        results = convert_fields(recording, output, verify=verify, progress=has_progress(), **arguments)
         for result in results:
             say("wrote", _result_text(result))
     for note in dict.fromkeys(note for result in results for note in result.notes):

@@ -9,11 +9,10 @@ import click
 
 from galvo.cli.ending import debug_option
 from galvo.cli.options import channel_positions, frame_range, open_options, settings, source_options
-from galvo.cli.screen import has_progress, say, shown_warnings, told_when_stopped
+from galvo.cli.screen import has_progress, say, shown_warnings
 from galvo.cli.text import byte_text, count_text, sizes_text
 
 if TYPE_CHECKING:
-    from galvo.core.recording import Recording
     from galvo.motion import Correction, MotionParams
 
 __all__ = ["command"]
@@ -133,7 +132,6 @@ def command(
     with shown_warnings(), ExitStack() as stack:
         recording = stack.enter_context(open_recording(source, **opening))
         shown = recording.isel(t=frames)
-        stack.enter_context(told_when_stopped(*_outputs(shown, output, to_format, motion, fields)))
         name = sources[0] if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1} more"
         say("source", f"{name}: {sizes_text(shown.shape, shown.dtype)}")
         params = _params(params_file, preset, estimator)
@@ -158,21 +156,6 @@ def command(
         if apply_to is not None:
             common["apply_to"] = stack.enter_context(open_recording(apply_to, **opening)).isel(t=frames)
         _tell(correct(shown, output, params, motion=motion, **common))
-
-
-def _outputs(
-    shown: Recording, output: str | None, to_format: str | None, motion: str | None, fields: str | None
-) -> list[str]:
-    """The files that a correction makes, motion before movie."""
-    from galvo.conversion import field_name
-    from galvo.motion.pipeline import motion_path
-
-    if output is None:
-        return [str(motion)]
-    movies = [output]
-    if fields:
-        movies = [field_name(output, to_format, number) for number in range(1, len(shown.fields) + 1)]
-    return [name for movie in movies for name in (motion or motion_path(movie), movie)]
 
 
 def _params(path: str | None, preset: str | None, estimator: str | None) -> MotionParams:

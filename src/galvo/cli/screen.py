@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,6 @@ __all__ = [
     "show_facts",
     "show_table",
     "shown_warnings",
-    "told_when_stopped",
     "warning_line",
 ]
 
@@ -57,20 +55,6 @@ def has_progress() -> bool:
 def say(label: str, text: str) -> None:
     """Print a line that starts with a short label."""
     click.echo(f"{label:<9} {printable(text)}")
-
-
-@contextmanager
-def told_when_stopped(*outputs: str) -> Iterator[None]:
-    """After Ctrl-C, say what of these outputs is on the disk, and how to go on."""
-    from galvo.core.atomic import journal_path, partial_path
-
-    try:
-        yield
-    except KeyboardInterrupt:
-        for output in outputs:
-            if os.path.exists(journal_path(output)):
-                say("kept", f"{partial_path(output)}: the same command with --resume goes on behind it")
-        raise
 
 
 def show_facts(title: str, rows: Sequence[Row]) -> None:
