@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +21,6 @@ from galvo.core.output import Output, Target
 from galvo.core.recording import Recording
 from galvo.errors import DamagedData, NotFound
 from galvo.formats.opening import open_recording
-from galvo.formats.split import divided
 from galvo.progress import ProgressOption
 
 __all__ = ["RecoverResult", "recover"]
@@ -85,8 +85,8 @@ def recover(
     """
     final = os.fspath(path).rstrip(os.sep)
     final = final.removesuffix(partial_path("")).removesuffix(journal_path(""))
-    stem, suffix = divided(final)
-    wanted = f"{stem}.recovered{suffix}" if destination is None else os.fspath(destination)
+    beside = Path(final).with_suffix(f".recovered{Path(final).suffix}")
+    wanted = os.fspath(beside if destination is None else destination)
     journal = _journal(final)
     whole, announced = _whole_frames(journal)
     # back to the last commit, as resuming would do
