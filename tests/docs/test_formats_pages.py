@@ -11,8 +11,7 @@ from galvo.formats import REGISTRY
 
 FOLDER = Path(__file__).parents[2] / "docs" / "formats"
 HEADINGS = ["Bytes", "What is read", "What is written", "Limits", "Source"]
-# formats of other packages bring their own pages
-FORMATS = {n: entry for n, entry in REGISTRY.all().items() if entry.open.__module__.startswith("galvo.formats.")}
+FORMATS = REGISTRY.all()
 
 
 def sections(page: str) -> dict[str, str]:
