@@ -17,6 +17,7 @@ import galvo
 from galvo import Metadata, Recording, conversion
 from galvo.core.over import ReaderOver
 from galvo.errors import DamagedData, GalvoError, GalvoWarning, NotFound, WriteError
+from galvo.motion import pipeline
 from galvo.testing.scanimage import ScanImageRecording
 from galvo.testing.tiff import TiffBuilder
 
@@ -396,3 +397,12 @@ def test_any_hdf5_program_reads_it(recording, out):
 
 def test_results_are_frozen():
     assert conversion.ConvertResult.__dataclass_params__.frozen
+
+
+def test_channels_and_fields_of_ome_tif_keep_their_suffix(tmp_path):
+    pixels = np.arange(4 * 2 * 6 * 8, dtype=np.uint16).reshape(4, 2, 1, 6, 8)
+    galvo.save(pixels, tmp_path / "two.ome.tif", split_channels=True)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["two_ch1.ome.tif", "two_ch2.ome.tif"]
+    assert np.array_equal(galvo.load(tmp_path / "two_ch2.ome.tif", squeeze=False), pixels)
+    assert conversion.field_name("area.ome.tif", None, 2) == "area_field2.ome.tif"
+    assert pipeline.motion_path("still.ome.tif") == "still_motion.h5"

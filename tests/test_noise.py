@@ -14,6 +14,7 @@ from galvo.core.recording import Recording
 from galvo.errors import Malformed, OptionError, SelectionError, Unsupported
 from galvo.noise import NoiseModel, estimate_noise
 from galvo.testing.movie import TwoPhotonMovie, write_demo_recording
+from galvo.testing.scanimage import ScanImageRecording
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -498,3 +499,10 @@ def test_a_genuine_recording_that_was_rescaled_to_8_bits(sample_data):
     assert 0.04 < model.residual < 0.08
     assert model.clip_high == 255
     assert not model.fits
+
+
+def test_pixels_without_noise_are_no_infinite_weight():
+    frames = ScanImageRecording(height=48, width=48, frames=20, channels=(1, 2)).expected_pages()
+    # NumPy's warnings are errors
+    with pytest.raises(Unsupported, match="do not vary"):
+        estimate_noise(frames[1::2])

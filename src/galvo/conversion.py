@@ -22,7 +22,7 @@ from galvo.core.write import write_recording
 from galvo.errors import DamagedData, OptionError
 from galvo.formats import REGISTRY
 from galvo.formats.opening import open_recording
-from galvo.formats.split import new_sink
+from galvo.formats.split import divided, new_sink
 from galvo.progress import ProgressOption, reporting
 from galvo.verification import VerifyResult, compare
 
@@ -249,7 +249,7 @@ def field_name(destination: str | os.PathLike[str], format: str | None, number: 
     """``out.h5`` as ``out_field1.h5``; the name of a folder has no suffix to keep."""
     final = output_name(destination)
     entry = REGISTRY.for_writing(final, format)
-    suffix = os.path.splitext(final)[1]
+    suffix = divided(final)[1]
     if entry.writes_folders and suffix.lower() not in entry.suffixes:
         suffix = ""
     return f"{final.removesuffix(suffix)}_field{number}{suffix}"

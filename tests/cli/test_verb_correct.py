@@ -206,3 +206,12 @@ def test_info_and_verify_know_a_motion(run, raw, out):
     kept.write_bytes(content)
     assert run("verify", kept).exit_code == 3
     assert run("convert", kept, "-o", out.with_name("x.tif")).exit_code == 1
+
+
+def test_a_movie_for_each_channel(run, two_photon, out):
+    result = run("correct", two_photon, "-o", out, *RIGID, "--split-channels", "--write-option", "layout=mov")
+    assert result.exit_code == 0, result.output
+    names = sorted(entry.name for entry in out.parent.iterdir())
+    assert names == ["out_ch1.h5", "out_ch2.h5", "out_motion.h5", "raw.tif"]
+    with galvo.open_correction(out.with_name("out_motion.h5"), two_photon) as correction:
+        assert np.array_equal(galvo.load(out.with_name("out_ch1.h5"), squeeze=False), correction.apply()[...])

@@ -80,6 +80,7 @@ corrected again without estimating. Both appear under their names only when they
     type=click.Choice(["split"]),
     help="Multi-ROI: each field for itself, to OUT_field1, OUT_field2, ...",
 )
+@click.option("--split-channels", is_flag=True, help="One movie per channel: OUT_ch1, OUT_ch2, ...")
 @click.option("--frames", metavar="a:b[:step]", callback=frame_range, help="Frames or volumes to correct.")
 @click.option(
     "--executor",
@@ -105,6 +106,7 @@ def command(
     update_reference: int | None,
     apply_to: str | None,
     fields: str | None,
+    split_channels: bool,
     frames: slice | None,
     executor: Any,
     workers: int | None,
@@ -146,6 +148,7 @@ def command(
             "resume": resume,
             "verify": verify,
             "format": to_format,
+            "split_channels": split_channels,
             "progress": has_progress(),
             **dict(write_settings),
         }

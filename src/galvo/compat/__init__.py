@@ -8,7 +8,7 @@ Or, for a script that is not to be changed, ``python -m galvo.compat calscipy --
 
 Nothing is registered before `install` is called. To add a facade: a package here whose modules have the names, the
 signatures and the errors of the originals' and an `__all__`, a row below, a stand-in for worker processes in
-`stand_ins`, a section in docs/compat.md.
+`stand_ins`, a page in docs/coming-from.
 """
 
 from __future__ import annotations

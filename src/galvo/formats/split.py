@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from galvo.core.sink import Sink, WritePlan
 from galvo.core.target import Target
 from galvo.errors import OptionError
 
-__all__ = ["SplitSink", "channel_files", "new_sink"]
+__all__ = ["SplitSink", "channel_files", "divided", "new_sink"]
 
 _CHANNEL = re.compile(r"(?P<stem>.*_ch)(?P<number>[1-9]\d{0,2})", re.IGNORECASE)
 
@@ -34,10 +33,17 @@ def new_sink(kind: Callable[..., Sink], options: Mapping[str, Any], split_channe
     return SplitSink(make) if split_channels else make()
 
 
+def divided(path: str) -> tuple[str, str]:
+    """A path without its suffix, and the suffix: ``rec`` and ``.ome.tif`` of ``rec.ome.tif``."""
+    stem, suffix = os.path.splitext(path)
+    inner, ome = os.path.splitext(stem)
+    return (inner, ome + suffix) if (ome + suffix).lower().startswith(".ome.tif") else (stem, suffix)
+
+
 def channel_files(path: str) -> list[str]:
     """The files of all channels of a recording, in order, given one of them; only itself where it is no such file."""
     folder, name = os.path.split(path)
-    stem, suffix = os.path.splitext(name)
+    stem, suffix = divided(name)
     match = _CHANNEL.fullmatch(stem)
     if match is None:
         return [path]
@@ -92,9 +98,8 @@ class SplitSink:
 
     def target(self, final: str, recording: Recording) -> Target:
         """A file for each channel."""
-        path = Path(final)
-        count = recording.shape[1]
-        files = tuple(str(path.with_name(f"{path.stem}_ch{number}{path.suffix}")) for number in range(1, count + 1))
+        stem, suffix = divided(final)
+        files = tuple(f"{stem}_ch{number}{suffix}" for number in range(1, recording.shape[1] + 1))
         self._sinks = [self._first, *(self._make() for _ in files[1:])]
         for number, (name, sink) in enumerate(zip(files, self._sinks, strict=True)):
             if sink.target(name, recording.isel(c=number)).files != (name,):

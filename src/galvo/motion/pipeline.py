@@ -16,6 +16,7 @@ from galvo.core.recording import Recording
 from galvo.core.threads import thread_count
 from galvo.errors import OptionError
 from galvo.formats.opening import open_recording
+from galvo.formats.split import divided
 from galvo.motion.apply import check_interpolation
 from galvo.motion.correction import Correction
 from galvo.motion.custom import FlowFunction
@@ -218,7 +219,7 @@ def correct_fields(
 
 def motion_path(destination: str) -> str:
     """Where the motion of a movie is kept: ``movie.h5`` has ``movie_motion.h5`` beside it."""
-    return f"{os.path.splitext(destination.rstrip(os.sep))[0]}_motion.h5"
+    return f"{divided(destination.rstrip(os.sep))[0]}_motion.h5"
 
 
 def _opened(source: Any, options: dict[str, Any], stack: ExitStack) -> Recording:

@@ -1,6 +1,7 @@
 """CalSciPy.io_tools: images as arrays (frames, y, x) from and to .tif, .bin, .mp4 and .gif, in one line each.
 
-The names, arguments, defaults, file names and kinds of errors are the original's; docs/compat.md lists what differs.
+The names, arguments, defaults, file names and kinds of errors are the original's; docs/coming-from/calscipy.md lists
+what differs.
 
 Source: CalSciPy io_tools specification, and runs of CalSciPy 0.8.3.
 """

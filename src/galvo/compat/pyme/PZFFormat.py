@@ -1,8 +1,8 @@
 """PYME.IO.PZFFormat: image frames as PZF bytes, with the original's names, arguments, results and errors.
 
 What the original writes is written bit for bit, and what it reads is read as it reads it. Where it loses or invents
-pixels, this does not (docs/compat.md has the list): values beyond the last code saturate, flags tell what was done,
-and a blob that is cut or lies is an error of `galvo.errors`.
+pixels, this does not (docs/coming-from/pyme.md has the list): values beyond the last code saturate, flags tell what was
+done, and a blob that is cut or lies is an error of `galvo.errors`.
 
 Source: PZF wire format, section 6, and runs of PYME 26.9.3 with pymecompress 0.3.6.
 """

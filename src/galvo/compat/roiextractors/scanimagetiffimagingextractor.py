@@ -2,7 +2,7 @@
 
 Arguments, attributes, results, exceptions and messages are the original's (roiextractors 0.10.0, by its documentation
 and by runs); files, pixels, times and structure are those of `galvo.open`. Where the original is silently wrong, this
-is right; docs/compat.md has the list.
+is right; docs/coming-from/roiextractors.md has the list.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """scanreader over galvo: ScanImage scans as 5-D arrays (field, y, x, channel, frame).
 
-Source: scanreader's documentation and behaviour; what differs is in docs/compat.md.
+Source: scanreader's documentation and behaviour; what differs is in docs/coming-from/scanreader.md.
 """
 
 from galvo.compat.scanreader import core, exceptions, multiroi, scans

@@ -1,7 +1,7 @@
 """pyflowreg.util.io: videos as (T, H, W, C), read and written in batches.
 
 Names, arguments and errors are those of PyFlowReg; pixels come from `galvo.open` and go to galvo's sinks. Where the
-original loses or misplaces pixels, this does not (docs/compat/pyflowreg.md has the list).
+original loses or misplaces pixels, this does not (docs/coming-from/pyflowreg.md has the list).
 
 Frames that are written wait uncompressed in the folder of the output until `close`, and only then become the output,
 whole: nothing that stops a script leaves half of one.
