@@ -21,10 +21,10 @@ _LEAST_WIDTH: Final = 176
 _BACKGROUND: Final = (18, 18, 18)
 _BRIGHT: Final = (240, 240, 240)
 _DIM: Final = (170, 170, 170)
-_TITLE: Final = 19
-_TEXT: Final = 14
-_SMALL: Final = 12
-_LINE: Final = 1.4
+_TITLE: Final = 24
+_TEXT: Final = 16
+_SMALL: Final = 14
+_LINE: Final = 1.35
 _BAR_HEIGHT: Final = 4
 _LEGEND_WIDTH: Final = 64
 _LEGEND_HEIGHT: Final = 8
@@ -202,7 +202,7 @@ def _draw_panel(image: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, top
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.5g}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _line(size: int) -> int:

@@ -129,7 +129,7 @@ def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
     if pixels.dtype != np.uint8 or (pixels.ndim, pixels.shape[2:]) not in ((2, ()), (3, (3,))) or not pixels.size:
         raise OptionError("no picture", found=f"{pixels.dtype} {pixels.shape}", expected="uint8 (Y, X) or (Y, X, 3)")
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", optimize=True)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG")
     return file.getvalue()
 
 

@@ -25,12 +25,12 @@ __all__ = ["Preview", "preview"]
 
 _MOVIES: Final = {
     ".mp4": MovieLimits(seconds=20, rate_hz=30, side=640),
-    ".gif": MovieLimits(seconds=8, rate_hz=20, side=384),
-    ".webp": MovieLimits(seconds=10, rate_hz=20, side=480),
+    ".gif": MovieLimits(seconds=6, rate_hz=15, side=320),
+    ".webp": MovieLimits(seconds=8, rate_hz=15, side=400),
 }
 _STILL: Final = ".png"
 # looked at once, on a screen
-_CODING: Final = {".mp4": {"codec": "h264", "crf": 23, "preset": "veryfast"}}
+_CODING: Final = {".mp4": {"codec": "h264", "crf": 26, "preset": "veryfast"}}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +117,7 @@ def preview(
         Of a movie: each of its frames is the mean of so many consecutive ones, 1 by default.
     speed : float, optional
         Of a movie: how many times as fast as recorded. By default the whole recording is shown, long ones sampled and
-        sped up to 20 s (GIF 8 s, WebP 10 s).
+        sped up to 20 s (GIF 6 s, WebP 8 s).
     size : int, optional
         Longer side of an image, in pixels.
     overwrite : bool

@@ -87,7 +87,9 @@ def chosen_views(recording: Recording, channels: Any = None, planes: Any = None,
 
 
 def _words(number: str, name: Any = "", depth_um: float | None = None) -> list[str]:
-    text = f"{number} {name}" if name else number
+    # "channel 1 Channel 1" says it twice
+    same = "".join(str(name).lower().split()) in (number.replace(" ", ""), number.split()[-1])
+    text = f"{number} {name}" if name and not same else number
     return [text if depth_um is None or depth_um != depth_um else f"{text} at {depth_um:.4g} µm"]
 
 
