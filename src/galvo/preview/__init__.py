@@ -2,7 +2,7 @@
 
 The package is the function too: both have the name by which people look for them.
 `summary` computes images of sampled frames, `picture` makes pictures of images, `views` chooses what is shown,
-`sheet` and `movie` show it, `card` is what notebooks show of a recording.
+`sheet` and `movie` show it, `notebook` is the card of a recording.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ __all__ = ["Preview", "card", "preview"]
 
 
 def card(recording: Recording) -> str:
-    """What notebooks show of a recording, as HTML; see `galvo.preview.card.card_html`."""
-    from galvo.preview.page import card_html
+    """What notebooks show of a recording, as HTML; see `galvo.preview.notebook.card_html`."""
+    from galvo.preview.notebook import card_html
 
     return card_html(recording)
 

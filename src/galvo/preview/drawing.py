@@ -88,12 +88,12 @@ class Panel:
     def height(self) -> int:
         """With all that stands around it."""
         rows = (bool(self.title), self.legend is not None, self.scale is not None)
-        return self.pixels.shape[0] + sum(rows) * _line(_SMALL) + _GAP
+        return int(self.pixels.shape[0]) + sum(rows) * _line(_SMALL) + _GAP
 
     @property
     def width(self) -> int:
         """Of the widest part, a title being cut."""
-        return max(self.pixels.shape[1], _LEAST_WIDTH, self.scale.width if self.scale else 0)
+        return max(int(self.pixels.shape[1]), _LEAST_WIDTH, self.scale.width if self.scale else 0)
 
 
 @dataclass(frozen=True, slots=True)

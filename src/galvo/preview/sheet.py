@@ -30,6 +30,8 @@ _READ_BYTES: Final = 1 << 30
 # of fewer views each may be larger: pixels on the longer side
 _SIZES: Final = ((2, 512), (4, 384), (_MOST_AT_ALL, 256))
 _GRID_SIZE: Final = 256
+_IMAGES: Final = 4
+_MOST_PIXELS: Final = 1 << 27
 # noise alone must not look like structure
 _LEAST_CORRELATION: Final = 0.1
 
@@ -86,6 +88,8 @@ def contact_sheet(
     in_bands = everything or len(views) <= _MOST_BANDS
     shown = list(views) if in_bands else spread(views, _MOST_GRID)
     most = size or (next(side for count, side in _SIZES if len(shown) <= count) if in_bands else _GRID_SIZE)
+    if most * most * len(shown) * (_IMAGES if in_bands else 1) > _MOST_PIXELS:
+        raise OptionError("the sheet would be too large", found=f"{len(shown)} x {most} pixels", hint="Choose fewer")
     made, sampled = [], 0
     for done, view in enumerate(shown):
         report(done, len(shown))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,8 +28,10 @@ _MOVIES: Final = {
     ".webp": MovieLimits(seconds=8, rate_hz=15, side=400),
 }
 _STILL: Final = ".png"
+_MOST_SIDE: Final = 4096
+_MOST_MOVIE_SIDE: Final = 2048
 # looked at once, on a screen
-_CODING: Final = {".mp4": {"codec": "h264", "crf": 26, "preset": "veryfast"}}
+_CODING: Final[dict[str, dict[str, Any]]] = {".mp4": {"codec": "h264", "crf": 26, "preset": "veryfast"}}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +120,7 @@ def preview(
         Of a movie: how many times as fast as recorded. By default the whole recording is shown, long ones sampled and
         sped up to 20 s (GIF 6 s, WebP 8 s).
     size : int, optional
-        Longer side of an image, in pixels.
+        Longer side of an image, in pixels: up to 4096, in a movie up to 2048.
     overwrite : bool
         Replace an existing output.
     progress : bool or callable
@@ -144,7 +145,7 @@ def preview(
     --------
     >>> import galvo, numpy
     >>> galvo.preview(numpy.zeros((10, 64, 48), "int16"))
-    <Preview of recording in memory · 746 x 334 pixels · all 10 frames>
+    <Preview of recording in memory · 1594 x 706 pixels · all 10 frames>
     """
     from galvo.formats.opening import open_recording
 
@@ -196,22 +197,25 @@ def _check_options(
 ) -> None:
     """Refuse what does not belong to this kind of output."""
     if suffix != _STILL and suffix not in _MOVIES:
-        raise OptionError("no such preview", found=final, expected=f"a name that ends in {_kinds()}")
-    still, moving = ("everything", everything), ("average", average)
-    wrong: Sequence[tuple[str, Any]] = (
-        (moving, ("speed", speed)) if suffix == _STILL else (still, ("frame_count", frame_count))
-    )
-    for name, value in wrong:
+        raise OptionError("no such preview", found=final, expected=f"a name that ends in {_STILL}, {_kinds(movies=True)}")
+    kind = "a contact sheet" if suffix == _STILL else "a movie"
+    of_movies: tuple[tuple[str, Any], ...] = (("average", average), ("speed", speed))
+    of_sheets: tuple[tuple[str, Any], ...] = (("everything", everything), ("frame_count", frame_count))
+    for name, value in of_movies if suffix == _STILL else of_sheets:
         if value:
-            kind = "a contact sheet" if suffix == _STILL else "a movie"
-            raise OptionError(f"{name} does not fit {kind}", found=value, hint=f"The name of the output says {kind}")
-    for name, number in (("frame_count", frame_count), ("average", average), ("size", size)):
-        if number is not None and number < 1:
-            raise OptionError(f"{name} is positive", found=number)
+            other = _kinds(movies=suffix == _STILL)
+            raise OptionError(f"{name} does not fit {kind}", found=value, hint=f"Name the output {other} for it")
+    for name, number, most in (
+        ("frame_count", frame_count, None),
+        ("average", average, None),
+        ("size", size, _MOST_SIDE if suffix == _STILL else _MOST_MOVIE_SIDE),
+    ):
+        if number is not None and not 1 <= number <= (most or number):
+            raise OptionError(f"{name} does not fit", found=number, expected=f"1 to {most}" if most else "1 or more")
 
 
-def _kinds() -> str:
-    return ", ".join((_STILL, *_MOVIES))
+def _kinds(*, movies: bool) -> str:
+    return ", ".join(_MOVIES) if movies else _STILL
 
 
 def _write_movie(frames: NDArray[np.uint8], rate_hz: float, final: str, suffix: str, overwrite: bool) -> None:
