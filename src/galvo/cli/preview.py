@@ -63,7 +63,7 @@ images side by side, the whole recording sped up where it is long. Any size take
     "--speed",
     type=click.FloatRange(min=0, min_open=True),
     metavar="X",
-    help="Movies: X times as fast as recorded; by default the whole recording within 20 s.",
+    help="Movies: X times as fast as recorded; by default the whole recording within 15 s.",
 )
 @click.option("--size", type=click.IntRange(min=1), metavar="PX", help="Longer side of each image.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output, once the new one is complete.")

@@ -234,8 +234,9 @@ def _write(
     draw.text(place, letters, font=font, fill=color)
     for at, char in enumerate(cut):
         if char == "µ":
-            # an u with a longer left stem
-            left = place[0] + font.getlength(letters[:at]) + size / 12
-            box = font.getbbox("u")
-            draw.rectangle((left, place[1] + box[1] + 1, left + size // 14, place[1] + box[3] + size / 5), fill=color)
+            # an u whose left stem goes on below the line
+            stem, _, _, base = font.getbbox("u")
+            left = round(place[0] + font.getlength(letters[:at]) + stem + size / 14)
+            tail = (left, round(place[1] + base) - 2, left + size // 14 - 1, round(place[1] + base + size / 5))
+            draw.rectangle(tail, fill=color)
     return math.ceil(font.getlength(letters))

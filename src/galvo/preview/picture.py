@@ -78,7 +78,10 @@ def to_uint8(image: NDArray[Any], limits: tuple[float, float] | None = None) -> 
     values *= 0.5
     values -= low / 2
     values *= 255 / (high / 2 - low / 2)
-    levels: NDArray[np.uint8] = np.nan_to_num(np.clip(values, 0, 255), nan=0).round().astype(np.uint8)
+    if image.dtype.kind == "f":
+        values[np.isnan(values)] = 0
+    np.clip(values, 0, 255, out=values)
+    levels: NDArray[np.uint8] = np.rint(values, out=values).astype(np.uint8)
     return levels
 
 

@@ -23,7 +23,7 @@ from galvo.progress import ProgressOption, reporting
 __all__ = ["Preview", "preview"]
 
 _MOVIES: Final = {
-    ".mp4": MovieLimits(seconds=20, rate_hz=30, side=640),
+    ".mp4": MovieLimits(seconds=15, rate_hz=24, side=640),
     ".gif": MovieLimits(seconds=6, rate_hz=15, side=320),
     ".webp": MovieLimits(seconds=8, rate_hz=15, side=400),
 }
@@ -118,7 +118,7 @@ def preview(
         Of a movie: each of its frames is the mean of so many consecutive ones, 1 by default.
     speed : float, optional
         Of a movie: how many times as fast as recorded. By default the whole recording is shown, long ones sampled and
-        sped up to 20 s (GIF 6 s, WebP 8 s).
+        sped up to 15 s (GIF 6 s, WebP 8 s).
     size : int, optional
         Longer side of an image, in pixels: up to 4096, in a movie up to 2048.
     overwrite : bool
