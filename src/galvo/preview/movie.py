@@ -16,7 +16,7 @@ from galvo.core.recording import Recording
 from galvo.errors import OptionError
 from galvo.preview.drawing import MARGIN, Band, Panel, lay_out, scale_bar, text_strip
 from galvo.preview.picture import display_limits, fitted, to_uint8
-from galvo.preview.views import View, spread
+from galvo.preview.views import View, sampled_text, spread, spread_views
 
 __all__ = ["Movie", "MovieLimits", "preview_movie", "webp_bytes"]
 
@@ -104,7 +104,7 @@ def preview_movie(
     report : callable
         Called with (frames read, frames in all).
     """
-    shown = spread(views, _MOST_VIEWS)
+    shown = spread_views(views, _MOST_VIEWS)
     across = ceil(sqrt(len(shown)))
     side = size or limits.side // across
     template, places = _template(shown, side, across)
@@ -197,12 +197,10 @@ def _pace_notes(
 ) -> Iterator[str]:
     shown, last = starts.size, int(starts[-1]) + average
     step = (starts[-1] - starts[0]) / max(1, shown - 1)
-    if shown == length:
-        yield f"all {length:,} frames"
-    elif average > 1:
+    if average > 1:
         yield f"{shown:,} means of {average:,} frames each, of {length:,} frames"
     else:
-        yield f"{shown:,} of {length:,} frames sampled"
+        yield sampled_text(shown, length)
     if last < length - step:
         yield f"the first {last:,} frames only"
     if rate is not None and shown > 1:

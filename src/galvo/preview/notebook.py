@@ -22,16 +22,20 @@ __all__ = ["card_html"]
 _MOST_CHANNELS: Final = 3
 _MOST_FRAMES: Final = 16
 _READ_BYTES: Final = 32 << 20
-_SIDE: Final = 160
+_SIDE: Final = 144
 _MOST_LINES: Final = 5
 _MOST_LETTERS: Final = 200
 
 # colours of the page itself, so that light and dark ones are readable
 _CARD: Final = (
-    "display:inline-flex;gap:16px;align-items:flex-start;flex-wrap:wrap;padding:12px 14px;margin:4px 0;max-width:100%;"
+    "display:flex;width:fit-content;gap:16px;align-items:flex-start;flex-wrap:wrap;padding:12px 14px;margin:4px 0;max-width:100%;"
     "box-sizing:border-box;border:1px solid rgba(128,128,128,.45);border-radius:8px;color:inherit;"
     "font:13px/1.45 system-ui,sans-serif"
 )
+_PICTURES: Final = f"width:{_SIDE}px;overflow-wrap:anywhere"
+_TITLE: Final = "font-weight:600;font-size:15px;overflow-wrap:anywhere"
+# set once more: pages without a doctype do not let tables inherit
+_TABLE: Final = "border-collapse:collapse;background:none;margin:4px 0 0;color:inherit;font:inherit"
 _LABEL: Final = "padding:0 14px 0 0;border:0;text-align:left;vertical-align:top;opacity:.7;white-space:nowrap"
 _CELL: Final = "padding:0;border:0;text-align:left;vertical-align:top;overflow-wrap:anywhere"
 _ALARM: Final = "border-left:3px solid #d55e00;padding-left:6px"
@@ -55,9 +59,9 @@ def card_html(recording: Recording) -> str:
     told = list(dict.fromkeys(str(warning.message) for warning in caught))
     rows.append(_row("warnings", _lines(told), True))
     return (
-        f'<div class="galvo-recording" style="{_CARD}"><div>{pictures}</div>'
-        f'<div style="min-width:0"><div style="font-weight:600;font-size:15px;overflow-wrap:anywhere">{title}</div>'
-        f'<table style="border-collapse:collapse;background:none;margin:4px 0 0">{"".join(rows)}</table></div></div>'
+        f'<div class="galvo-recording" style="{_CARD}"><div style="{_PICTURES}">{pictures}</div>'
+        f'<div style="min-width:0;flex:1 1 300px"><div style="{_TITLE}">{title}</div>'
+        f'<table style="{_TABLE}">{"".join(rows)}</table></div></div>'
     )
 
 
@@ -128,7 +132,10 @@ def _axes(recording: Recording) -> list[str]:
 
 
 def _pixels(recording: Recording) -> list[str]:
-    return [f"{recording.dtype}, {recording.nbytes / 1e6:,.3g} MB"]
+    amount, units = float(recording.nbytes), ["bytes", "kB", "MB", "GB", "TB"]
+    while amount >= 999.5 and len(units) > 1:
+        amount, units = amount / 1000, units[1:]
+    return [f"{recording.dtype}, {amount:.3g} {units[0]}"]
 
 
 def _rate(recording: Recording) -> list[str]:

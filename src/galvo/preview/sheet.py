@@ -15,7 +15,7 @@ from galvo.errors import OptionError
 from galvo.preview.drawing import Band, Legend, Panel, lay_out, scale_bar
 from galvo.preview.picture import VIRIDIS, colored, display_limits, fitted, to_uint8
 from galvo.preview.summary import Summary, summarize
-from galvo.preview.views import View, spread, title_of
+from galvo.preview.views import View, sampled_text, spread_views, title_of
 
 __all__ = ["Sheet", "contact_sheet", "facts_line"]
 
@@ -86,7 +86,7 @@ def contact_sheet(
             hint="Choose channels, planes or fields",
         )
     in_bands = everything or len(views) <= _MOST_BANDS
-    shown = list(views) if in_bands else spread(views, _MOST_GRID)
+    shown = list(views) if in_bands else spread_views(views, _MOST_GRID)
     most = size or (next(side for count, side in _SIZES if len(shown) <= count) if in_bands else _GRID_SIZE)
     if most * most * len(shown) * (_IMAGES if in_bands else 1) > _MOST_PIXELS:
         raise OptionError("the sheet would be too large", found=f"{len(shown)} x {most} pixels", hint="Choose fewer")
@@ -106,9 +106,11 @@ def contact_sheet(
         bands = [Band(panels, view.label) for panels, view in zip(made, shown, strict=True)]
     else:
         panels = [panel for row in made for panel in row]
-        across = ceil(sqrt(len(panels) * 1.5))
+        # channels of a plane stay in one row
+        channels = len({view.channel for view in shown})
+        across = ceil(sqrt(len(panels) * 1.5) / channels) * channels
         bands = [Band(panels[first : first + across]) for first in range(0, len(panels), across)]
-    notes = [_sampled_text(sampled, recording.shape[0])]
+    notes = [sampled_text(sampled, recording.shape[0])]
     if not in_bands:
         notes.append("means; choose channels, planes or fields (or all) to see more of each")
     if len(shown) < len(views):
@@ -136,10 +138,6 @@ def _affordable(view: View, view_count: int) -> int:
     height, width = view.recording.shape[3:]
     fitting = _READ_BYTES // max(1, view_count * height * width * view.recording.dtype.itemsize)
     return max(_LEAST_FRAMES, min(_MOST_FRAMES, _ALL_FRAMES // view_count, fitting))
-
-
-def _sampled_text(count: int, length: int) -> str:
-    return f"all {length:,} frames" if count == length else f"{count:,} of {length:,} frames sampled"
 
 
 def _four_panels(view: View, summary: Summary, most: int) -> list[Panel]:

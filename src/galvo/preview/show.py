@@ -197,7 +197,9 @@ def _check_options(
 ) -> None:
     """Refuse what does not belong to this kind of output."""
     if suffix != _STILL and suffix not in _MOVIES:
-        raise OptionError("no such preview", found=final, expected=f"a name that ends in {_STILL}, {_kinds(movies=True)}")
+        raise OptionError(
+            "no such preview", found=final, expected=f"a name that ends in {_STILL}, {_kinds(movies=True)}"
+        )
     kind = "a contact sheet" if suffix == _STILL else "a movie"
     of_movies: tuple[tuple[str, Any], ...] = (("average", average), ("speed", speed))
     of_sheets: tuple[tuple[str, Any], ...] = (("everything", everything), ("frame_count", frame_count))

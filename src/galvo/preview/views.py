@@ -11,7 +11,7 @@ from galvo.core.recording import Recording
 from galvo.core.selection import parse_axis
 from galvo.errors import OptionError
 
-__all__ = ["View", "chosen_views", "spread", "title_of"]
+__all__ = ["View", "chosen_views", "sampled_text", "spread", "spread_views", "title_of"]
 
 _Item = TypeVar("_Item")
 
@@ -106,3 +106,19 @@ def spread(items: Sequence[_Item], most: int) -> list[_Item]:
     if len(items) <= most:
         return list(items)
     return [items[round(number * (len(items) - 1) / max(1, most - 1))] for number in range(most)]
+
+
+def spread_views(views: Sequence[View], most: int) -> list[View]:
+    """At most `most` of the views: all channels of depths that are evenly spread."""
+    if len(views) <= most:
+        return list(views)
+    channels = len({view.channel for view in views})
+    depths = [views[first : first + channels] for first in range(0, len(views), channels)]
+    return [view for depth in spread(depths, max(1, most // channels)) for view in depth][:most]
+
+
+def sampled_text(count: int, length: int) -> str:
+    """How many frames of how many were looked at."""
+    if length == 1:
+        return "1 frame"
+    return f"all {length:,} frames" if count == length else f"{count:,} of {length:,} frames sampled"
