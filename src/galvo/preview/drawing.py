@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -192,12 +193,13 @@ def _draw_panel(image: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, top
         levels = np.linspace(0, 255, _LEGEND_WIDTH).round().astype(np.uint8)
         ramp = np.broadcast_to(panel.legend.table[levels], (_LEGEND_HEIGHT, _LEGEND_WIDTH, 3))
         image.paste(Image.fromarray(np.ascontiguousarray(ramp)), (at, top + middle - _LEGEND_HEIGHT // 2))
-        _write(draw, (at + _LEGEND_WIDTH + 6, top), high, _SMALL, _DIM, panel.width)
+        at += _LEGEND_WIDTH + 6
+        _write(draw, (at, top), high, _SMALL, _DIM, left + panel.width - at)
         top += _line(_SMALL)
     if panel.scale is not None:
         bar, at = panel.scale, top + middle - _BAR_HEIGHT // 2
         draw.rectangle((left, at, left + bar.width - 1, at + _BAR_HEIGHT - 1), fill=_BRIGHT)
-        _write(draw, (left + bar.width + 6, top), bar.text, _SMALL, _BRIGHT, panel.width)
+        _write(draw, (left + bar.width + 6, top), bar.text, _SMALL, _BRIGHT, panel.width - bar.width - 6)
     return place
 
 
@@ -227,12 +229,13 @@ def _write(
     draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, color: tuple[int, int, int], room: int
 ) -> int:
     """Write a line of text, cut where it does not fit; its width."""
-    font, cut = _font(size), _drawable(text[:_MOST_LETTERS])
-    while cut and font.getlength(cut.replace("µ", "u")) > room:
-        cut = cut.removesuffix("…")[:-1] + "…" if len(cut) > 2 else ""
-    letters = cut.replace("µ", "u")
+    font, shown = _font(size), _drawable(text[:_MOST_LETTERS])
+    letters = shown.replace("µ", "u")
+    if font.getlength(letters) > room:
+        fitting = bisect_right(range(len(letters)), room, key=lambda count: font.getlength(letters[:count] + "…"))
+        letters = letters[: fitting - 1] + "…" if fitting > 1 else ""
     draw.text(place, letters, font=font, fill=color)
-    for at, char in enumerate(cut):
+    for at, char in enumerate(shown[: len(letters)]):
         if char == "µ":
             # an u whose left stem goes on below the line
             stem, _, _, base = font.getbbox("u")

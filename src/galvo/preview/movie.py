@@ -57,12 +57,15 @@ class Movie:
     Attributes
     ----------
     frames : ndarray of uint8, (T, Y, X)
+    starts : ndarray of int64, (T,)
+        T position of each, the first of those that it is the mean of.
     rate_hz : float
     notes : tuple of str
         What was sampled, and how fast it is shown.
     """
 
     frames: NDArray[np.uint8]
+    starts: NDArray[np.int64]
     rate_hz: float
     notes: tuple[str, ...]
 
@@ -126,7 +129,7 @@ def preview_movie(
     notes = list(pace.notes)
     if len(shown) < len(views):
         notes.append(f"{len(shown)} of {len(views):,} images are shown, evenly spread")
-    return Movie(frames, pace.rate_hz, tuple(notes))
+    return Movie(frames, pace.starts, pace.rate_hz, tuple(notes))
 
 
 def webp_bytes(movie: Movie) -> bytes:

@@ -28,8 +28,8 @@ _MOST_LETTERS: Final = 200
 
 # colours of the page itself, so that light and dark ones are readable
 _CARD: Final = (
-    "display:flex;width:fit-content;gap:16px;align-items:flex-start;flex-wrap:wrap;padding:12px 14px;margin:4px 0;max-width:100%;"
-    "box-sizing:border-box;border:1px solid rgba(128,128,128,.45);border-radius:8px;color:inherit;"
+    "display:flex;width:fit-content;gap:16px;align-items:flex-start;flex-wrap:wrap;padding:12px 14px;margin:4px 0;"
+    "max-width:100%;box-sizing:border-box;border:1px solid rgba(128,128,128,.45);border-radius:8px;color:inherit;"
     "font:13px/1.45 system-ui,sans-serif"
 )
 _PICTURES: Final = f"width:{_SIDE}px;overflow-wrap:anywhere"
