@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -20,6 +21,9 @@ from galvo.core.metadata import Metadata
 from galvo.core.reader import Reader
 from galvo.core.selection import Indices, Selection, parse_axis
 from galvo.errors import OptionError, ReadError
+
+if TYPE_CHECKING:
+    from galvo.preview.show import Preview
 
 __all__ = ["Origin", "Recording"]
 
@@ -279,6 +283,31 @@ class Recording(LazyArray):
         if self._origin is not None:
             made._origin = Origin(_rewrapped, self, {"reopen": reopen, "how": how})
         return made
+
+    # ---- pictures ------------------------------------------------------------------------------------------------
+
+    def preview(self, out: str | PathLike[str] | None = None, **options: Any) -> Preview:
+        """A contact sheet, which shows itself in a notebook; or a movie, written to `out`.
+
+        Parameters
+        ----------
+        out : path, optional
+            ``.png``, ``.mp4``, ``.gif`` or ``.webp``; nothing is written by default.
+        **options
+            Those of `galvo.preview`.
+        """
+        # by the front door, as users do: what lies below pictures does not know them
+        import galvo
+
+        return galvo.preview(self, out, **options)
+
+    def _repr_html_(self) -> str:
+        """The card that notebooks show."""
+        import galvo
+
+        pictures: Any = galvo.preview
+        card: str = pictures.card(self)
+        return card
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
