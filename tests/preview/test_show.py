@@ -216,6 +216,8 @@ def test_a_webp_is_read_by_pillow(recording, tmp_path):
     with Image.open(out) as image:
         assert image.n_frames == 60
         image.seek(0)
+        image.load()
+        assert image.info["duration"] == 67
         first = np.asarray(image.convert("L")).astype(float)
     assert np.abs(first - made.picture).mean() < 8
 
