@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from galvo.limits import Limits
     from galvo.motion.correction import Correction, open_correction
     from galvo.motion.pipeline import correct, correct_fields
-    from galvo.preview.show import preview
+    from galvo.pictures.show import Preview, preview
     from galvo.recovery import RecoverResult, recover
     from galvo.verification import VerifyResult, verify
 
@@ -37,6 +37,8 @@ _HOMES = {
     "open_correction": "galvo.motion.correction:open_correction",
     "Correction": "galvo.motion.correction:Correction",
     "verify": "galvo.verification:verify",
+    "preview": "galvo.pictures.show:preview",
+    "Preview": "galvo.pictures.show:Preview",
     "convert_folder": "galvo.batch:convert_folder",
     "BatchResult": "galvo.batch:BatchResult",
     "ConvertResult": "galvo.conversion:ConvertResult",
@@ -50,7 +52,7 @@ _HOMES = {
     "Limits": "galvo.limits:Limits",
 }
 
-_MODULES = ("compat", "errors", "motion", "noise", "preview")
+_MODULES = ("compat", "errors", "motion", "noise")
 
 __all__ = [
     "BatchResult",
@@ -60,6 +62,7 @@ __all__ = [
     "LeftOut",
     "Limits",
     "Metadata",
+    "Preview",
     "Recording",
     "RecoverResult",
     "VerifyResult",

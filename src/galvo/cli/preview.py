@@ -88,7 +88,7 @@ def command(
     Several REC follow each other in the given order.
     """
     from galvo.formats.opening import open_recording
-    from galvo.preview.show import preview
+    from galvo.pictures.show import preview
 
     source = sources[0] if len(sources) == 1 else list(sources)
     with shown_warnings(), open_recording(source, **open_options(**given)) as recording:

@@ -19,13 +19,18 @@ from galvo.core.cast import Cast, Scale, settled_scale
 from galvo.core.lazy import LazyArray
 from galvo.core.metadata import Metadata
 from galvo.core.reader import Reader
+from galvo.core.registry import deferred
 from galvo.core.selection import Indices, Selection, parse_axis
 from galvo.errors import OptionError, ReadError
 
 if TYPE_CHECKING:
-    from galvo.preview.show import Preview
+    from galvo.pictures.show import Preview
 
 __all__ = ["Origin", "Recording"]
+
+# pictures know recordings, not the other way round
+_preview = deferred("galvo.pictures.show:preview")
+_card = deferred("galvo.pictures.notebook:card_html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,17 +301,12 @@ class Recording(LazyArray):
         **options
             Those of `galvo.preview`.
         """
-        # by the front door, as users do: what lies below pictures does not know them
-        import galvo
-
-        return galvo.preview(self, out, **options)
+        shown: Preview = _preview(self, out, **options)
+        return shown
 
     def _repr_html_(self) -> str:
         """The card that notebooks show."""
-        import galvo
-
-        pictures: Any = galvo.preview
-        card: str = pictures.card(self)
+        card: str = _card(self)
         return card
 
     # ---- life ---------------------------------------------------------------------------------------------------

@@ -46,6 +46,13 @@ class Correction:
     path: str | None = None
     movie: ConvertResult | None = None
 
+    def __repr__(self) -> str:
+        t_count, planes = self.flags.shape
+        flagged = int(np.count_nonzero(self.flags.any(axis=1)))
+        correlation = float(np.nanmean(self.quality["correlation"])) if t_count else float("nan")
+        facts = [f"T={t_count} Z={planes}", f"mean correlation {correlation:.3f}", f"{flagged} flagged"]
+        return f"<Correction {' · '.join(filter(None, (*facts, self.path)))}>"
+
     @property
     def quality(self) -> Mapping[str, NDArray[np.float32]]:
         """Per frame and plane (T, Z): correlation, residual, crispness, mean_px, max_px, divergence."""

@@ -14,9 +14,9 @@ from PIL import Image
 
 from galvo.core.recording import Recording
 from galvo.errors import OptionError
-from galvo.preview.drawing import MARGIN, Band, Panel, lay_out, scale_bar, text_strip
-from galvo.preview.picture import display_limits, fitted, to_uint8
-from galvo.preview.views import View, counted, sampled_text, spread, spread_views
+from galvo.pictures.drawing import MARGIN, Band, Panel, lay_out, scale_bar, text_strip
+from galvo.pictures.picture import display_limits, fitted, to_uint8
+from galvo.pictures.views import View, counted, sampled_text, spread, spread_views
 
 __all__ = ["Movie", "MovieLimits", "preview_movie", "webp_bytes"]
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from galvo.core.recording import Recording
 from galvo.errors import OptionError
-from galvo.preview.drawing import Band, Legend, Panel, lay_out, scale_bar
-from galvo.preview.picture import VIRIDIS, colored, display_limits, fitted, to_uint8
-from galvo.preview.summary import Summary, summarize
-from galvo.preview.views import View, counted, sampled_text, spread_views, title_of
+from galvo.pictures.drawing import Band, Legend, Panel, lay_out, scale_bar
+from galvo.pictures.picture import VIRIDIS, colored, display_limits, fitted, to_uint8
+from galvo.pictures.summary import Summary, summarize
+from galvo.pictures.views import View, counted, sampled_text, spread_views, title_of
 
 __all__ = ["Sheet", "contact_sheet", "facts_line"]
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from galvo.errors import OptionError
-from galvo.preview.picture import VIRIDIS, colored, data_uri, display_limits, fitted, png_bytes, to_uint8
+from galvo.pictures.picture import VIRIDIS, colored, data_uri, display_limits, fitted, png_bytes, to_uint8
 
 
 def test_limits_are_percentiles_of_what_is_finite():

@@ -14,10 +14,10 @@ from galvo.core.atomic import guard_destination, write_file
 from galvo.core.metadata import Metadata
 from galvo.core.recording import Recording
 from galvo.errors import OptionError
-from galvo.preview.movie import MovieLimits, preview_movie, webp_bytes
-from galvo.preview.picture import png_bytes
-from galvo.preview.sheet import contact_sheet
-from galvo.preview.views import chosen_views, title_of
+from galvo.pictures.movie import MovieLimits, preview_movie, webp_bytes
+from galvo.pictures.picture import png_bytes
+from galvo.pictures.sheet import contact_sheet
+from galvo.pictures.views import chosen_views, title_of
 from galvo.progress import ProgressOption, reporting
 
 __all__ = ["Preview", "preview"]

@@ -11,6 +11,7 @@ from PIL import Image
 
 import galvo
 from galvo.errors import Malformed, warn
+from galvo.pictures.notebook import card_html
 from galvo.testing.scanimage import ScanImageRecording
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e\x00&lt;"
@@ -120,9 +121,7 @@ class Broken:
 
 
 def test_nothing_is_raised_whatever_fails():
-    from galvo.preview import card
-
-    page = Page(card(Broken()))
+    page = Page(card_html(Broken()))
     assert page.text.count("unknown: ") >= 8
     assert "no size <b>here</b>" in page.text
     assert "b" not in page.tags

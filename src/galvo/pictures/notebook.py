@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from galvo.errors import OptionError
-from galvo.preview.picture import data_uri, fitted, png_bytes, to_uint8
-from galvo.preview.summary import sampled_frames
-from galvo.preview.views import counted, title_of
+from galvo.pictures.picture import data_uri, fitted, png_bytes, to_uint8
+from galvo.pictures.summary import sampled_frames
+from galvo.pictures.views import counted, title_of
 
 if TYPE_CHECKING:
     from galvo.core.recording import Recording

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from galvo.preview.drawing import MARGIN, Band, Legend, Panel, ScaleBar, lay_out, scale_bar, text_strip
+from galvo.pictures.drawing import MARGIN, Band, Legend, Panel, ScaleBar, lay_out, scale_bar, text_strip
 
 
 @pytest.mark.parametrize(

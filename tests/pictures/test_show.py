@@ -8,9 +8,9 @@ from PIL import Image
 
 import galvo
 from galvo.errors import OptionError, SelectionError, WriteError
-from galvo.preview import sheet as sheets
-from galvo.preview.movie import MovieLimits, preview_movie
-from galvo.preview.views import chosen_views, spread_views
+from galvo.pictures import sheet as sheets
+from galvo.pictures.movie import MovieLimits, preview_movie
+from galvo.pictures.views import chosen_views, spread_views
 from galvo.testing.scanimage import RoiRequest, ScanfieldRequest, ScanImageRecording
 
 
@@ -392,7 +392,7 @@ def test_any_pixels_can_be_looked_at(pixels):
 
 def test_genuine_movie(sample_data):
     """Local correlation finds cells: it is far above that of the noise between them."""
-    from galvo.preview.summary import summarize
+    from galvo.pictures.summary import summarize
 
     with galvo.open(sample_data / "movies" / "mesoscope_workshop_highmag") as rec:
         part = rec.isel(y=slice(0, 128), x=slice(192, 320))

@@ -5,8 +5,8 @@ import pytest
 
 import galvo
 from galvo.errors import OptionError, SelectionError
-from galvo.preview import summary as module
-from galvo.preview.summary import sampled_frames, summarize
+from galvo.pictures import summary as module
+from galvo.pictures.summary import sampled_frames, summarize
 
 
 def expected_correlation(frames):
