@@ -19,7 +19,7 @@
     └── MissingExtra (ImportError)      an optional dependency is not installed
 
     GalvoWarning (UserWarning)          readable, but something was left out or contradicts itself
-"""
+"""  # noqa: D208 - Markdown shows the tree as it is when it is indented
 
 from __future__ import annotations
 
