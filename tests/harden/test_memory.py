@@ -9,6 +9,7 @@ import pytest
 
 import galvo
 from galvo.core.metadata import Metadata
+from galvo.formats import REGISTRY
 from galvo.testing.sandbox import run_case
 
 pytestmark = [
@@ -37,6 +38,13 @@ KINDS = {
     "pzf folder": ("a", {"format": "pzf"}),
     "pzf table": ("a.h5", {"format": "pzf"}),
     "gif": ("a.gif", {"dtype": "u1"}),
+}
+# whatever else is written, as it is by default
+LISTED = ("tiff", "hdf5", "matlab", "bin", "pzf", "gif", "video")
+KINDS |= {
+    name: (f"a{entry.suffixes[0]}", {"format": name})
+    for name, entry in REGISTRY.all().items()
+    if entry.sink is not None and name not in LISTED
 }
 
 

@@ -26,6 +26,8 @@ Structure = dict[str, Any]
 
 _MOST_DEPTH = 8
 _MOST_BYTES = 64 << 20
+# what a field counts for, so that groups that hold themselves come to an end
+_FIELD_BYTES = 1 << 10
 
 
 def read_structure(path: str, name: str, limits: Limits) -> Structure:
@@ -102,6 +104,7 @@ class _Values:
             raise LimitExceeded("structs lie in each other too deep", path=self._path)
         found: Structure = {}
         for name, variable in fields.items():
+            self.take(_FIELD_BYTES)
             if variable.fields is not None:
                 found[name] = self.of(variable.fields(), depth + 1)
             elif variable.content is not None:
@@ -136,6 +139,7 @@ def _from_hierarchy(path: str, name: str, limits: Limits) -> Structure:
             raise LimitExceeded("structs lie in each other too deep", path=path)
         found: Structure = {}
         for key in group:
+            values.take(_FIELD_BYTES)
             item = contained(group, key)
             kind = b"" if item is None else item.attrs.get("MATLAB_class", b"")
             if isinstance(item, h5py.Group):
