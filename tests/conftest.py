@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from galvo import native
+from galvo.core.source import FileSource
 
 hypothesis.settings.register_profile(
     "galvo",
@@ -53,6 +54,21 @@ def sample_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no genuine recordings: GALVO_SAMPLE_DATA does not name a folder, and the default one is absent")
     return folder
+
+
+@pytest.fixture
+def read_sizes(monkeypatch):
+    """Bytes that each read asked of a file, as far as they do not go straight into an array."""
+    sizes = []
+    read_upto = FileSource.read_upto
+
+    def counted(source, file, offset, nbytes):
+        data = read_upto(source, file, offset, nbytes)
+        sizes.append(len(data))
+        return data
+
+    monkeypatch.setattr(FileSource, "read_upto", counted)
+    return sizes
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from galvo.core.source import path_name
 from galvo.errors import GalvoError, OptionError, UnknownFormat
 from galvo.formats import REGISTRY
 from galvo.formats.opening import none_text, open_recording, recordings_in
-from galvo.progress import ProgressOption, reporting
+from galvo.progress import ProgressOption, one_of_several, reporting
 
 __all__ = ["BatchResult", "Failure", "convert_folder"]
 
@@ -129,10 +129,6 @@ def convert_folder(
     total, before = sum(job.nbytes for job in jobs), 0
     with reporting(progress, f"{len(jobs)} recordings") as report:
         for job in jobs:
-
-            def shown(done: int, own: int, before: int = before, job: _Job = job) -> None:
-                report(before + round(job.nbytes * done / max(own, 1)), total)
-
             try:
                 one = {**opening, "format": job.format}
                 converted.append(
@@ -141,7 +137,7 @@ def convert_folder(
                         job.destination,
                         format=format,
                         resume=resume,
-                        progress=shown,
+                        progress=one_of_several(report, before, job.nbytes, total),
                         open_options=one,
                         **options,
                     )

@@ -23,10 +23,10 @@ from galvo.errors import DamagedData, OptionError
 from galvo.formats import REGISTRY
 from galvo.formats.opening import open_recording
 from galvo.formats.split import divided, new_sink
-from galvo.progress import ProgressOption, reporting
+from galvo.progress import ProgressOption, one_of_several, reporting
 from galvo.verification import VerifyResult, compare
 
-__all__ = ["ConvertResult", "convert", "convert_fields", "field_name", "load", "save"]
+__all__ = ["ConvertResult", "convert", "convert_fields", "fields_to_write", "load", "save"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,11 +220,7 @@ def convert_fields(
     """
     recording = open_recording(source, **(open_options or {}))
     try:
-        parts = recording.fields
-        if not parts:
-            raise OptionError("the recording has no fields to split", hint="Only multi-ROI recordings have them")
-        names = [field_name(destination, format, number) for number in range(1, len(parts) + 1)]
-        waiting = [job for job in zip(parts, names, strict=True) if not (resume and os.path.lexists(job[1]))]
+        waiting = fields_to_write(recording, destination, format, resume)
         common = {"format": format, "resume": resume, **options}
         plans = tuple(convert(part, name, dry_run=True, **common) for part, name in waiting)
         if dry_run:
@@ -233,10 +229,7 @@ def convert_fields(
         total, before = sum(plan.pixel_bytes for plan in plans), 0
         with reporting(progress, f"{len(waiting)} fields") as report:
             for (part, name), plan in zip(waiting, plans, strict=True):
-
-                def shown(done: int, own: int, before: int = before, plan: ConvertResult = plan) -> None:
-                    report(before + round(plan.pixel_bytes * done / max(own, 1)), total)
-
+                shown = one_of_several(report, before, plan.pixel_bytes, total)
                 results.append(convert(part, name, progress=shown, **common))
                 before += plan.pixel_bytes
         return tuple(results)
@@ -245,7 +238,23 @@ def convert_fields(
             recording.close()
 
 
-def field_name(destination: str | os.PathLike[str], format: str | None, number: int) -> str:
+def fields_to_write(
+    recording: Recording, destination: str | os.PathLike[str], format: str | None, resume: bool
+) -> list[tuple[Recording, str]]:
+    """Each scan field and its output; with `resume`, those whose outputs do not exist.
+
+    Raises
+    ------
+    OptionError
+        The recording has no fields.
+    """
+    if not recording.fields:
+        raise OptionError("the recording has no fields to split", hint="Only multi-ROI recordings have them")
+    named = [(field, _field_name(destination, format, n)) for n, field in enumerate(recording.fields, 1)]
+    return [(field, name) for field, name in named if not (resume and os.path.lexists(name))]
+
+
+def _field_name(destination: str | os.PathLike[str], format: str | None, number: int) -> str:
     """``out.h5`` as ``out_field1.h5``; the name of a folder has no suffix to keep."""
     final = output_name(destination)
     entry = REGISTRY.for_writing(final, format)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from galvo.core.write import Progress
 
-__all__ = ["ProgressOption", "reporting"]
+__all__ = ["ProgressOption", "one_of_several", "reporting"]
 
 ProgressOption = bool | Progress
 
@@ -47,3 +47,16 @@ def reporting(progress: ProgressOption, what: str, unit: Literal["bytes", "frame
             bar.update(task, completed=done, total=total, rate="-" if speed is None else f"{speed:.0f}")
 
         yield report
+
+
+def one_of_several(report: Progress, before: int, nbytes: int, total: int) -> Progress:
+    """Takes what is done of one of several recordings, tells what is done of all.
+
+    Parameters
+    ----------
+    report : callable
+        Gets (bytes done, bytes in all).
+    before, nbytes, total : int
+        Bytes of those before it, of itself, of all.
+    """
+    return lambda done, own: report(before + round(nbytes * done / max(own, 1)), total)

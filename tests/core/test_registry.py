@@ -11,7 +11,6 @@ import pytest
 from galvo.core import registry as registry_module
 from galvo.core.detect import DETECT_BYTES, Probe
 from galvo.core.registry import Format, Registry
-from galvo.core.source import FileSource
 from galvo.errors import GalvoWarning, NotFound, OptionError, ReadError, UnknownFormat
 from galvo.formats import REGISTRY
 
@@ -143,22 +142,7 @@ def test_a_broken_package_does_not_stop_the_others(monkeypatch, write):
 # ---- how much is looked at ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def counted(monkeypatch):
-    """Bytes that were asked of files."""
-    amounts = []
-    original = FileSource.read_upto
-
-    def read_upto(self, file, offset, nbytes):
-        data = original(self, file, offset, nbytes)
-        amounts.append(len(data))
-        return data
-
-    monkeypatch.setattr(FileSource, "read_upto", read_upto)
-    return amounts
-
-
-def test_the_budget_holds(write, counted):
+def test_the_budget_holds(write, read_sizes):
     path = write("x", bytes(300_000))
     probe = Probe(path)
     assert probe.size == 300_000
@@ -166,7 +150,7 @@ def test_the_budget_holds(write, counted):
     assert len(probe.read(10, 20)) == 20
     assert len(probe.read(200_000, 1 << 30)) == DETECT_BYTES - 4096 - 20
     assert probe.read(0, 1) == b""
-    assert sum(counted) == DETECT_BYTES
+    assert sum(read_sizes) == DETECT_BYTES
     probe.close()
 
 
@@ -192,17 +176,17 @@ def heads():
 
 
 @pytest.mark.parametrize("fill", [0, 255])
-def test_galvos_own_formats_look_at_64_kib_at_most(write, counted, fill):
+def test_galvos_own_formats_look_at_64_kib_at_most(write, read_sizes, fill):
     for name, head in heads():
         for rest in (0, 1, 5, 100, 300_000):
             path = write("x", head + bytes([fill]) * rest)
-            counted.clear()
+            read_sizes.clear()
             try:
                 entry = REGISTRY.detect(path)
             except UnknownFormat:
                 entry = None
             assert entry is None or isinstance(entry, Format)
-            assert sum(counted) <= DETECT_BYTES, (name, rest)
+            assert sum(read_sizes) <= DETECT_BYTES, (name, rest)
 
 
 def test_formats_are_loaded_once(monkeypatch):

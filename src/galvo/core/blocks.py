@@ -8,7 +8,7 @@ from itertools import product
 from galvo.core.axes import Shape
 from galvo.errors import OptionError
 
-__all__ = ["DEFAULT_BLOCK_BYTES", "BlockIndex", "block_selections"]
+__all__ = ["DEFAULT_BLOCK_BYTES", "BlockIndex", "block_selections", "runs_of"]
 
 DEFAULT_BLOCK_BYTES = 64 << 20
 
@@ -56,3 +56,9 @@ def block_selections(
         start = dict(zip(order, starts, strict=True))
         t, c, z = (slice(start[axis], min(lengths[axis], start[axis] + steps[axis])) for axis in "TCZ")
         yield t, c, z, slice(0, shape[3]), slice(0, shape[4])
+
+
+def runs_of(index: BlockIndex, length: int) -> list[tuple[int, int, int]]:
+    """Channel, plane and first frame of each run of `length` frames of a block, relative to it, T fastest."""
+    t, c, z = (part.stop - part.start for part in index[:3])
+    return list(product(range(c), range(z), range(0, t, length)))

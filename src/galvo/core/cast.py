@@ -15,7 +15,7 @@ from galvo.core.selection import Indices, Selection
 from galvo.errors import OptionError
 
 if TYPE_CHECKING:
-    from galvo.core.recording import Recording
+    from galvo.core.lazy import LazyArray
 
 __all__ = ["Cast", "CastReader", "Scale", "settled_scale"]
 
@@ -131,7 +131,7 @@ def _clipped(pixels: NDArray[Any], wanted: np.dtype[Any]) -> NDArray[Any]:
 
 
 def settled_scale(
-    recording: Recording, wanted: np.dtype[Any], scale: Scale
+    recording: LazyArray, wanted: np.dtype[Any], scale: Scale
 ) -> Literal["clip", "wrap"] | tuple[float, float] | None:
     """A scale in numbers.
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from galvo.core.index import Int64
 
-__all__ = ["FrameFacts", "TimedFacts"]
+__all__ = ["FrameFacts", "FrameTimes", "TimedFacts"]
 
 
 class FrameFacts(Protocol):
@@ -25,3 +25,23 @@ class TimedFacts(Protocol):
 
     def times(self, t: Int64, c: Int64, z: Int64) -> NDArray[np.float64]:
         """The column "timestamp_s" alone."""
+
+
+class FrameTimes:
+    """Nothing but the time of each T.
+
+    Parameters
+    ----------
+    seconds : ndarray of float64, (T,)
+    """
+
+    def __init__(self, seconds: NDArray[np.float64]) -> None:
+        self._seconds = seconds
+
+    def read(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
+        """The times, in s."""
+        return {"timestamp_s": self._seconds[t]}
+
+    def times(self, t: Int64, c: Int64, z: Int64) -> NDArray[np.float64]:
+        """The same alone."""
+        return self._seconds[t]

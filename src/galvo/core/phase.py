@@ -17,7 +17,7 @@ from galvo.core.selection import Indices, Selection, outer_index
 from galvo.errors import OptionError
 
 if TYPE_CHECKING:
-    from galvo.core.recording import Recording
+    from galvo.core.lazy import LazyArray
 
 __all__ = ["PhaseReader", "estimate_phase", "phase_areas"]
 
@@ -158,7 +158,7 @@ class PhaseReader(ReaderOver):
 Area = tuple[int | None, range, range]
 
 
-def phase_areas(recording: Recording) -> list[Area]:
+def phase_areas(recording: LazyArray) -> list[Area]:
     """Within which planes, rows and columns of its pages lines are scanned: its fields, or whole pages."""
     parts = [(field.plane, part) for field in recording._fields for part in field.parts]
     if parts:
@@ -167,7 +167,7 @@ def phase_areas(recording: Recording) -> list[Area]:
     return [(None, range(height), range(width))]
 
 
-def estimate_phase(recording: Recording, most: int) -> float:
+def estimate_phase(recording: LazyArray, most: int) -> float:
     """By how many pixels rows scanned backwards lie to the right; see `Recording.estimate_bidirectional_phase`."""
     if on_canvas(recording._reader):
         raise OptionError("a canvas has no lines", hint="Ask before fields are joined or stitched")

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Literal
 
-from galvo.conversion import convert, field_name
+from galvo.conversion import convert, fields_to_write
 from galvo.core.atomic import output_name
 from galvo.core.recording import Recording
 from galvo.core.threads import thread_count
@@ -205,11 +205,7 @@ def correct_fields(
             raise OptionError(f"{name} is of one field", hint="Correct the fields one by one: recording.fields")
     recording = open_recording(source, **(open_options or {}))
     try:
-        parts = recording.fields
-        if not parts:
-            raise OptionError("the recording has no fields to split", hint="Only multi-ROI recordings have them")
-        names = [field_name(destination, options.get("format"), number + 1) for number in range(len(parts))]
-        waiting = [job for job in zip(parts, names, strict=True) if not (resume and os.path.lexists(job[1]))]
+        waiting = fields_to_write(recording, destination, options.get("format"), resume)
         return tuple(correct(part, name, params, resume=resume, progress=progress, **options) for part, name in waiting)
     except BaseException:
         if recording is not source:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from galvo.core.axes import Shape
 from galvo.core.codec import decode_gif_image
+from galvo.core.facts import FrameTimes
 from galvo.core.index import Int64
 from galvo.core.lock import ForkSafeLock
 from galvo.core.metadata import Damage, Metadata
@@ -90,7 +91,7 @@ def _opened(source: FileSource, layout: Layout, damaged: str, limits: Limits) ->
         frame_rate_hz=_rate(delays),
         attributes={} if layout.loop is None else {"loop": layout.loop},
     )
-    return Recording(reader, metadata, files=[path], facts=_Times(delays), damage=damage)
+    return Recording(reader, metadata, files=[path], facts=FrameTimes(_appearances(delays)), damage=damage)
 
 
 def _own(reader: GifReader, kept: KeptJson, damaged: str, damage: list[Damage]) -> Recording:
@@ -145,25 +146,9 @@ def _rate(delays: Int64) -> float | None:
     return 1 / (mean * _TICK_S) if np.abs(found - even).max() <= 1 else None
 
 
-class _Times:
-    """When each image appears.
-
-    Parameters
-    ----------
-    delays : ndarray of int64, (T,)
-        10 ms.
-    """
-
-    def __init__(self, delays: Int64) -> None:
-        self._ticks = np.concatenate((np.zeros(1, np.int64), np.cumsum(delays[:-1])))
-
-    def read(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
-        """Seconds since the first image."""
-        return {"timestamp_s": self.times(t, c, z)}
-
-    def times(self, t: Int64, c: Int64, z: Int64) -> NDArray[np.float64]:
-        """The same alone."""
-        return self._ticks[t] / (1 / _TICK_S)
+def _appearances(delays: Int64) -> NDArray[np.float64]:
+    """When each image appears, s."""
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(delays[:-1]))) / (1 / _TICK_S)
 
 
 class GifReader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from galvo.core.ahead import ahead
 from galvo.core.axes import AXES
-from galvo.core.blocks import BlockIndex
+from galvo.core.blocks import BlockIndex, runs_of
 from galvo.core.codec import Codec
 from galvo.core.output import Outlet
 from galvo.core.recording import Recording
@@ -205,25 +204,20 @@ class Hdf5Sink(FileSink):
         create_frames(file[GROUP], self._plan)
 
     def encode(self, index: BlockIndex, block: NDArray[Any]) -> Iterator[bytes | memoryview]:
-        """The chunks of a block, in the order of `_corners`."""
+        """The chunks of a block, in the order of `runs_of`."""
 
         def encoded(corner: tuple[int, int, int]) -> bytes | memoryview:
             channel, plane, first = corner
             return self._encode(block[first : first + self._multiple, channel, plane])
 
-        return ahead(encoded, self._corners(index), worker_count(block.nbytes))
-
-    def _corners(self, index: BlockIndex) -> list[tuple[int, int, int]]:
-        """Channel, plane and first frame of each chunk of a block, relative to it."""
-        t, c, z = (part.stop - part.start for part in index[:3])
-        return list(product(range(c), range(z), range(0, t, self._multiple)))
+        return ahead(encoded, runs_of(index, self._multiple), worker_count(block.nbytes))
 
     def put(self, index: BlockIndex, encoded: Iterator[bytes | memoryview]) -> None:
         """Write the chunks of a block."""
         t, c, z = index[:3]
         with written(self._output, "r+") as file:
             datasets = [file[name].id for name in self._datasets]
-            for (channel, plane, first), data in zip(self._corners(index), encoded, strict=True):
+            for (channel, plane, first), data in zip(runs_of(index, self._multiple), encoded, strict=True):
                 place = {"T": t.start + first, "C": c.start + channel, "Z": z.start + plane, "Y": 0, "X": 0}
                 dataset = datasets[0] if "C" in self._axes else datasets[c.start + channel]
                 dataset.write_direct_chunk(tuple(place[letter] for letter in self._axes), data)

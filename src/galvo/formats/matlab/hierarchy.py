@@ -22,8 +22,15 @@ from galvo.formats.hdf5.discovery import Movie
 from galvo.formats.hdf5.guard import contained, refuse, walk
 from galvo.formats.hdf5.reader import movie_reader
 from galvo.formats.matlab.discovery import movie
-from galvo.formats.matlab.own import CREATED_BY, END_NAME, START_NAME, Kept
-from galvo.formats.matlab.reader import check_bounds, own_recording, own_variables
+from galvo.formats.matlab.own import (
+    CREATED_BY,
+    END_NAME,
+    START_NAME,
+    Kept,
+    check_bounds,
+    own_recording,
+    own_variables,
+)
 from galvo.formats.matlab.variable import CLASSES, Variable, listing
 from galvo.limits import Limits
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from galvo.core.detect import Probe
-from galvo.core.metadata import Damage, Metadata
-from galvo.core.reader import Reader
+from galvo.core.metadata import Metadata
 from galvo.core.recording import Recording
 from galvo.core.source import FileSource, opening_source
-from galvo.errors import Malformed, Truncated, UnknownFormat
+from galvo.errors import Malformed, UnknownFormat
 from galvo.formats.hdf5 import FORMAT as HDF5
 from galvo.formats.matlab import level4, level5
 from galvo.formats.matlab.columns import ColumnReader
 from galvo.formats.matlab.discovery import five_lengths, movie, stated_axes
-from galvo.formats.matlab.own import CREATED_BY, END_NAME, START_NAME, Kept
+from galvo.formats.matlab.own import (
+    CREATED_BY,
+    END_NAME,
+    START_NAME,
+    Kept,
+    check_bounds,
+    own_recording,
+    own_variables,
+)
 from galvo.formats.matlab.variable import Variable, listing, read_text
 from galvo.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["check_bounds", "open_matlab", "own_recording", "own_variables", "version_of"]
+__all__ = ["open_matlab", "version_of"]
 
 _TITLE = b"MATLAB 7.3 MAT-file"
 
@@ -139,58 +146,3 @@ def _foreign(
     reader = ColumnReader(source, chosen, letters, five_lengths(chosen, letters))
     check_bounds(reader, path, limits)
     return Recording(reader, Metadata(format="matlab", version=f"level {version}"), files=[path])
-
-
-def check_bounds(reader: Reader, path: str, limits: Limits) -> None:
-    """Refuse sizes beyond the limits."""
-    t, c, z, y, x = reader.shape
-    limits.check("frame_bytes", y * x * reader.dtype.itemsize, path=path)
-    limits.check("page_count", t * c * z, path=path)
-
-
-def own_variables(kept: Kept, found: Sequence[Variable], path: str) -> tuple[Variable, ...]:
-    """The arrays that galvo wrote.
-
-    Raises
-    ------
-    Malformed
-        They are missing, or are not what galvo said that they are.
-    """
-    by_name = {one.name: one for one in found}
-    wanted = kept.dimensions
-    first = by_name.get(kept.names[0])
-    chosen = []
-    for name in kept.names:
-        one = by_name.get(name)
-        if one is None and not kept.is_complete and first is not None:
-            # not begun when writing was interrupted
-            one = Variable(name=name, kind=first.kind, shape=first.shape, dtype=first.dtype)
-        if one is None or one.dtype is None or (*one.shape, *[1] * (len(wanted) - len(one.shape))) != wanted:
-            raise Malformed(
-                f"the variable {name} is not what galvo wrote",
-                path=path,
-                found=listing(found),
-                expected=f"{name} {'x'.join(map(str, wanted))}",
-                hint="Open it by name, with variable= (--open-option variable=NAME), to read it as it is",
-            )
-        chosen.append(one)
-    if len({(one.dtype, one.shape) for one in chosen}) > 1:
-        raise Malformed("the channels of a galvo file differ", path=path, found=listing(chosen))
-    return tuple(chosen)
-
-
-def own_recording(kept: Kept, reader: Reader, path: str, damaged: str, limits: Limits) -> Recording:
-    """A recording with all that galvo kept of it."""
-    check_bounds(reader, path, limits)
-    damage = []
-    if not kept.is_complete:
-        message = "galvo did not finish writing this file, or its end was cut off"
-        if damaged != "report":
-            raise Truncated(
-                message,
-                path=path,
-                found=f"no variable {END_NAME}",
-                hint='Resume the conversion, or open what is there with damaged="report" (--damaged report)',
-            )
-        damage = [Damage(path=path, offset=None, message=f"{message}; frames that are not there cannot be read")]
-    return kept.json.recording(reader, kept.json.metadata("matlab"), [path], damage, kept.is_complete)

@@ -7,14 +7,13 @@ The HDF5 file stands behind 512 bytes whose first 128 are MATLAB's header. Dimen
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.ahead import ahead
-from galvo.core.blocks import BlockIndex
+from galvo.core.blocks import BlockIndex, runs_of
 from galvo.core.codec import Codec
 from galvo.core.output import Outlet
 from galvo.core.recording import Recording
@@ -116,7 +115,7 @@ class HierarchySink(FileSink):
             dataset.attrs["MATLAB_int_decode"] = np.int32(1)
 
     def encode(self, index: BlockIndex, block: NDArray[Any]) -> Iterator[bytes | memoryview]:
-        """The chunks of a block, in the order of `_corners`."""
+        """The chunks of a block, in the order of `runs_of`."""
 
         def encoded(corner: tuple[int, int, int]) -> bytes | memoryview:
             channel, plane, first = corner
@@ -126,19 +125,14 @@ class HierarchySink(FileSink):
             transpose_into(chunk[: frames.shape[0]], frames.swapaxes(1, 2))
             return self._codec.encode(chunk, self._level)
 
-        return ahead(encoded, self._corners(index), worker_count(block.nbytes))
-
-    def _corners(self, index: BlockIndex) -> list[tuple[int, int, int]]:
-        """Channel, plane and first frame of each chunk of a block, relative to it."""
-        t, c, z = (part.stop - part.start for part in index[:3])
-        return list(product(range(c), range(z), range(0, t, self._multiple)))
+        return ahead(encoded, runs_of(index, self._multiple), worker_count(block.nbytes))
 
     def put(self, index: BlockIndex, encoded: Iterator[bytes | memoryview]) -> None:
         """Write the chunks of a block."""
         t, c, z = index[:3]
         with written(self._output, "r+") as file:
             datasets = [file[name].id for name in self._names[c.start : c.stop]]
-            for (channel, plane, first), data in zip(self._corners(index), encoded, strict=True):
+            for (channel, plane, first), data in zip(runs_of(index, self._multiple), encoded, strict=True):
                 corner = (t.start + first, z.start + plane, 0, 0) if len(self._chunk) == 4 else (t.start + first, 0, 0)
                 datasets[channel].write_direct_chunk(corner, data)
 

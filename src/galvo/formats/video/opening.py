@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.core.axes import Shape
-from galvo.core.index import Int64
+from galvo.core.facts import FrameTimes
 from galvo.core.metadata import Damage, Metadata
 from galvo.core.recording import Recording
 from galvo.core.source import FileSource, opening_source, read_prefix
@@ -142,7 +142,7 @@ def _opened(
             frame_rate_hz=_rate(seconds, rate, float(facts["time_base"])),
             attributes={"codec": facts["codec"], "pixel_format": facts["pixel_format"], "bits": pixels.bits},
         )
-        return Recording(reader, metadata, files=[path], facts=_Times(seconds), damage=damage)
+        return Recording(reader, metadata, files=[path], facts=FrameTimes(seconds), damage=damage)
     metadata = kept.metadata("video")
     loss = kept.get("video_loss")
     stored = f"{about}, with loss: {loss}" if loss else about
@@ -208,23 +208,3 @@ def _rate(seconds: NDArray[np.float64], stated: Any, tick_s: float) -> float | N
     if stated and abs(1 / float(stated) - mean) * (seconds.size - 1) <= 2.02 * tick_s:
         return float(stated)
     return 1 / mean
-
-
-class _Times:
-    """Presentation times.
-
-    Parameters
-    ----------
-    seconds : ndarray of float64, (T,)
-    """
-
-    def __init__(self, seconds: NDArray[np.float64]) -> None:
-        self._seconds = seconds
-
-    def read(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:
-        """When a frame is shown, s."""
-        return {"timestamp_s": self._seconds[t]}
-
-    def times(self, t: Int64, c: Int64, z: Int64) -> NDArray[np.float64]:
-        """The same alone."""
-        return self._seconds[t]
