@@ -269,6 +269,72 @@ def test_a_sink_runs_beside_the_main_thread(final):
     assert threads == {(False, False)}
 
 
+def test_one_block_is_brought_to_the_disk_once(final):
+    """Data, the names, the journal, the new name; nothing before the block, and nothing between it and its end."""
+    sink = PlainSink()
+    with Disk() as counted:
+        write(plan_of(Recording.from_array(PIXELS), 1 << 20), sink, final, nothing)
+    assert sink.calls == ["begin", "put", "finish"]
+    steps = [name for name in counted.names if name.startswith(("sync", "rename"))]
+    if os.name != "nt":
+        assert steps == ["sync", "sync folder", "sync", "rename", "sync folder"]
+
+
+@pytest.mark.parametrize(
+    ("array", "borrowed"),
+    [
+        (PIXELS, True),
+        (PIXELS[2:5], True),
+        (PIXELS.astype(">i2"), False),
+        (PIXELS[::-1], False),
+        (np.asfortranarray(PIXELS), False),
+    ],
+)
+def test_pixels_in_memory_are_not_copied(final, array, borrowed):
+    seen = []
+
+    class Watching(PlainSink):
+        def encode(self, index, block):
+            seen.append((np.shares_memory(block, array), block.flags.writeable))
+            return block
+
+    write(plan_of(Recording.from_array(array)), Watching(), final, nothing)
+    with open(final, "rb") as stream:
+        assert stream.read() == array.astype("<i2").tobytes()
+    assert set(seen) == {(True, False) if borrowed else (False, True)}
+
+
+def test_pixels_that_only_look_the_same_are_refused(final):
+    """What a lossy output shows does not tell its source."""
+
+    class Lossy(PlainSink):
+        def shown(self, index, block):
+            return block // 2
+
+    def attempt(pixels, progress, resume=True):
+        write(plan_of(Recording.from_array(pixels)), Lossy(), final, progress, resume)
+
+    def stop(done, total):
+        if done > 200:
+            raise Strange
+
+    even = PIXELS // 2 * 2
+    with pytest.raises(Strange):
+        attempt(even, stop, resume=False)
+    for number, refused in ((0, True), (3, True), (9, False)):
+        other = even.copy()
+        other[number] += 1
+        if refused:
+            with pytest.raises(WriteError, match="another source") as caught:
+                attempt(other, nothing)
+            assert caught.value.hint == "Start again without resume"
+            unchanged(final, kept=True)
+    # what is different has not been written yet: it is that source's output
+    attempt(other, nothing)
+    with open(final, "rb") as stream:
+        assert stream.read() == other.tobytes()
+
+
 INTERRUPTED = """
 import sys, time
 import numpy as np, galvo

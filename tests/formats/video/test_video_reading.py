@@ -31,6 +31,7 @@ from galvo.errors import (
 from galvo.formats.video.containers import OWN_UUID
 from galvo.formats.video.index import take_index
 from galvo.formats.video.library import open_container
+from galvo.formats.video.table import _from_clusters
 from galvo.limits import DEFAULT_LIMITS
 from galvo.testing.sandbox import run_case
 
@@ -108,6 +109,54 @@ def test_opening_reads_no_pixels_but_the_first_and_the_last(tmp_path, read_sizes
         assert sum(read_sizes) < path.stat().st_size / 2
         assert len(recording) == 12_000
         assert numbers(recording[[11_999, 6001], 0, 0]) == [11_999 % 250, 6001 % 250]
+
+
+def test_opening_matroska_reads_what_stands_before_each_frame(tmp_path, monkeypatch):
+    """What libav looks at to begin with aside, which is the same for every length."""
+    noise, read = np.random.default_rng(0).integers(0, 1 << 16, (250, 1, 1, 128, 128)).astype(np.uint16), []
+    original = FileSource.read_upto
+
+    def counted(source, file, offset, nbytes):
+        data = original(source, file, offset, nbytes)
+        read[-1] += len(data)
+        return data
+
+    sizes = []
+    monkeypatch.setattr(FileSource, "read_upto", counted)
+    for count in (250, 500):
+        path = tmp_path / f"{count}.mkv"
+        galvo.save(np.tile(noise, (count // 250, 1, 1, 1, 1)), path)
+        sizes.append(path.stat().st_size)
+        read.append(0)
+        with galvo.open(path) as recording:
+            found = read[-1]
+            np.testing.assert_array_equal(recording[count - 100], noise[150])
+        read[-1] = found
+    assert sizes[1] > 1.9 * sizes[0] > 15e6
+    assert read[1] - read[0] < (sizes[1] - sizes[0]) / 20
+
+
+@pytest.mark.parametrize("change", ["two tracks", "laced", "cut before its end", "an element that nobody knows"])
+def test_matroska_that_says_less_is_read_packet_by_packet(tmp_path, change):
+    path = tmp_path / "changed.mkv"
+    galvo.save(numbered(20), path)
+    content = bytearray(path.read_bytes())
+    # a key frame of track 1
+    at = content.index(b"\x81\x00\x00\x80", content.index(bytes.fromhex("1f43b675")))
+    with closing(FileSource([str(path)])) as source:
+        assert len(_from_clusters(source, DEFAULT_LIMITS)) == 20
+    if change == "two tracks":
+        content[at] = 0x82
+    elif change == "laced":
+        content[at + 3] |= 0x04
+    elif change == "cut before its end":
+        del content[-3:]
+    else:
+        # the time of the cluster
+        content[content.index(b"\xe7", content.index(bytes.fromhex("1f43b675")))] = 0xE8
+    path.write_bytes(content)
+    with closing(FileSource([str(path)])) as source:
+        assert _from_clusters(source, DEFAULT_LIMITS) is None
 
 
 def test_colors_of_a_palette_at_random(tmp_path):

@@ -25,9 +25,11 @@ __all__ = [
     "OWN_UUID",
     "Container",
     "Written",
+    "ebml_children",
     "ebml_element",
     "examine",
     "kind_of",
+    "matroska_segment",
     "mp4_boxes",
     "riff_chunks",
 ]
@@ -175,7 +177,8 @@ def ebml_element(source: Bytes, at: int) -> tuple[int, int, int] | None:
     return int.from_bytes(head[:id_nbytes], "big"), at + id_nbytes + nbytes, -1 if size == ones else size
 
 
-def _children(source: Bytes, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+def ebml_children(source: Bytes, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """ID, first byte of the content and its size of the elements from `start` on, up to one of unknown size."""
     at = start
     for _ in _counted(source):
         found = ebml_element(source, at) if at < stop else None
@@ -189,23 +192,31 @@ def _children(source: Bytes, start: int, stop: int) -> Iterator[tuple[int, int, 
 
 def _examine_matroska(source: Bytes) -> Container:
     size, announced, kept = source.size(0), source.size(0), None
-    for identity, start, nbytes in _children(source, 0, size):
+    for identity, start, nbytes in ebml_children(source, 0, size):
         stop = start + nbytes if nbytes >= 0 else size
         announced = max(announced, stop)
         if identity != _SEGMENT:
             continue
-        for child, first, child_nbytes in _children(source, start, min(stop, size)):
+        for child, first, child_nbytes in ebml_children(source, start, min(stop, size)):
             announced = max(announced, first + child_nbytes)
             if child == _ATTACHMENTS:
                 kept = _attachment(source, first, first + child_nbytes) or kept
     return Container("matroska", announced, kept)
 
 
+def matroska_segment(source: Bytes) -> range:
+    """Where the content of the first segment lies; nowhere in a file that has none or does not say how long it is."""
+    for identity, start, nbytes in ebml_children(source, 0, source.size(0)):
+        if identity == _SEGMENT:
+            return range(start, start + max(0, nbytes))
+    return range(0)
+
+
 def _attachment(source: Bytes, start: int, stop: int) -> range | None:
-    for identity, first, nbytes in _children(source, start, stop):
+    for identity, first, nbytes in ebml_children(source, start, stop):
         if identity != _ATTACHED:
             continue
-        parts = {child: (at, size) for child, at, size in _children(source, first, first + nbytes)}
+        parts = {child: (at, size) for child, at, size in ebml_children(source, first, first + nbytes)}
         name, data = parts.get(_NAME), parts.get(_DATA)
         if name and data and name[1] == len(ATTACHMENT) and source.read_upto(0, name[0], name[1]) == ATTACHMENT:
             return range(data[0], data[0] + data[1])

@@ -1,4 +1,4 @@
-"""Which frames a video has, without decoding any: by the container's own table, or by one pass over its packets.
+"""Which frames a video has, without decoding any: by what the container says of them, or by one pass over its packets.
 
 A packet is one coded frame. Frames are counted in the order of display: that of their presentation time stamps, which
 libav gives after B-frames, edit lists and late starts have been taken into account. Numbers of frames in headers are
@@ -136,7 +136,7 @@ def take_index(
     h264 = stream.codec_context.name == "h264"
     # ISO/IEC 14496-15: units have lengths instead of start codes where this begins with version 1
     lengths = h264 and bytes(stream.codec_context.extradata or b"")[:1] == b"\1"
-    has_table = demuxer == "mov" or (demuxer == "avi" and stream.codec_context.name in IN_ORDER)
+    has_table = demuxer == "mov" or stream.codec_context.name in IN_ORDER
     if whole and has_table and (lengths or not h264):
         with suppress(DamagedData), told(path):
             table = from_table(container, stream, source, demuxer, limits)
