@@ -14,6 +14,7 @@ from galvo.core.recording import Recording
 from galvo.errors import Malformed, OptionError, SelectionError, Unsupported
 from galvo.noise import NoiseModel, estimate_noise
 from galvo.testing.movie import TwoPhotonMovie, write_demo_recording
+from galvo.testing.scanimage import ScanImageRecording
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -261,6 +262,14 @@ def test_a_gain_that_chance_could_hide_is_not_called_darkness():
 def test_what_cannot_be_measured_is_an_error(frames):
     with pytest.raises(Unsupported, match=r"noise"):
         estimate_noise(frames)
+
+
+def test_classes_without_any_variance_do_not_overflow():
+    """A drawn pattern, most of whose neighbours differ by the same number in every frame."""
+    model = estimate_noise(ScanImageRecording(height=32, width=48, frames=12, channels=(1, 2)).expected()[:, 0, 0])
+    assert "residual" in model.flags
+    with pytest.raises(Unsupported, match="do not vary"):
+        estimate_noise(ScanImageRecording(height=64, width=64, frames=8).expected()[:, 0, 0])
 
 
 def test_options_that_do_not_fit():
