@@ -19,7 +19,6 @@ __all__ = [
     "DIFFERS",
     "FAILED",
     "INTERRUPTED",
-    "PIPE_CLOSED",
     "debug_option",
     "drop_output",
     "end_with",
@@ -30,7 +29,7 @@ __all__ = [
 FAILED: Final = 1
 DIFFERS: Final = 3
 INTERRUPTED: Final = 130
-PIPE_CLOSED: Final = 141
+_PIPE_CLOSED: Final = 141
 
 CODES_HELP: Final = """\b
 Exit codes:
@@ -117,7 +116,7 @@ def orderly_end() -> Iterator[None]:
         raise click.exceptions.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         drop_output(sys.stdout)
-        raise click.exceptions.Exit(PIPE_CLOSED) from None
+        raise click.exceptions.Exit(_PIPE_CLOSED) from None
     except Exception as error:  # noqa: BLE001 - the last door: users get one line, --debug the rest
         if isinstance(error, OSError) and error.errno in _UNWRITABLE:
             drop_output(sys.stdout)
