@@ -14,7 +14,7 @@ import pytest
 
 import galvo
 from galvo import Metadata, Recording, conversion
-from galvo.errors import DamagedData, GalvoError, GalvoWarning, NotFound, OptionError, WriteError
+from galvo.errors import DamagedData, GalvoError, GalvoWarning, NotFound, WriteError
 from galvo.testing.scanimage import ScanImageRecording
 from galvo.testing.tiff import TiffBuilder
 
@@ -192,7 +192,7 @@ def test_wishes_that_do_not_fit(recording, tmp_path, name, options, what):
 )
 def test_things_of_another_kind(tmp_path, monkeypatch, call, what):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(OptionError, match=what):
+    with pytest.raises(galvo.errors.OptionError, match=what):
         call()
     assert os.listdir(tmp_path) == []
 
