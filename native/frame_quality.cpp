@@ -45,7 +45,7 @@ GALVO_INLINE void add_row_all(const float *GALVO_RESTRICT f, const float *GALVO_
     const auto add = [&](int x, int lane_count) {
         for (int lane = 0; lane < lane_count; ++lane) {
             float a = f[x + lane] - pivot_f, b = r[x + lane] - pivot_r;
-            const float one = (a - a == 0.0f) & (b - b == 0.0f) ? 1.0f : 0.0f;
+            const float one = (int(a - a == 0.0f) & int(b - b == 0.0f)) != 0 ? 1.0f : 0.0f;
             a = one != 0.0f ? a : 0.0f;
             b = one != 0.0f ? b : 0.0f;
             known[lane] += one;

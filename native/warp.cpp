@@ -74,7 +74,7 @@ GALVO_INLINE int count_outside(const float *GALVO_RESTRICT u, const float *GALVO
 GALVO_INLINE int count_finite(const float *GALVO_RESTRICT u, const float *GALVO_RESTRICT v, int columns) noexcept {
     constexpr float kMost = std::numeric_limits<float>::max();
     int finite = 0;
-    for (int x = 0; x < columns; ++x) finite += (std::fabs(u[x]) <= kMost) & (std::fabs(v[x]) <= kMost);
+    for (int x = 0; x < columns; ++x) finite += int(std::fabs(u[x]) <= kMost) & int(std::fabs(v[x]) <= kMost);
     return finite;
 }
 

@@ -167,12 +167,44 @@ def test_dry_run_writes_nothing_and_foresees_errors(recording, out, tmp_path):
         ("x.h5", {"channels": "blue"}, "no channel of that name"),
         ("x.h5", {"frames": [99]}, "out of bounds"),
         ("x.h5", {"block_bytes": 0}, "max_bytes"),
+        ("x.h5", {"format": 3}, "no such format"),
+        ("x.h5", {"dtype": "nonsense"}, "no such type"),
+        ("x.h5", {"axes": 3}, "no such axes"),
     ],
 )
 def test_wishes_that_do_not_fit(recording, tmp_path, name, options, what):
     with pytest.raises(GalvoError, match=what):
         galvo.convert(recording, tmp_path / name, **options)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (lambda: galvo.save(PIXELS[0, 0], None), "not a path; found NoneType"),
+        (lambda: galvo.save(PIXELS[0, 0], ""), "has no name"),
+        (lambda: galvo.save(PIXELS[0, 0], "x\0.h5"), "NUL"),
+        (lambda: galvo.save([[1, 2], [3, 4]], "x.h5"), r"no paths; found list. Pixels are given as an array"),
+        (lambda: galvo.convert_folder(3, "out", format="hdf5"), "not a path; found int"),
+        (lambda: galvo.recover(3), "not a path; found int"),
+        (lambda: galvo.open_correction(3), "not a path; found int"),
+        (lambda: galvo.correct(PIXELS[:, 0, 0], "x.h5", 3), "parameters of motion: input should be"),
+        (lambda: galvo.correct(PIXELS[:, 0, 0], "x.h5", {"presett": 1}), "presett: extra inputs"),
+        (lambda: galvo.correct(PIXELS[:, 0, 0], motion="x.tif"), "kept as HDF5"),
+    ],
+)
+def test_things_of_another_kind(tmp_path, monkeypatch, call, what):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(galvo.errors.OptionError, match=what):
+        call()
+    assert os.listdir(tmp_path) == []
+
+
+def test_paths_as_bytes(recording, tmp_path):
+    path = os.fsencode(tmp_path / "x.h5")
+    galvo.save(recording, path)
+    with galvo.open(path) as copy:
+        assert copy.shape == recording.shape
 
 
 def test_every_input_of_a_series_is_protected(scan, tmp_path):

@@ -264,6 +264,14 @@ def test_what_cannot_be_measured_is_an_error(frames):
         estimate_noise(frames)
 
 
+def test_classes_without_any_variance_do_not_overflow():
+    """A drawn pattern, most of whose neighbours differ by the same number in every frame."""
+    model = estimate_noise(ScanImageRecording(height=32, width=48, frames=12, channels=(1, 2)).expected()[:, 0, 0])
+    assert "residual" in model.flags
+    with pytest.raises(Unsupported, match="do not vary"):
+        estimate_noise(ScanImageRecording(height=64, width=64, frames=8).expected()[:, 0, 0])
+
+
 def test_options_that_do_not_fit():
     frames = np.zeros((10, 64, 64), np.uint16)
     with pytest.raises(OptionError, match="axes"):

@@ -25,4 +25,7 @@ def main() -> None:
         # help and version are printed before any verb runs
         if error.filename is not None:
             raise
+        from galvo.cli.ending import drop_output
+
+        drop_output(sys.stdout)
         sys.exit(f"galvo: error: what galvo prints cannot be written: {error.strerror}")

@@ -20,6 +20,7 @@ __all__ = [
     "FAILED",
     "INTERRUPTED",
     "debug_option",
+    "drop_output",
     "end_with",
     "error_line",
     "orderly_end",
@@ -114,16 +115,21 @@ def orderly_end() -> Iterator[None]:
         click.echo("galvo: interrupted", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        _drop_output(sys.stdout)
+        drop_output(sys.stdout)
         raise click.exceptions.Exit(_PIPE_CLOSED) from None
     except Exception as error:  # noqa: BLE001 - the last door: users get one line, --debug the rest
-        if isinstance(error, OSError) and error.errno in _UNWRITABLE and sys.stdout is not None:
-            _drop_output(sys.stdout)
+        if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+            drop_output(sys.stdout)
         end_with(error)
 
 
-def _drop_output(stream: Any) -> None:
-    """What is still buffered goes nowhere, else Python complains of the closed pipe when it exits."""
+def drop_output(stream: Any) -> None:
+    """Forget what was printed and cannot be written.
+
+    What is still buffered goes nowhere, else Python complains of it when it exits.
+    """
+    if stream is None:
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, stream.fileno())
