@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from galvo.motion.correction import Correction, open_correction
     from galvo.motion.pipeline import correct, correct_fields
     from galvo.recovery import RecoverResult, recover
+    from galvo.report.writing import write_report
     from galvo.verification import VerifyResult, verify
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ _HOMES = {
     "correct_fields": "galvo.motion.pipeline:correct_fields",
     "open_correction": "galvo.motion.correction:open_correction",
     "Correction": "galvo.motion.correction:Correction",
+    "write_report": "galvo.report.writing:write_report",
     "verify": "galvo.verification:verify",
     "convert_folder": "galvo.batch:convert_folder",
     "BatchResult": "galvo.batch:BatchResult",
@@ -77,6 +79,7 @@ __all__ = [
     "recover",
     "save",
     "verify",
+    "write_report",
 ]
 
 

@@ -145,7 +145,7 @@ def chart(
         f'<svg class="chart {size}" role="img" aria-label="{escaped(title)}">'
         f'<svg class="plot" width="100%">{grid}'
         f'<svg width="100%" height="100%" viewBox="0 0 {_WIDE} {_HIGH}" preserveAspectRatio="none">{drawn}</svg>'
-        f"{values}</svg>{times}</svg>"
+        f'<line class="cursor" x1="0" x2="0" y1="0" y2="100%"/>{values}</svg>{times}</svg>'
     )
 
 
