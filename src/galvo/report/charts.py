@@ -18,7 +18,8 @@ __all__ = ["Band", "Dots", "Line", "Ticks", "chart", "decimated", "round_steps"]
 # the inner drawing is stretched, so its units are of no size
 _WIDE = 1000
 _HIGH = 100
-_MOST_TICKS = 5
+_MOST_ROWS = 5
+_MOST_COLUMNS = 8
 _EMPTY_SPREAD = 1e-9
 
 Float64 = NDArray[np.float64]
@@ -89,7 +90,7 @@ def decimated(values: ArrayLike, most: int) -> tuple[Float64, Float64]:
     return np.array(kept, np.float64), given[kept]
 
 
-def round_steps(low: float, high: float, most: int = _MOST_TICKS) -> list[float]:
+def round_steps(low: float, high: float, most: int) -> list[float]:
     """Round numbers from `low` to `high`, at most `most`, at steps of 1, 2 or 5 times a power of ten."""
     span = high - low
     if not (math.isfinite(span) and span > 0):
@@ -106,7 +107,7 @@ def chart(
     parts: Sequence[Line | Band | Dots | Ticks],
     x_limits: tuple[float, float],
     *,
-    y_limits: tuple[float, float] | None = None,
+    least_span: float = 0.0,
     x_label: str = "",
     y_unit: str = "",
     whole: bool = True,
@@ -120,8 +121,10 @@ def chart(
         For who cannot see it.
     parts : sequence of Line, Band, Dots and Ticks
         Drawn in this order.
-    x_limits, y_limits : (low, high)
-        What the chart shows; `y_limits` by default all that is drawn.
+    x_limits : (low, high)
+        What the chart shows; along y all that is drawn.
+    least_span : float
+        How much is shown along y at least, so that small changes look small.
     x_label, y_unit : str
         Behind the last number of each axis.
     whole : bool
@@ -129,11 +132,13 @@ def chart(
     size : "low" or "high"
     """
     left, right = _limits(np.array(x_limits, np.float64), 0)
-    low, high = _limits(_drawn(parts), 0.06) if y_limits is None else y_limits
+    low, high = _limits(_drawn(parts), 0.06)
+    more = max(0.0, least_span - (high - low)) / 2
+    low, high = low - more, high + more
     scale = _Scale(left, right, low, high)
     drawn = joined(scale.draw(part) for part in parts)
-    rows = [(number, 1 - (number - low) / (high - low)) for number in round_steps(low, high)]
-    columns = [(number, (number - left) / (right - left)) for number in round_steps(left, right)]
+    rows = [(number, 1 - (number - low) / (high - low)) for number in round_steps(low, high, _MOST_ROWS)]
+    columns = [(number, (number - left) / (right - left)) for number in round_steps(left, right, _MOST_COLUMNS)]
     if whole:
         columns = [(number, at) for number, at in columns if number == int(number)]
     grid = joined(
@@ -141,11 +146,12 @@ def chart(
     )
     values = joined(_row_text(at, _tick(number) + (f" {y_unit}" if at == rows[-1][1] else "")) for number, at in rows)
     times = joined(_column_text(number, at, x_label if number == columns[-1][0] else "") for number, at in columns)
+    # three drawings, of which the style sheet settles the sizes: no text is stretched
     return Markup(
-        f'<svg class="chart {size}" role="img" aria-label="{escaped(title)}">'
-        f'<svg class="plot" width="100%">{grid}'
+        f'<div class="chart {size}" role="img" aria-label="{escaped(title)}"><svg class="scale">{values}</svg>'
+        f'<svg class="plot">{grid}'
         f'<svg width="100%" height="100%" viewBox="0 0 {_WIDE} {_HIGH}" preserveAspectRatio="none">{drawn}</svg>'
-        f'<line class="cursor" x1="0" x2="0" y1="0" y2="100%"/>{values}</svg>{times}</svg>'
+        f'<line class="cursor" x1="0" x2="0" y1="0" y2="100%"/></svg><svg class="foot">{times}</svg></div>'
     )
 
 
@@ -225,15 +231,13 @@ def _outline(x: Float64, low: Float64, high: Float64) -> str:
 
 
 def _row_text(at: float, text: str) -> Markup:
-    # below its line where there is no room above
-    place = "1.05em" if at < 0.12 else "-0.3em"
-    return Markup(f'<text class="y" x="2" y="{_percent(at)}" dy="{place}">{escaped(text)}</text>')
+    return Markup(f'<text x="100%" dx="-6" y="{_percent(at)}" dy="0.35em" text-anchor="end">{escaped(text)}</text>')
 
 
 def _column_text(number: float, at: float, label: str) -> Markup:
     anchor = "start" if at < 0.04 else "end" if at > 0.9 else "middle"
     text = escaped(f"{_tick(number)} {label}".rstrip())
-    return Markup(f'<text x="{_percent(at)}" y="100%" dy="-0.35em" text-anchor="{anchor}">{text}</text>')
+    return Markup(f'<text x="{_percent(at)}" y="50%" dy="0.35em" text-anchor="{anchor}">{text}</text>')
 
 
 def _tick(number: float) -> str:

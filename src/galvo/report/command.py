@@ -55,7 +55,9 @@ def command_of(subject: Subject) -> Command:
         words += ["--frames", ":".join(map(str, frames if frames[2] != 1 else frames[:2]))]
     words += _opening(told.get("opened"))
     if told.get("flow") is not None:
-        notes.append(f"Motion was estimated by a function, {told['flow']}; that takes Python: galvo.correct(..., flow=...).")
+        notes.append(
+            f"Motion was estimated by a function, {told['flow']}; that takes Python: galvo.correct(..., flow=...)."
+        )
     return Command(" ".join(map(shlex.quote, words)), params, tuple(notes))
 
 
@@ -97,8 +99,8 @@ def _reference(told: Any) -> tuple[list[str], str]:
         ends = ["" if number is None else str(number) for number in frames]
         return ["--reference", ":".join(ends if ends[2] else ends[:2])], ""
     if isinstance(frames, list):
-        return [], "The reference is the mean of frames that were listed; that takes Python: galvo.correct(..., reference=[...])."
-    return ["--reference", "REFERENCE_IMAGE"], "The reference was an image, which the motion file holds, but not its name."
+        return [], "The reference is the mean of frames that were listed; that takes Python: reference=[...]."
+    return ["--reference", "REFERENCE_IMAGE"], "The reference was an image: the motion file holds it, but not its name."
 
 
 def _opening(told: Any) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ _ARROWS = 14
 _LEAST_REST_PX = 0.05
 _FIELD_SIDE = 192
 
-Image = NDArray[np.floating]  # type: ignore[type-arg]
+Image = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ def pairs(subject: Subject, channel: int, z: int, most_bytes: int, frame_count: 
     after = summarize(subject.after, channel=channel, plane=z, frame_count=frame_count)
     before = None
     if subject.before is not None:
-        before = summarize(subject.before, channel=min(channel, subject.before.shape[1] - 1), plane=z, frames=after.frames)
+        before = summarize(
+            subject.before, channel=min(channel, subject.before.shape[1] - 1), plane=z, frames=after.frames
+        )
     each = most_bytes // (2 * len(_KINDS))
     return [
         _pair(kind, title, None if before is None else getattr(before, kind), getattr(after, kind), each)
@@ -158,7 +161,9 @@ def kymographs(subject: Subject, channel: int, z: int, most_bytes: int, eventful
     made = []
     for times in shown:
         before = None if subject.before is None else _over_time(subject.before, times, channel, z, rows, columns)
-        pair = _pair("kymograph", "y over time", before, _over_time(after, times, channel, z, rows, columns), most_bytes // 4)
+        pair = _pair(
+            "kymograph", "y over time", before, _over_time(after, times, channel, z, rows, columns), most_bytes // 4
+        )
         made.append(Kymograph(pair, rows, columns, times, bool((np.diff(times) == 1).all())))
     return made
 
@@ -167,7 +172,7 @@ def _structure(subject: Subject, channel: int, z: int) -> Image:
     """An image of where things are."""
     motion = subject.motion
     if subject.after is None:
-        return motion.facts.reference[z].mean(axis=2)
+        return np.asarray(motion.facts.reference[z].mean(axis=2))
     channels = subject.estimated_channels(subject.after)
     if channels is None or channel not in channels:
         count = min(len(subject.after), 16)
@@ -196,7 +201,9 @@ def _smooth_rows(image: Image, over: int) -> Image:
     return np.asarray(np.apply_along_axis(np.convolve, 0, image, kernel, mode="same"))
 
 
-def _over_time(recording: Recording, times: NDArray[np.int64], channel: int, z: int, rows: range, columns: range) -> Image:
+def _over_time(
+    recording: Recording, times: NDArray[np.int64], channel: int, z: int, rows: range, columns: range
+) -> Image:
     at = min(channel, recording.shape[1] - 1)
     pixels = recording[times, at, z, rows.start : rows.stop, columns.start : columns.stop]
     return np.asarray(pixels.mean(axis=2, dtype=np.float64)).T
@@ -229,8 +236,8 @@ def field_picture(motion: Motion, t: int, z: int, is_rest: bool, most_px: float)
 
 
 def _field(motion: Motion, t: int, z: int, is_rest: bool) -> Image:
-    field = motion.displacements([t], z)[0].astype(np.float64)
-    return field - motion.frames["shift"][t, z] if is_rest else field
+    field = motion.displacements(range(t, t + 1), z)[0].astype(np.float64)
+    return np.asarray(field - motion.frames["shift"][t, z]) if is_rest else field
 
 
 def _longest(motion: Motion, t: int, z: int, is_rest: bool) -> float:

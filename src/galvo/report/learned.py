@@ -37,7 +37,10 @@ def noise_section(subject: Subject, channels: Sequence[int]) -> Markup:
             parts.append(tag("p", escaped(f"{name}: could not be measured: {error.message}.".removeprefix(": "))))
         else:
             parts.append(tag("div", _noise(model, name), data_channel=str(channel)))
-    text = "Variance of a pixel over its brightness, measured from differences of frames of the original. Photons make it a line."
+    text = (
+        "Variance of a pixel over its brightness, measured from differences of frames of the original. Photons make it "
+        "a line."
+    )
     return _section("noise", "Noise", joined((tag("p", escaped(text)), *parts)))
 
 
@@ -56,7 +59,7 @@ def _noise(model: NoiseModel, name: str) -> Markup:
         words.append(f"One photon is {number_text(model.gain, 3)} counts")
         words.append(f"the brightest pixels have about {number_text(photons[1], 2)} photons in a frame")
     if model.offset is not None and model.read_noise is not None:
-        words.append(f"without light {number_text(model.offset, 3)} ± {number_text(model.read_noise, 3)} counts")
+        words.append(f"without light {model.offset:.1f} ± {model.read_noise:.1f} counts")
     text = ". ".join(filter(None, (name, "; ".join(words))))
     lines = [f"{text}."] if text else []
     lines += [f"{sentence[0].upper()}{sentence[1:]}." for sentence in model.explain()]
@@ -123,7 +126,9 @@ def _bands(bands: Sequence[Mapping[str, Any]], side: int) -> Markup:
     for band in used:
         low, high = _order(band)
         rms = _number(band, "rms_px", 0)
-        bar = Markup(f'<svg class="bar" aria-hidden="true"><rect width="{100 * rms / greatest:.1f}%" height="100%"/></svg>')
+        bar = Markup(
+            f'<svg class="bar" aria-hidden="true"><rect width="{100 * rms / greatest:.1f}%" height="100%"/></svg>'
+        )
         cells = (
             escaped(band.get("kind")),
             escaped(f"{side / high:.0f}–{side / low:.0f} px" if 0 < low <= high else "?"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from galvo.motion.flags import Flag
 from galvo.motion.kept import Motion, frames_together
 from galvo.report.subject import Subject
 
-__all__ = ["SERIOUS", "Extent", "Gain", "Plane", "measured_plane"]
+__all__ = ["SERIOUS", "Extent", "Gain", "Plane", "measured_plane", "median"]
 
 SERIOUS = Flag.CLIPPED | Flag.OUT_OF_RANGE | Flag.NO_CONTRAST | Flag.NOT_FINITE
 """Flags that make a frame's correction doubtful; the others say how it was estimated."""
@@ -129,7 +130,7 @@ def measured_plane(subject: Subject, z: int) -> Plane:
         unusual=unusual,
         doubtful=doubtful,
         worst=_worst(frames, doubtful),
-        typical=_nearest(frames["max_px"], _median(frames["max_px"])),
+        typical=_nearest(frames["max_px"], median(frames["max_px"])),
         extent=_extent(correction.motion, z),
         scanned_fraction=_scanned_fraction(correction, z),
         sharper=_sharper(correction.motion, z),
@@ -146,8 +147,8 @@ def _unusual(correlation: Floats) -> Bools:
         return ~known
     stretches = int(np.clip(count // _LEAST_BASELINE, 1, _MOST_BASELINE))
     bounds = np.linspace(0, count, stretches + 1).round().astype(int)
-    parts = [(first, stop) for first, stop in zip(bounds, bounds[1:], strict=False) if known[first:stop].any()]
-    medians = [_median(correlation[first:stop]) for first, stop in parts]
+    parts = [(first, stop) for first, stop in pairwise(bounds) if known[first:stop].any()]
+    medians = [median(correlation[first:stop]) for first, stop in parts]
     line = np.interp(np.arange(count), [(first + stop - 1) / 2 for first, stop in parts], medians)
     below = correlation - line
     # the lower half alone: activity makes frames resemble the reference more, or less, but not symmetrically
@@ -166,7 +167,7 @@ def _worst(frames: NDArray[Any], doubtful: Bools) -> tuple[tuple[int, str], ...]
         (np.argsort(-elastic, kind="stable"), "most bent"),
         (np.flatnonzero(doubtful)[np.argsort(correlation[doubtful], kind="stable")], "flagged"),
     ]
-    apart = max(1, len(frames) // 200)
+    apart = max(1, len(frames) // 50)
     chosen: list[tuple[int, str]] = []
     for order, why in ranked:
         if len(chosen) == _WORST:
@@ -186,8 +187,7 @@ def _extent(motion: Motion, z: int) -> Extent:
         chosen = np.arange(count)
     else:
         bounds = np.linspace(0, count, _MOST_EXTENTS // 2 + 1).round().astype(int)
-        pairs = zip(bounds, bounds[1:], strict=False)
-        most = [first + int(length[first:stop].argmax()) for first, stop in pairs]
+        most = [first + int(length[first:stop].argmax()) for first, stop in pairwise(bounds)]
         chosen = np.unique(np.concatenate([bounds[:-1], most]))
     low, high = np.empty((2, chosen.size, 2))
     height, width = motion.shape[2:]
@@ -283,11 +283,12 @@ def _correlation(images: Sequence[Floats], references: Sequence[Floats]) -> floa
 
 def _drift(correlation: Floats) -> float:
     tenth = correlation.size // 10
-    first, last = _median(correlation[:tenth]), _median(correlation[-tenth:])
+    first, last = median(correlation[:tenth]), median(correlation[-tenth:])
     return last / first if tenth >= 20 and first > 0 and np.isfinite(last) else 1.0
 
 
-def _median(values: NDArray[Any]) -> float:
+def median(values: NDArray[Any]) -> float:
+    """Of the finite values; NaN where there is none."""
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else float("nan")
 

@@ -19,7 +19,9 @@ def page_of(subject: Subject) -> str:
     Its content security policy names style and script by their SHA-256 and allows images that are in the page: a
     browser then loads nothing else, and runs nothing that a file name might smuggle in.
     """
-    style, script = (resources.files(__package__).joinpath(name).read_text("utf-8") for name in ("style.css", "script.js"))
+    style, script = (
+        resources.files(__package__).joinpath(name).read_text("utf-8") for name in ("style.css", "script.js")
+    )
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
         "base-uri 'none'; form-action 'none'"

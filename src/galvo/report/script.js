@@ -55,7 +55,7 @@
   const charts = all(".time");
   const point = (event) => {
     const figure = event.currentTarget;
-    const box = figure.querySelector(".chart").getBoundingClientRect();
+    const box = figure.querySelector(".plot").getBoundingClientRect();
     const part = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
     const count = Number(figure.dataset.count);
     const frame = Math.min(Math.floor(part * count), count - 1);

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from galvo import __version__
 from galvo.motion.flags import Flag
@@ -15,12 +16,15 @@ from galvo.report.command import command_of
 from galvo.report.figures import Kymograph, Pair, field_picture, field_scale, frame_picture, kymographs, pairs
 from galvo.report.learned import learned_section, noise_section
 from galvo.report.markup import Markup, escaped, joined, tag
-from galvo.report.measures import Plane, measured_plane
+from galvo.report.measures import Plane, measured_plane, median
 from galvo.report.subject import Subject
 from galvo.report.verdict import Verdict, pixels_text, verdict_of
 from galvo.text import count_text, duration_text, number_text
 
 __all__ = ["sections_of"]
+
+Positions = NDArray[np.int64]
+Values = NDArray[np.float32]
 
 _MOST_PANELS = 12
 _IMAGE_BYTES = 2_700_000
@@ -58,7 +62,9 @@ class _Shown:
     def panels(self) -> list[tuple[Plane, int]]:
         return [(plane, channel) for plane in self.drawn for channel in self.channels]
 
-    def time_chart(self, title: str, parts: Sequence[Line | Band | Dots | Ticks], unit: str, **options: object) -> Markup:
+    def time_chart(
+        self, title: str, parts: Sequence[Line | Band | Dots | Ticks], unit: str, **options: object
+    ) -> Markup:
         drawn = chart(title, parts, (-0.5, max(self.count - 0.5, 0.5)), x_label=self.moment, y_unit=unit, **options)  # type: ignore[arg-type]
         rate = {} if self.rate_hz is None else {"data_rate": repr(self.rate_hz)}
         caption = tag("figcaption", escaped(title))
@@ -122,7 +128,9 @@ def _summary(shown: _Shown, verdict: Verdict) -> Markup:
                           tag("span", escaped(remark.text)))), class_=remark.mood)
         for remark in verdict.remarks
     )  # fmt: skip
-    title = joined((tag("span", Markup(signs[verdict.mood]), class_="sign", aria_hidden="true"), escaped(verdict.headline)))
+    title = joined(
+        (tag("span", Markup(signs[verdict.mood]), class_="sign", aria_hidden="true"), escaped(verdict.headline))
+    )
     tiles = joined(
         tag("div", joined((tag("dt", escaped(what)), tag("dd", joined((tag("b", escaped(value)), escaped(more)))))))
         for what, value, more in _tiles(shown)
@@ -138,21 +146,26 @@ def _summary(shown: _Shown, verdict: Verdict) -> Markup:
 def _tiles(shown: _Shown) -> Iterator[tuple[str, str, str]]:
     gains = [plane.gain for plane in shown.planes if plane.gain is not None]
     before, after = (
-        _median(np.concatenate([getattr(gain, when) for gain in gains])) if gains else np.nan for when in ("before", "after")
+        median(np.concatenate([getattr(gain, when) for gain in gains])) if gains else np.nan
+        for when in ("before", "after")
     )
     if np.isfinite(before) and np.isfinite(after):
         yield "Correlation with the reference", f"{after:.3f}", f" from {before:.3f}, 3 × 3 pixels averaged"
     else:
-        correlation = _median(np.concatenate([plane.frames["correlation"] for plane in shown.planes]))
+        correlation = median(np.concatenate([plane.frames["correlation"] for plane in shown.planes]))
         yield "Correlation with the reference", f"{correlation:.3f}", " median, after the correction"
     lengths = np.concatenate([plane.frames["max_px"] for plane in shown.planes])
     most = float(np.nanmax(lengths)) if np.isfinite(lengths).any() else float("nan")
-    yield "Greatest displacement of a frame", pixels_text(_median(lengths)), f" median, at most {pixels_text(most)}"
+    yield "Greatest displacement of a frame", pixels_text(median(lengths)), f" median, at most {pixels_text(most)}"
     found, count = sum(int(plane.to_look_at.sum()) for plane in shown.planes), lengths.size
     yield "Frames to look at", f"{found:,}", f" of {count:,}"
     sharper = [plane.sharper for plane in shown.planes if plane.sharper is not None]
     if sharper:
-        yield "Sharpness of the mean image", f"{100 * (float(np.mean(sharper)) - 1):+.0f} %".replace("-", "−"), " gradient"
+        yield (
+            "Sharpness of the mean image",
+            f"{100 * (float(np.mean(sharper)) - 1):+.0f} %".replace("-", "−"),
+            " by its gradient",
+        )
 
 
 def _chooser(shown: _Shown) -> Markup:
@@ -167,7 +180,11 @@ def _chooser(shown: _Shown) -> Markup:
             label = joined((escaped(what.capitalize()), tag("select", options, id=f"choose-{what}", data_what=what)))
             choices.append(tag("label", label))
     left_out = len(shown.planes) - len(shown.drawn)
-    note = tag("p", escaped(f"{count_text(left_out, 'more plane')}: in the sentences above, not drawn.")) if left_out else Markup("")
+    note = (
+        tag("p", escaped(f"{count_text(left_out, 'more plane')}: in the sentences above, not drawn."))
+        if left_out
+        else Markup("")
+    )
     if not choices:
         return note
     return joined((tag("nav", joined(choices), class_="choose", aria_label="What is shown"), note))
@@ -187,7 +204,7 @@ def _images(shown: _Shown) -> Markup:
         "reconstructed": "Before: made again from the corrected frames and their motion. Same gray levels.",
         "missing": "Mean images that are kept with the motion. Same gray levels.",
     }[subject.before_is]
-    text = f"{where} Where edges stand still while the pictures blink, there was no motion; after the correction they are sharper."
+    text = f"{where} What jumps while the pictures blink is motion that was taken out."
     return _section("images", "Before and after", joined((tag("p", escaped(text)), _BLINK, panels)))
 
 
@@ -222,7 +239,9 @@ def _motion(shown: _Shown) -> Markup:
     parts = []
     for plane in shown.drawn:
         charts = []
-        for axis, (title, color) in enumerate((("Along x (positive: to the right)", 1), ("Along y (positive: down)", 4))):
+        for axis, (title, color) in enumerate(
+            (("Along x (positive: to the right)", 1), ("Along y (positive: down)", 4))
+        ):
             at, shift = decimated(plane.frames["shift"][:, axis], points)
             extent = plane.extent
             band = Band(extent.frames, extent.low[:, axis], extent.high[:, axis], color)
@@ -235,10 +254,7 @@ def _motion(shown: _Shown) -> Markup:
     sampled = shown.drawn[0].extent.frames.size
     if sampled < shown.count:
         text += f" The band is of {sampled:,} frames: those that moved farthest, and others in between."
-    return _section("motion", "Motion over time", joined((tag("p", escaped(text)), _READOUT, *parts)))
-
-
-_READOUT = Markup('<p class="readout" aria-live="off"></p>')
+    return _section("motion", "Motion over time", joined((tag("p", escaped(text)), *parts)), over_time=True)
 
 
 def _quality(shown: _Shown) -> Markup:
@@ -256,27 +272,29 @@ def _quality(shown: _Shown) -> Markup:
             at, values = decimated(frames[name], points)
             drawn: list[Line | Band | Dots | Ticks] = [Line(at, values, color)]
             if name == "correlation":
-                some = _thinned(unusual, frames[name])
+                some = _lowest(unusual, frames[name])
                 drawn.append(Dots(some, frames[name][some], 2))
-            ticks = decimated_positions(flagged, shown.count)
+            ticks = _thinned_out(flagged, shown.count)
             drawn += [Ticks(ticks, 3)] if ticks.size else []
-            charts.append(shown.time_chart(title, drawn, unit))
+            # 0.1 of a correlation; a tenth of what there is of a residual
+            span = {"correlation": 0.1, "residual": 0.2 * abs(median(frames[name]))}.get(name, 1.0)
+            charts.append(shown.time_chart(title, drawn, unit, least_span=span if np.isfinite(span) else 0.0))
         parts.append(tag("div", joined(charts), data_plane=str(plane.z)))
     legend = Markup(
-        '<p class="legend"><span class="key dot c2"></span>unusual: correlation far below that of the frames around'
-        '<span class="key tick c3"></span>flagged: see the sentences at the top</p>'
+        '<p class="legend"><span><span class="key dot"></span>unusual: correlation far below that of the frames around'
+        '</span><span><span class="key tick"></span>flagged: see the sentences at the top</span></p>'
     )
-    return _section("quality", "Quality over time", joined((legend, _READOUT, *parts)))
+    return _section("quality", "Quality over time", joined((legend, *parts)), over_time=True)
 
 
-def _thinned(positions: np.ndarray, values: np.ndarray, most: int = 400) -> np.ndarray:  # type: ignore[type-arg]
+def _lowest(positions: Positions, values: Values, most: int = 400) -> Positions:
     """The lowest of many."""
     if positions.size <= most:
         return positions
     return np.sort(positions[np.argsort(values[positions], kind="stable")[:most]])
 
 
-def decimated_positions(positions: np.ndarray, count: int, most: int = 600) -> np.ndarray:  # type: ignore[type-arg]
+def _thinned_out(positions: Positions, count: int, most: int = 600) -> Positions:
     """One position of each of `most` stretches of time that have any."""
     return positions[np.unique(positions * most // max(1, count), return_index=True)[1]]
 
@@ -304,7 +322,8 @@ def _moved_most(plane: Plane) -> int:
 def _kymograph(kymograph: Kymograph) -> Markup:
     first, last = int(kymograph.frames[0]), int(kymograph.frames[-1])
     how = "all" if kymograph.consecutive else f"{kymograph.frames.size:,}"
-    where = f"rows {kymograph.rows.start}–{kymograph.rows.stop - 1}, columns {kymograph.columns.start}–{kymograph.columns.stop - 1}"
+    rows, columns = (f"{part.start}–{part.stop - 1}" for part in (kymograph.rows, kymograph.columns))
+    where = f"rows {rows}, columns {columns}"
     caption = tag("figcaption", escaped(f"Frames {first:,} to {last:,} ({how} of them), {where}"))
     return tag("figure", joined((caption, _stage(kymograph.pair))), class_="kymograph")
 
@@ -312,10 +331,10 @@ def _kymograph(kymograph: Kymograph) -> Markup:
 def _frames(shown: _Shown) -> Markup:
     parts = [tag("div", _cards(shown, plane), class_="cards", data_plane=str(plane.z)) for plane in shown.drawn]
     text = (
-        "Frames that resemble the reference least, moved most or were bent most, and one whose motion is as large as "
-        "usual. Arrows show where tissue went; colours how far, alike in all of these pictures."
+        "Those that resemble the reference least, moved most or were bent most, and one whose motion is as large as "
+        "usual: the field, and the corrected frame. Arrows show where tissue went, colours how far, alike in all."
     )
-    return _section("frames", "Frames to look at", joined((tag("p", escaped(text)), *parts)))
+    return _section("frames", "The worst frames, and a usual one", joined((tag("p", escaped(text)), *parts)))
 
 
 def _cards(shown: _Shown, plane: Plane) -> Markup:
@@ -329,12 +348,16 @@ def _cards(shown: _Shown, plane: Plane) -> Markup:
         frame = plane.frames[t]
         picture = field_picture(subject.motion, t, z, is_rest, most_px)
         height, width = subject.motion.shape[2:]
-        arrows = Markup(f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Field of frame {t}">{picture.arrows}</svg>')
+        arrows = Markup(
+            f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Field of frame {t}">{picture.arrows}</svg>'
+        )
         image = Markup(f'<img src="{picture.uri}" alt="" width="{width}" height="{height}">')
         pictures = [tag("div", joined((image, arrows)), class_="field")]
         if subject.after is not None:
             uri = frame_picture(subject.after, t, channel, z)
-            pictures.append(Markup(f'<div><img src="{uri}" alt="Frame {t}, corrected" width="{width}" height="{height}"></div>'))
+            pictures.append(
+                Markup(f'<div><img src="{uri}" alt="Frame {t}, corrected" width="{width}" height="{height}"></div>')
+            )
         x, y = (float(part) for part in frame["shift"])
         what = "bent by at most" if is_rest else "moved by at most"
         flags = Flag(int(frame["flags"]) & sum(Flag))
@@ -350,8 +373,12 @@ def _cards(shown: _Shown, plane: Plane) -> Markup:
         ))))  # fmt: skip
     what = "what the shift leaves" if is_rest else "displacement"
     times = 0.9 * max(subject.motion.shape[2:]) / 14 / max(most_px, 1e-6)
-    scale = joined((escaped(f"0 px"), Markup('<span class="ramp"></span>'), escaped(f"{pixels_text(most_px)}, {what}")))
-    legend = tag("p", joined((scale, escaped(f". Arrows are drawn {number_text(times, 2)} times as long as they are."))), class_="legend scale")
+    scale = joined((escaped("0 px"), Markup('<span class="ramp"></span>'), escaped(f"{pixels_text(most_px)}, {what}")))
+    legend = tag(
+        "p",
+        joined((scale, escaped(f". Arrows are drawn {number_text(times, 2)} times as long as they are."))),
+        class_="legend scale",
+    )
     return joined((legend, *cards))
 
 
@@ -390,10 +417,7 @@ def _copyable(text: str, title: str) -> Markup:
     return tag("div", joined((head, tag("pre", tag("code", lines)))), class_="copyable")
 
 
-def _section(name: str, title: str, content: Markup) -> Markup:
-    return tag("section", joined((tag("h2", escaped(title)), content)), id=name)
-
-
-def _median(values: np.ndarray) -> float:  # type: ignore[type-arg]
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if finite.size else float("nan")
+def _section(name: str, title: str, content: Markup, *, over_time: bool = False) -> Markup:
+    # the script says there which frame is pointed at
+    place = Markup('<span class="readout"></span>') if over_time else Markup("")
+    return tag("section", joined((tag("h2", joined((escaped(title), place))), content)), id=name)

@@ -89,9 +89,7 @@ class Subject:
     def estimated_channels(self, recording: Recording) -> list[int] | None:
         """Which channels of a recording the reference shows; None where that is not known."""
         count = self.motion.facts.reference.shape[3]
-        found = [
-            position for name in self.estimated_names for position in _positions(recording.channel_names, name)
-        ]
+        found = [position for name in self.estimated_names for position in _positions(recording.channel_names, name)]
         if len(found) == count:
             return found
         return list(range(count)) if count == recording.shape[1] else None

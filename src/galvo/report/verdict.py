@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.motion.flags import Flag
-from galvo.report.measures import SERIOUS, Plane
+from galvo.report.measures import SERIOUS, Plane, median
 from galvo.report.subject import Subject
 from galvo.text import count_text
 
@@ -73,14 +73,15 @@ def verdict_of(subject: Subject, planes: Sequence[Plane]) -> Verdict:
 
 def _gains(planes: Sequence[Plane]) -> Iterator[Remark]:
     gains = [plane.gain for plane in planes if plane.gain is not None]
-    before = _median(np.concatenate([gain.before for gain in gains])) if gains else np.nan
-    after = _median(np.concatenate([gain.after for gain in gains])) if gains else np.nan
+    before = median(np.concatenate([gain.before for gain in gains])) if gains else np.nan
+    after = median(np.concatenate([gain.after for gain in gains])) if gains else np.nan
     if np.isfinite(before) and np.isfinite(after):
         count, better = sum(gain.frames.size for gain in gains), sum(gain.better for gain in gains)
         what = f"{better:,} of {count_text(count, 'frame')} that were compared resemble the reference more than before"
         change = f"the median correlation goes from {before:.3f} to {after:.3f}"
         if after - before < _WORSE:
-            yield Remark("bad", f"Frames resemble the reference less than before: {change} ({better:,} of {count:,} better).")
+            text = f"Frames resemble the reference less than before: {change} ({better:,} of {count:,} are better)."
+            yield Remark("bad", text)
         elif after - before < -_WORSE:
             yield Remark("good", f"Little changed: {change}; {what}.")
         else:
@@ -97,8 +98,9 @@ def _motion(planes: Sequence[Plane]) -> Iterator[Remark]:
         return
     t, place = np.unravel_index(int(np.nanargmax(lengths)), lengths.shape)
     where = f"frame {t:,}" + (f" of plane {planes[int(place)].z + 1}" if len(planes) > 1 else "")
-    usual = _median(lengths)
-    text = f"Half of the frames moved by {pixels_text(usual)} or more somewhere; {where} moved most, {pixels_text(float(lengths[t, place]))}."
+    usual = median(lengths)
+    most = pixels_text(float(lengths[t, place]))
+    text = f"Half of the frames moved by {pixels_text(usual)} or more somewhere; {where} moved most, {most}."
     if usual < _LITTLE_MOTION_PX:
         text = f"There was little to correct. {text}"
     yield Remark("good", text)
@@ -119,9 +121,8 @@ def _frames_to_look_at(planes: Sequence[Plane]) -> Iterator[Remark]:
     ]
     places = "; ".join(named[:3]) + (" and other planes" if len(named) > 3 else "")
     many = "are" if found > 1 else "is"
-    yield Remark(
-        mood, f"{found:,} of {count_text(count, 'frame')} ({_percent(share)}) {many} unusual or doubtful: {places}."
-    )
+    text = f"{found:,} of {count_text(count, 'frame')} ({_percent(share)}) {many} unusual or doubtful: {places}."
+    yield Remark(mood, text)
 
 
 def _changes(planes: Sequence[Plane]) -> Iterator[Remark]:
@@ -163,7 +164,8 @@ def _learned(subject: Subject) -> Iterator[Remark]:
 
 def _missing(subject: Subject) -> Iterator[Remark]:
     if subject.before_is == "reconstructed":
-        yield Remark("good", f"{subject.note} What it looked like was made again from the corrected frames and their motion.")
+        text = f"{subject.note} What it looked like was made again from the corrected frames and their motion."
+        yield Remark("good", text)
     elif subject.before_is == "missing":
         yield Remark("look", f"{subject.note} There are no pixels to show but the mean images.")
 
@@ -184,8 +186,3 @@ def pixels_text(length: float) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.001 else "less than 0.1 %"
-
-
-def _median(values: NDArray[np.floating]) -> float:  # type: ignore[type-arg]
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if finite.size else float("nan")
