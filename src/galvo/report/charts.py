@@ -20,6 +20,7 @@ _WIDE = 1000
 _HIGH = 100
 _MOST_ROWS = 5
 _MOST_COLUMNS = 8
+_LABEL_FROM = 0.88
 _EMPTY_SPREAD = 1e-9
 
 Float64 = NDArray[np.float64]
@@ -109,7 +110,6 @@ def chart(
     *,
     least_span: float = 0.0,
     x_label: str = "",
-    y_unit: str = "",
     whole: bool = True,
     size: Literal["low", "high"] = "low",
 ) -> Markup:
@@ -125,8 +125,8 @@ def chart(
         What the chart shows; along y all that is drawn.
     least_span : float
         How much is shown along y at least, so that small changes look small.
-    x_label, y_unit : str
-        Behind the last number of each axis.
+    x_label : str
+        At the right end below.
     whole : bool
         Positions along x are whole numbers.
     size : "low" or "high"
@@ -139,19 +139,24 @@ def chart(
     drawn = joined(scale.draw(part) for part in parts)
     rows = [(number, 1 - (number - low) / (high - low)) for number in round_steps(low, high, _MOST_ROWS)]
     columns = [(number, (number - left) / (right - left)) for number in round_steps(left, right, _MOST_COLUMNS)]
+    # there is room for the label
+    columns = [(number, at) for number, at in columns if at < _LABEL_FROM]
     if whole:
         columns = [(number, at) for number, at in columns if number == int(number)]
     grid = joined(
         Markup(f'<line class="grid" x1="0" x2="100%" y1="{_percent(at)}" y2="{_percent(at)}"/>') for _, at in rows
     )
-    values = joined(_row_text(at, _tick(number) + (f" {y_unit}" if at == rows[-1][1] else "")) for number, at in rows)
-    times = joined(_column_text(number, at, x_label if number == columns[-1][0] else "") for number, at in columns)
+    values = joined(_text("100%", _percent(at), "end", _tick(number), 'dx="-6" ') for number, at in rows)
+    times = joined(
+        _text(_percent(at), "50%", "start" if at < 0.03 else "middle", _tick(number)) for number, at in columns
+    )
+    label = _text("100%", "50%", "end", x_label)
     # three drawings, of which the style sheet settles the sizes: no text is stretched
     return Markup(
         f'<div class="chart {size}" role="img" aria-label="{escaped(title)}"><svg class="scale">{values}</svg>'
         f'<svg class="plot">{grid}'
         f'<svg width="100%" height="100%" viewBox="0 0 {_WIDE} {_HIGH}" preserveAspectRatio="none">{drawn}</svg>'
-        f'<line class="cursor" x1="0" x2="0" y1="0" y2="100%"/></svg><svg class="foot">{times}</svg></div>'
+        f'<line class="cursor" x1="0" x2="0" y1="0" y2="100%"/></svg><svg class="foot">{times}{label}</svg></div>'
     )
 
 
@@ -230,19 +235,20 @@ def _outline(x: Float64, low: Float64, high: Float64) -> str:
     return "".join(words)
 
 
-def _row_text(at: float, text: str) -> Markup:
-    return Markup(f'<text x="100%" dx="-6" y="{_percent(at)}" dy="0.35em" text-anchor="end">{escaped(text)}</text>')
-
-
-def _column_text(number: float, at: float, label: str) -> Markup:
-    anchor = "start" if at < 0.04 else "end" if at > 0.9 else "middle"
-    text = escaped(f"{_tick(number)} {label}".rstrip())
-    return Markup(f'<text x="{_percent(at)}" y="50%" dy="0.35em" text-anchor="{anchor}">{text}</text>')
+def _text(x: str, y: str, anchor: str, text: str, more: str = "") -> Markup:
+    return Markup(f'<text x="{x}" {more}y="{y}" dy="0.35em" text-anchor="{anchor}">{escaped(text)}</text>')
 
 
 def _tick(number: float) -> str:
-    whole = number == int(number) and abs(number) < 1e15
-    return f"{int(number):,}" if whole else number_text(number).replace("-", "−")
+    """Short: there is little room beside a chart."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(number) >= size:
+            number, unit = number / (1e3 if letter == "k" else size), letter
+            break
+    else:
+        unit = ""
+    whole = number == int(number)
+    return (f"{int(number):,}" if whole else number_text(number)).replace("-", "−") + unit
 
 
 def _percent(part: float) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from galvo.core.recording import Recording
+from galvo.formats.opening import open_recording
 from galvo.motion.params import MotionParams
 from galvo.report.subject import Subject
 
@@ -39,7 +41,8 @@ class Command:
 def command_of(subject: Subject) -> Command:
     """The command for a correction, as far as the file of its motion tells."""
     told = subject.motion.facts.provenance
-    words, notes = ["galvo", "correct", _source_name(subject)], []
+    words, notes = ["galvo", "correct", *_source_names(subject)], []
+    words += _applied_to(subject)
     words += ["-o", os.path.basename(subject.name)] if subject.after is not None else ["--motion", "motion.h5"]
     said, params = _params(subject.motion.facts.params)
     words += said
@@ -61,10 +64,38 @@ def command_of(subject: Subject) -> Command:
     return Command(" ".join(map(shlex.quote, words)), params, tuple(notes))
 
 
-def _source_name(subject: Subject) -> str:
+def _source_names(subject: Subject) -> list[str]:
+    """As they were typed, where the source is open: a folder, a pattern, one file of a series; else its first file."""
+    files = _file_names(subject)
+    before = _original(subject)
+    if before is not None and [path.name for path in before.files] == files:
+        return _typed(before)
+    return files[:1] or ["RECORDING"]
+
+
+def _applied_to(subject: Subject) -> list[str]:
+    before, files = _original(subject), _file_names(subject)
+    if before is None or not before.files or not files or [path.name for path in before.files] == files:
+        return []
+    return ["--apply-to", *_typed(before)[:1]]
+
+
+def _original(subject: Subject) -> Recording | None:
+    return subject.before if subject.before_is == "original" else None
+
+
+def _file_names(subject: Subject) -> list[str]:
     told = subject.motion.facts.provenance.get("source_files")
-    rows = [row for row in told if isinstance(row, list) and row] if isinstance(told, list) else []
-    return str(rows[0][0]) if rows else "RECORDING"
+    return [str(row[0]) for row in told if isinstance(row, list) and row] if isinstance(told, list) else []
+
+
+def _typed(recording: Recording) -> list[str]:
+    origin = recording._origin
+    while origin is not None and isinstance(origin.source, Recording):
+        origin = origin.source._origin
+    source = None if origin is None or origin.reopen is not open_recording else origin.source
+    names = [source] if isinstance(source, str) else source or [path.name for path in recording.files[:1]]
+    return [os.path.basename(name) for name in names] or ["RECORDING"]
 
 
 def _params(given: Mapping[str, Any]) -> tuple[list[str], str]:

@@ -11,7 +11,7 @@ import numpy as np
 from galvo.errors import GalvoError
 from galvo.noise import NoiseModel, estimate_noise
 from galvo.report.charts import Dots, Line, chart
-from galvo.report.markup import Markup, escaped, joined, tag
+from galvo.report.markup import NOTHING, Markup, escaped, joined, section, tag
 from galvo.report.subject import Subject
 from galvo.report.verdict import pixels_text
 from galvo.text import count_text, number_text
@@ -25,7 +25,7 @@ def noise_section(subject: Subject, channels: Sequence[int]) -> Markup:
     """Variance over intensity of the original; nothing where it is not there."""
     recording = subject.before
     if subject.before_is != "original" or recording is None:
-        return Markup("")
+        return NOTHING
     parts = []
     for channel in channels[:_MOST_CHANNELS]:
         if channel >= recording.shape[1]:
@@ -41,7 +41,7 @@ def noise_section(subject: Subject, channels: Sequence[int]) -> Markup:
         "Variance of a pixel over its brightness, measured from differences of frames of the original. Photons make it "
         "a line."
     )
-    return _section("noise", "Noise", joined((tag("p", escaped(text)), *parts)))
+    return section("noise", "Noise", tag("p", escaped(text)), *parts)
 
 
 def _noise(model: NoiseModel, name: str) -> Markup:
@@ -51,7 +51,7 @@ def _noise(model: NoiseModel, name: str) -> Markup:
     line = np.maximum(model.gain * ends + model.variance_at_zero, 0)
     drawn = chart(
         f"Noise {name}".rstrip(), [Line(ends, line, 4), Dots(means, variances, 1)],
-        (float(ends[0]), float(ends[1])), x_label="counts", y_unit="counts²", whole=False, size="high",
+        (float(ends[0]), float(ends[1])), x_label="counts", whole=False, size="high",
     )  # fmt: skip
     words = []
     if model.gain > 0:
@@ -59,11 +59,12 @@ def _noise(model: NoiseModel, name: str) -> Markup:
         words.append(f"One photon is {number_text(model.gain, 3)} counts")
         words.append(f"the brightest pixels have about {number_text(photons[1], 2)} photons in a frame")
     if model.offset is not None and model.read_noise is not None:
-        words.append(f"without light {model.offset:.1f} ± {model.read_noise:.1f} counts")
-    text = ". ".join(filter(None, (name, "; ".join(words))))
+        words.append(f"without light {model.offset:.1f} ± {model.read_noise:.1f} counts".replace("-", "−"))
+    text = "; ".join(words)
     lines = [f"{text}."] if text else []
     lines += [f"{sentence[0].upper()}{sentence[1:]}." for sentence in model.explain()]
-    return joined((tag("figure", drawn), *(tag("p", escaped(line)) for line in lines)))
+    caption = tag("figcaption", escaped(f"Variance in counts², {name}".removesuffix(", ")))
+    return joined((tag("figure", joined((caption, drawn))), *(tag("p", escaped(line)) for line in lines)))
 
 
 def _photons(model: NoiseModel, mean: float) -> float:
@@ -78,14 +79,14 @@ def learned_section(subject: Subject, planes: Sequence[int]) -> Markup:
     if not known:
         name = facts.params.get("estimator")
         text = f"The estimator {name} learns nothing from the recording."
-        return _section("learned", "What the estimator learned", tag("p", escaped(text)))
+        return section("learned", "What the estimator learned", tag("p", escaped(text)))
     parts = [tag("div", _learned(told, subject), data_plane=str(z)) for z, told in known]
     if len(facts.references) > 1:
         note = f"The recording has {len(facts.references):,} references; this is of the first."
         parts.insert(0, tag("p", escaped(note)))
     if total > len(planes):
         parts.insert(0, tag("p", escaped("Of the planes that are drawn.")))
-    return _section("learned", "What the estimator learned", joined(parts))
+    return section("learned", "What the estimator learned", joined(parts))
 
 
 def _learned(told: Mapping[str, Any], subject: Subject) -> Markup:
@@ -103,11 +104,13 @@ def _learned(told: Mapping[str, Any], subject: Subject) -> Markup:
     else:
         sentences.append("no elastic motion, so that frames are shifted only.")
     determined, count = _number(told, "determined"), int(_number(told, "coefficient_count", 0))
-    rows.append(("numbers that a frame determines", f"{number_text(determined, 3)} of {count:,} that were possible"))
+    rows.append(("numbers that a frame determines", f"{determined:.1f} of {count:,} that were possible"))
     for channel, line in enumerate(_rows(told, "noise")):
         name = subject.estimated_names[channel] if channel < len(subject.estimated_names) else str(channel)
-        gain, zero = number_text(_number(line, "gain"), 3), number_text(_number(line, "variance_at_zero"), 3)
-        rows.append((f"variance, {name}", f"{gain} × brightness + {zero}, from the {line.get('source')}"))
+        gain, zero = _number(line, "gain"), _number(line, "variance_at_zero")
+        text = f"{number_text(gain, 3)} × brightness {'−' if zero < 0 else '+'} {number_text(abs(zero), 3)}"
+        known = line.get("source") != "none"
+        rows.append((f"variance, {name}", f"{text}, from the {line.get('source')}" if known else "none was found"))
     table = joined(joined((tag("dt", escaped(what)), tag("dd", escaped(value)))) for what, value in rows)
     return joined((
         tag("p", escaped(" ".join(sentences))),
@@ -120,7 +123,7 @@ def _bands(bands: Sequence[Mapping[str, Any]], side: int) -> Markup:
     """How motion is spread over fineness."""
     used = [band for band in bands if _number(band, "active_count", 0) > 0]
     if not used:
-        return Markup("")
+        return NOTHING
     greatest = max(_number(band, "rms_px", 0) for band in used) or 1.0
     rows = []
     for band in used:
@@ -160,7 +163,3 @@ def _rows(told: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 def _number(told: Mapping[str, Any], name: str, otherwise: float = math.nan) -> float:
     value = told.get(name)
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else otherwise
-
-
-def _section(name: str, title: str, content: Markup) -> Markup:
-    return tag("section", joined((tag("h2", escaped(title)), content)), id=name)

@@ -217,13 +217,17 @@ def _sharper(motion: Motion, z: int) -> float | None:
         return None
     ratios = []
     for channel in range(motion.means.shape[4]):
-        before, after = (
-            np.sqrt(sum(np.mean(np.square(part)) for part in np.gradient(_averaged(image[z, :, :, channel]))))
-            for image in motion.means.astype(np.float64)
-        )
+        before, after = (_contrast(image[z, :, :, channel].astype(np.float64)) for image in motion.means)
         if before > 0 and np.isfinite(after / before):
             ratios.append(after / before)
     return float(np.mean(ratios)) if ratios else None
+
+
+def _contrast(image: Floats) -> float:
+    """Root mean square gradient where it is known."""
+    averaged = _averaged(np.where(np.isfinite(image), image, np.nan))
+    squares = sum(np.square(part) for part in np.gradient(averaged))
+    return float(np.sqrt(np.nanmean(squares))) if np.isfinite(squares).any() else 0.0
 
 
 def _gain(subject: Subject, z: int) -> Gain | None:

@@ -24,12 +24,12 @@ _LITTLE_SCANNED = 0.9
 _LITTLE_MOTION_PX = 0.3
 _NAMED_FRAMES = 12
 
-Mood = Literal["good", "look", "bad"]
+Mood = Literal["good", "note", "look", "bad"]
 
 
 @dataclass(frozen=True)
 class Remark:
-    """A sentence, and whether somebody should act on it."""
+    """A sentence, and what it means: all is well, something to know, to look at, or wrong."""
 
     mood: Mood
     text: str
@@ -83,7 +83,7 @@ def _gains(planes: Sequence[Plane]) -> Iterator[Remark]:
             text = f"Frames resemble the reference less than before: {change} ({better:,} of {count:,} are better)."
             yield Remark("bad", text)
         elif after - before < -_WORSE:
-            yield Remark("good", f"Little changed: {change}; {what}.")
+            yield Remark("note" if 2 * better >= count else "look", f"Little changed: {change}; {what}.")
         else:
             yield Remark("good" if 2 * better > count else "look", f"{what[0].upper()}{what[1:]}; {change}.")
     sharper = [plane.sharper for plane in planes if plane.sharper is not None]
@@ -103,7 +103,7 @@ def _motion(planes: Sequence[Plane]) -> Iterator[Remark]:
     text = f"Half of the frames moved by {pixels_text(usual)} or more somewhere; {where} moved most, {most}."
     if usual < _LITTLE_MOTION_PX:
         text = f"There was little to correct. {text}"
-    yield Remark("good", text)
+    yield Remark("note", text)
 
 
 def _frames_to_look_at(planes: Sequence[Plane]) -> Iterator[Remark]:
@@ -113,7 +113,7 @@ def _frames_to_look_at(planes: Sequence[Plane]) -> Iterator[Remark]:
         yield Remark("good", f"None of {count_text(count, 'frame')} is unusual.")
         return
     share = found / count
-    mood: Mood = "bad" if share > _TOO_MANY else "look" if share > _MANY else "good"
+    mood: Mood = "bad" if share > _TOO_MANY else "look" if share > _MANY else "note"
     named = [
         ("" if len(planes) == 1 else f"plane {plane.z + 1}: ") + frames_text(plane.to_look_at)
         for plane in planes
@@ -139,7 +139,7 @@ def _changes(planes: Sequence[Plane]) -> Iterator[Remark]:
 def _edges(planes: Sequence[Plane]) -> Iterator[Remark]:
     scanned = min(plane.scanned_fraction for plane in planes)
     if scanned < 1:
-        mood: Mood = "good" if scanned >= _LITTLE_SCANNED else "look"
+        mood: Mood = "note" if scanned >= _LITTLE_SCANNED else "look"
         yield Remark(
             mood,
             f"About {100 * scanned:.0f} % of the image was scanned in every frame; beyond, at the edges, some frames "
@@ -152,20 +152,20 @@ def _flags(subject: Subject) -> Iterator[Remark]:
     for flag in Flag:
         found = int(np.count_nonzero(flags & flag))
         if found:
-            mood: Mood = "look" if flag & SERIOUS and found > _MANY * flags.size else "good"
+            mood: Mood = "look" if flag & SERIOUS and found > _MANY * flags.size else "note"
             yield Remark(mood, f"{found:,} of {count_text(flags.size, 'frame')}: {flag.meaning}.")
 
 
 def _learned(subject: Subject) -> Iterator[Remark]:
     told = (line for learned in subject.motion.facts.learned for line in learned.get("remarks") or ())
     for line in dict.fromkeys(map(str, told)):
-        yield Remark("good", f"Of the estimator: {line}.")
+        yield Remark("note", f"Of the estimator: {line}.")
 
 
 def _missing(subject: Subject) -> Iterator[Remark]:
     if subject.before_is == "reconstructed":
         text = f"{subject.note} What it looked like was made again from the corrected frames and their motion."
-        yield Remark("good", text)
+        yield Remark("note", text)
     elif subject.before_is == "missing":
         yield Remark("look", f"{subject.note} There are no pixels to show but the mean images.")
 
