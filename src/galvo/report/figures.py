@@ -13,7 +13,7 @@ from galvo.core.recording import Recording
 from galvo.motion.kept import Motion
 from galvo.preview.picture import colored, data_uri, display_limits, fitted, png_bytes, to_uint8
 from galvo.preview.summary import summarize
-from galvo.report.markup import Markup, joined
+from galvo.report.markup import Markup
 from galvo.report.subject import Subject
 
 __all__ = ["FieldPicture", "Kymograph", "Pair", "field_picture", "field_scale", "frame_picture", "kymographs", "pairs"]
@@ -23,9 +23,9 @@ _MOST_COLUMNS = 600
 _CLOSE_COLUMNS = 200
 _STRIP_ROWS = 96
 _STRIP_COLUMNS = 9
-_ARROWS = 14
+_ARROWS = 12
 _LEAST_REST_PX = 0.05
-_FIELD_SIDE = 192
+_FRAME_SIDE = 240
 
 Image = NDArray[Any]
 
@@ -136,14 +136,12 @@ def _gray(image: Image, limits: tuple[float, float], most_bytes: int) -> str:
     return data_uri(png_bytes(_within(to_uint8(image, limits), most_bytes)))
 
 
-def _within(levels: NDArray[np.uint8], most_bytes: int) -> NDArray[np.uint8]:
-    """So small that its PNG, of a byte per pixel at most, fits as base64."""
+def _within(levels: NDArray[np.uint8], most_bytes: int, most_side: int | None = None) -> NDArray[np.uint8]:
+    """So small that its PNG, which takes hardly more than the pixels themselves, fits as base64."""
     height, width = levels.shape[:2]
-    pixels = most_bytes * 3 / 4 * 0.98 - 1000
-    if height * width <= pixels:
-        return levels
-    shrunk = np.sqrt(max(pixels, 64) / (height * width))
-    return fitted(levels, max(1, int(max(height, width) * shrunk)), enlarge=False)
+    pixels = (most_bytes * 3 / 4 * 0.98 - 1000) / (levels.size / (height * width))
+    side = max(height, width) * min(1.0, np.sqrt(max(pixels, 64) / (height * width)))
+    return fitted(levels, max(1, int(side if most_side is None else min(side, most_side))), enlarge=False)
 
 
 def kymographs(subject: Subject, channel: int, z: int, most_bytes: int, eventful: int) -> list[Kymograph]:
@@ -209,11 +207,10 @@ def _over_time(
     return np.asarray(pixels.mean(axis=2, dtype=np.float64)).T
 
 
-def frame_picture(recording: Recording, t: int, channel: int, z: int, limits: tuple[float, float] | None = None) -> str:
+def frame_picture(recording: Recording, t: int, channel: int, z: int, most_bytes: int) -> str:
     """One frame, small."""
     image = recording[t, min(channel, recording.shape[1] - 1), z]
-    small = fitted(to_uint8(image, display_limits(image) if limits is None else limits), _FIELD_SIDE, enlarge=False)
-    return data_uri(png_bytes(small))
+    return data_uri(png_bytes(_within(to_uint8(image), most_bytes, _FRAME_SIDE)))
 
 
 def field_scale(motion: Motion, frames: Sequence[int], z: int) -> tuple[bool, float]:
@@ -222,13 +219,13 @@ def field_scale(motion: Motion, frames: Sequence[int], z: int) -> tuple[bool, fl
     return (True, rest) if rest >= _LEAST_REST_PX else (False, whole)
 
 
-def field_picture(motion: Motion, t: int, z: int, is_rest: bool, most_px: float) -> FieldPicture:
+def field_picture(motion: Motion, t: int, z: int, is_rest: bool, most_px: float, most_bytes: int) -> FieldPicture:
     """The field of a frame, in colours that reach up to `most_px`."""
     shown = _field(motion, t, z, is_rest)
     height, width = shown.shape[:2]
     length = np.hypot(shown[..., 0], shown[..., 1])
     levels = to_uint8(length, (0.0, max(most_px, 1e-6)))
-    uri = data_uri(png_bytes(colored(fitted(levels, _FIELD_SIDE, enlarge=False))))
+    uri = data_uri(png_bytes(_within(colored(levels), most_bytes, _FRAME_SIDE)))
     spacing = max(height, width) / _ARROWS
     longest = float(length.max())
     times = 0.9 * spacing / max(most_px, 1e-6)
@@ -246,7 +243,7 @@ def _longest(motion: Motion, t: int, z: int, is_rest: bool) -> float:
 
 
 def _arrows(field: Image, spacing: float, times: float) -> Markup:
-    """On a grid, each centred on its place; with a dark edge, so that they are seen on any colour."""
+    """On a grid, each centred on its place."""
     height, width = field.shape[:2]
     words = []
     for row in np.arange(spacing / 2, height, spacing):
@@ -262,5 +259,4 @@ def _arrows(field: Image, spacing: float, times: float) -> Markup:
             for turn in (2.6, -2.6):
                 angle = np.arctan2(y, x) + turn
                 words.append(f"M{tip_x:.1f} {tip_y:.1f}l{barb * np.cos(angle):.1f} {barb * np.sin(angle):.1f}")
-    path = "".join(words)
-    return joined(Markup(f'<path class="{name}" d="{path}"/>') for name in ("arrow-edge", "arrow"))
+    return Markup(f'<path class="arrow" d="{"".join(words)}"/>')

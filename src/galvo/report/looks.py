@@ -13,6 +13,7 @@ from galvo.text import number_text
 __all__ = ["frames_section", "images_section", "stage"]
 
 _IMAGE_BYTES = 2_700_000
+_FRAME_BYTES = 1_000_000
 _SAMPLED = 1024
 _SEEN_PX = 0.005
 
@@ -79,11 +80,12 @@ def _cards(shown: Shown, plane: Plane) -> Markup:
     chosen = [entry for number, entry in enumerate(chosen) if entry[0] not in [other for other, _ in chosen[:number]]]
     is_rest, most_px = field_scale(subject.motion, [t for t, _ in chosen], z)
     channel = 0 if subject.after is None else (subject.estimated_channels(subject.after) or [0])[0]
+    budget = _FRAME_BYTES // (2 * len(chosen) * len(shown.drawn))
     cards = []
     times = 1.0
     for t, why in chosen:
         frame = plane.frames[t]
-        picture = field_picture(subject.motion, t, z, is_rest, most_px)
+        picture = field_picture(subject.motion, t, z, is_rest, most_px, budget)
         times = picture.times
         height, width = subject.motion.shape[2:]
         arrows = Markup(
@@ -92,7 +94,7 @@ def _cards(shown: Shown, plane: Plane) -> Markup:
         image = Markup(f'<img src="{picture.uri}" alt="" width="{width}" height="{height}">')
         pictures = [tag("div", joined((image, arrows)), class_="field")]
         if subject.after is not None:
-            uri = frame_picture(subject.after, t, channel, z)
+            uri = frame_picture(subject.after, t, channel, z, budget)
             pictures.append(
                 Markup(f'<div><img src="{uri}" alt="Frame {t}, corrected" width="{width}" height="{height}"></div>')
             )

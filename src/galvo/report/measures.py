@@ -22,7 +22,9 @@ SERIOUS = Flag.CLIPPED | Flag.OUT_OF_RANGE | Flag.NO_CONTRAST | Flag.NOT_FINITE
 """Flags that make a frame's correction doubtful; the others say how it was estimated."""
 
 _MOST_EXTENTS = 800
+_LEAST_EXTENTS = 80
 _MOST_COMPARED = 64
+_LEAST_COMPARED = 8
 _EXTREME_FRAMES = 12
 _WORST = 3
 _LEAST_BASELINE = 50
@@ -181,14 +183,15 @@ def _worst(frames: NDArray[Any], doubtful: Bools) -> tuple[tuple[int, str], ...]
 
 def _extent(motion: Motion, z: int) -> Extent:
     """Of all frames, or of those of each stretch that is the first, and that moved farthest."""
-    count = motion.shape[0]
+    count, planes = motion.shape[:2]
     length = np.nan_to_num(motion.frames["max_px"][:, z].astype(np.float64), nan=0)
-    if count <= _MOST_EXTENTS:
+    most = max(_LEAST_EXTENTS, _MOST_EXTENTS // planes)
+    if count <= most:
         chosen = np.arange(count)
     else:
-        bounds = np.linspace(0, count, _MOST_EXTENTS // 2 + 1).round().astype(int)
-        most = [first + int(length[first:stop].argmax()) for first, stop in pairwise(bounds)]
-        chosen = np.unique(np.concatenate([bounds[:-1], most]))
+        bounds = np.linspace(0, count, most // 2 + 1).round().astype(int)
+        farthest = [first + int(length[first:stop].argmax()) for first, stop in pairwise(bounds)]
+        chosen = np.unique(np.concatenate([bounds[:-1], farthest]))
     low, high = np.empty((2, chosen.size, 2))
     height, width = motion.shape[2:]
     # fields are smooth: every few pixels and the last ones tell their range
@@ -237,8 +240,9 @@ def _gain(subject: Subject, z: int) -> Gain | None:
     channels = subject.estimated_channels(subject.before)
     if channels is None or subject.before.shape[1] != subject.after.shape[1]:
         return None
-    count = motion.shape[0]
-    times = np.unique(np.linspace(0, count - 1, min(count, _MOST_COMPARED)).round().astype(np.int64))
+    count, planes = motion.shape[:2]
+    most = max(_LEAST_COMPARED, _MOST_COMPARED // planes)
+    times = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
     parts = motion.facts.parts_of(times)
     before, after = np.full((2, times.size), np.nan)
     for place, (t, part) in enumerate(zip(times.tolist(), parts.tolist(), strict=True)):
