@@ -48,7 +48,8 @@ def test_a_corrected_recording_and_its_motion(run, raw, out):
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     labels = [line.split()[0] for line in result.stdout.splitlines()]
-    assert labels == ["source", "motion", "quality", "wrote"]
+    assert labels == ["source", "motion", "quality", "wrote", "report"]
+    assert out.with_name("out_report.html").is_file()
     assert "verified" in result.stdout
     with (
         galvo.open(raw) as source,
@@ -119,7 +120,7 @@ def test_fields(run, tmp_path, out):
     refused = run("correct", path, "-o", out, *RIGID)
     assert refused.exit_code == 1
     assert "--fields split" in refused.stderr
-    result = run("correct", path, "-o", out, "--fields", "split", *RIGID)
+    result = run("correct", path, "-o", out, "--fields", "split", "--no-report", *RIGID)
     assert result.exit_code == 0, result.output
     names = {name for name in os.listdir(tmp_path) if name.startswith("out")}
     assert names == {"out_field1.h5", "out_field1_motion.h5", "out_field2.h5", "out_field2_motion.h5"}

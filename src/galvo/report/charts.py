@@ -97,9 +97,10 @@ def round_steps(low: float, high: float, most: int) -> list[float]:
     if not (math.isfinite(span) and span > 0):
         return [low] if math.isfinite(low) else []
     power = 10.0 ** math.floor(math.log10(span / most))
-    step = next(power * times for times in (1, 2, 5, 10, 20) if span / (power * times) <= most - 1 + 1e-9)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
+    for step in (power * times for times in (1, 2, 5, 10, 20)):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last - first < most:
+            break
     return [round(number * step, 12) for number in range(first, last + 1)]
 
 

@@ -43,7 +43,7 @@ def command_of(subject: Subject) -> Command:
     told = subject.motion.facts.provenance
     words, notes = ["galvo", "correct", *_source_names(subject)], []
     words += _applied_to(subject)
-    words += ["-o", os.path.basename(subject.name)] if subject.after is not None else ["--motion", "motion.h5"]
+    words += ["-o", os.path.basename(subject.name)] if subject.is_written else ["--motion", "motion.h5"]
     said, params = _params(subject.motion.facts.params)
     words += said
     if subject.shown is not None and len(subject.estimated_names) < subject.shown.shape[1]:

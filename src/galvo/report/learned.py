@@ -32,7 +32,9 @@ def noise_section(subject: Subject, channels: Sequence[int]) -> Markup:
             continue
         name = subject.channel_names[channel] if len(channels) > 1 else ""
         try:
-            model = estimate_noise(recording, channel=channel)
+            # a few hundred pixels give numbers that are none; the model says that it does not fit
+            with np.errstate(all="ignore"):
+                model = estimate_noise(recording, channel=channel)
         except GalvoError as error:
             parts.append(tag("p", escaped(f"{name}: could not be measured: {error.message}.".removeprefix(": "))))
         else:

@@ -45,6 +45,8 @@ class Subject:
         Where `before` is from.
     name : str
         What people call it.
+    is_written : bool
+        There is a file of the corrected movie.
     files : tuple of str
         Everything that is read.
     note : str
@@ -56,6 +58,7 @@ class Subject:
     after: Recording | None
     before_is: BeforeIs
     name: str
+    is_written: bool
     files: tuple[str, ...] = ()
     note: str = ""
 
@@ -116,55 +119,48 @@ def opened_subject(corrected: Any, source: Any, motion: Any, options: dict[str, 
 
 def _of_correction(correction: Correction, source: Any, options: dict[str, Any], stack: ExitStack) -> Subject:
     before = correction.recording if source is None else _original(source, options, correction.motion, stack)
-    after = None
-    name = correction.path
-    if correction.movie is not None:
-        name = correction.movie.path
-        after = _movie(name, correction.motion, stack)
-    elif before is not None:
-        after = correction.apply(before)
-    files = [correction.path] if correction.path else []
-    return _subject(correction, before, after, name or "motion", files, "The original is not open.")
+    movie = None if correction.movie is None else correction.movie.path
+    return _subject(correction, before, movie, "The original is not open.", stack)
 
 
 def _of_path(path: str, source: Any, motion: Any, options: dict[str, Any], stack: ExitStack) -> Subject:
+    movie: str | None = path
     if motion is None and _is_motion(path):
         motion, movie = path, _movie_beside(path)
-    else:
-        movie = path
     kept_at = os.path.expanduser(os.fspath(motion)) if motion is not None else motion_path(path)
     if not os.path.isfile(kept_at):
         hint = "Name it (motion=, --motion)" if os.path.exists(path) else "Is the name right?"
         raise NotFound("there is no motion of this recording", path=path, expected=kept_at, hint=hint)
     correction = open_correction(kept_at)
-    after = None if movie is None else _movie(movie, correction.motion, stack)
-    note = ""
-    before = None
     if source is not None:
-        before = _original(source, options, correction.motion, stack)
-    else:
-        before, note = _found_beside(kept_at, options, correction.motion, stack)
-    if after is None and before is not None:
-        after = correction.apply(before)
-    return _subject(correction, before, after, movie or kept_at, [kept_at], note)
+        return _subject(correction, _original(source, options, correction.motion, stack), movie, "", stack)
+    before, note = _found_beside(kept_at, options, correction.motion, stack)
+    return _subject(correction, before, movie, note, stack)
 
 
 def _subject(
-    correction: Correction,
-    before: Recording | None,
-    after: Recording | None,
-    name: str,
-    files: Sequence[str],
-    note: str,
+    correction: Correction, before: Recording | None, movie: str | None, note: str, stack: ExitStack
 ) -> Subject:
-    before_is: BeforeIs = "original"
-    if before is None:
-        before_is = "missing" if after is None else "reconstructed"
-        before = None if after is None else after.through(Correcting(Undone(correction.motion)))
-    else:
-        note = ""
+    """With what can be had of the recording before and after."""
+    motion = correction.motion
+    before_is: BeforeIs = "missing" if before is None else "original"
+    after = None if before is None else correction.apply(before)
+    if movie is not None:
+        after = _movie(movie, motion, stack)
+    if before is None and after is not None:
+        before, before_is = after.through(Correcting(Undone(motion))), "reconstructed"
     read = [str(path) for recording in (before, after) if recording is not None for path in recording.files]
-    return Subject(correction, before, after, before_is, name, tuple(dict.fromkeys([*files, *read])), note)
+    kept_at = [correction.path] if correction.path else []
+    return Subject(
+        correction=correction,
+        before=before,
+        after=after,
+        before_is=before_is,
+        name=movie or correction.path or "motion",
+        is_written=movie is not None,
+        files=tuple(dict.fromkeys([*kept_at, *read])),
+        note="" if before_is == "original" else note,
+    )
 
 
 def _is_motion(path: str) -> bool:
