@@ -8,10 +8,20 @@ import os
 import selectors
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+# the pipes are looked for at 3 and 4
+_LAUNCH = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+for place, end in zip((3, 4), ends):
+    os.dup2(end, place)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
 
 
 def chromium() -> str | None:
@@ -42,10 +52,9 @@ class Browser:
             "--disable-extensions --disable-background-networking --disable-component-update --mute-audio "
             f"--disable-breakpad --remote-debugging-pipe --user-data-dir={folder}"
         ).split()
-        script = f'exec "$0" "$@" 3<&{to_read} 4>&{to_write}'
         with open(folder / "browser.log", "wb") as log:
             self._process = subprocess.Popen(
-                ["sh", "-c", script, program, *options, "about:blank"],
+                [sys.executable, "-c", _LAUNCH, str(to_read), str(to_write), program, *options, "about:blank"],
                 pass_fds=(to_read, to_write),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -132,10 +141,10 @@ class Browser:
         wanted = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[wanted])
 
-    def open(self, path: Path) -> None:
+    def open(self, path: str | Path) -> None:
         """Load a page from a file, to its end."""
         self._events.clear()
-        self.send("Page.navigate", url=path.resolve().as_uri())
+        self.send("Page.navigate", url=Path(path).resolve().as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._next()
 
