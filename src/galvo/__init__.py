@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from galvo.limits import Limits
     from galvo.motion.correction import Correction, open_correction
     from galvo.motion.pipeline import correct, correct_fields
+    from galvo.preview.show import preview
     from galvo.recovery import RecoverResult, recover
     from galvo.report.writing import write_report
     from galvo.verification import VerifyResult, verify
@@ -51,7 +52,7 @@ _HOMES = {
     "Limits": "galvo.limits:Limits",
 }
 
-_MODULES = ("compat", "errors", "motion", "noise")
+_MODULES = ("compat", "errors", "motion", "noise", "preview")
 
 __all__ = [
     "BatchResult",
@@ -76,6 +77,7 @@ __all__ = [
     "noise",
     "open",
     "open_correction",
+    "preview",
     "recover",
     "save",
     "verify",

@@ -12,7 +12,7 @@ from galvo.cli.ending import CODES_HELP, debug_option, orderly_end
 
 __all__ = ["group"]
 
-_VERBS: Final = ("info", "convert", "correct", "report", "verify", "recover", "mroi-json", "formats", "demo")
+_VERBS: Final = ("info", "preview", "convert", "correct", "report", "verify", "recover", "mroi-json", "formats", "demo")
 
 
 class _LazyGroup(click.Group):
@@ -40,6 +40,7 @@ class _LazyGroup(click.Group):
 _EPILOG: Final = f"""\b
 Examples:
   galvo info rec_00001_00001.tif
+  galvo preview rec_00001_00001.tif -o rec.png
   galvo convert rec_00001_00001.tif -o rec.h5 --verify
   galvo correct rec_00001_00001.tif -o corrected.h5
   galvo verify rec.h5

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from galvo.core.axes import Shape
 from galvo.core.index import Int64
-from galvo.core.selection import Selection
+from galvo.core.selection import Selection, as_slice
 
 __all__ = ["ArrayReader"]
 
@@ -31,13 +31,12 @@ class ArrayReader:
 
     def read(self, selection: Selection, out: NDArray[Any]) -> None:
         """Copy the selected pixels into `out`."""
-        part = self._array
+        slices = [as_slice(axis) if isinstance(axis, range) else slice(None) for axis in selection.axes]
+        part = self._array[tuple(slices)]
         for axis, positions in enumerate(selection.axes):
-            if isinstance(positions, range):
-                stop = positions.stop if positions.stop >= 0 else None
-                part = part[(slice(None),) * axis + (slice(positions.start, stop, positions.step),)]
-            else:
-                part = np.take(part, positions, axis=axis)
+            if not isinstance(positions, range):
+                # `take` would copy all of an array whose memory is not in order
+                part = part[(slice(None),) * axis + (positions,)]
         np.copyto(out, part)
 
     def place(self, t: Int64, c: Int64, z: Int64) -> dict[str, NDArray[Any]]:

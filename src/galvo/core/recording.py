@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from galvo.errors import OptionError, ReadError
 
 if TYPE_CHECKING:
     from galvo.core.scanfield import ScanField
+    from galvo.preview.show import Preview
 
 __all__ = ["Damage", "Origin", "Recording"]
 
@@ -587,6 +589,31 @@ class Recording:
             A page is not what the others promise.
         """
         self._reader.prove()
+
+    # ---- pictures ------------------------------------------------------------------------------------------------
+
+    def preview(self, out: str | PathLike[str] | None = None, **options: Any) -> Preview:
+        """A contact sheet, which shows itself in a notebook; or a movie, written to `out`.
+
+        Parameters
+        ----------
+        out : path, optional
+            ``.png``, ``.mp4``, ``.gif`` or ``.webp``; nothing is written by default.
+        **options
+            Those of `galvo.preview`.
+        """
+        # by the front door, as users do: what lies below pictures does not know them
+        import galvo
+
+        return galvo.preview(self, out, **options)
+
+    def _repr_html_(self) -> str:
+        """The card that notebooks show."""
+        import galvo
+
+        pictures: Any = galvo.preview
+        card: str = pictures.card(self)
+        return card
 
     # ---- life ---------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ __all__ = [
     "Indices",
     "Piece",
     "Selection",
+    "as_slice",
     "compact",
     "is_whole",
     "outer_index",
@@ -270,10 +271,11 @@ def plane_area(selection: Selection) -> tuple[Any, Any]:
     """What a selection takes of a frame (Y, X), as an index: slices where both are even, which copies much faster."""
     y, x = selection.y, selection.x
     if isinstance(y, range) and isinstance(x, range):
-        return _as_slice(y), _as_slice(x)
+        return as_slice(y), as_slice(x)
     rows, columns = np.ix_(np.asarray(y, np.int64), np.asarray(x, np.int64))
     return rows, columns
 
 
-def _as_slice(positions: range) -> slice:
+def as_slice(positions: range) -> slice:
+    """The slice that selects the same positions."""
     return slice(positions.start, None if positions.stop < 0 else positions.stop, positions.step)

@@ -78,7 +78,10 @@ def to_uint8(image: NDArray[Any], limits: tuple[float, float] | None = None) -> 
     values *= 0.5
     values -= low / 2
     values *= 255 / (high / 2 - low / 2)
-    levels: NDArray[np.uint8] = np.nan_to_num(np.clip(values, 0, 255), nan=0).round().astype(np.uint8)
+    if image.dtype.kind == "f":
+        values[np.isnan(values)] = 0
+    np.clip(values, 0, 255, out=values)
+    levels: NDArray[np.uint8] = np.rint(values, out=values).astype(np.uint8)
     return levels
 
 
@@ -129,7 +132,7 @@ def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
     if pixels.dtype != np.uint8 or (pixels.ndim, pixels.shape[2:]) not in ((2, ()), (3, (3,))) or not pixels.size:
         raise OptionError("no picture", found=f"{pixels.dtype} {pixels.shape}", expected="uint8 (Y, X) or (Y, X, 3)")
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", optimize=True)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG")
     return file.getvalue()
 
 

@@ -165,17 +165,19 @@ def _as_float(pixels: NDArray[Any]) -> NDArray[np.floating[Any]]:
 
 def _moments(band: NDArray[np.floating[Any]]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Mean, maximum and standard deviation (Y, X) of the finite values; leaves deviations from the mean in `band`."""
-    known = np.isfinite(band)
-    count = known.sum(axis=0)
-    greatest = np.fmax.reduce(band, axis=0)
-    changes = greatest > np.fmin.reduce(band, axis=0)
+    greatest, least = np.fmax.reduce(band, axis=0), np.fmin.reduce(band, axis=0)
+    constant = ~(greatest > least)
+    complete = bool(np.isfinite(band).all())
+    count = np.full(greatest.shape, band.shape[0]) if complete else np.isfinite(band).sum(axis=0)
+    count = np.where(count, count, np.nan)
     with np.errstate(invalid="ignore", over="ignore"):
-        mean = np.where(known, band, 0).sum(axis=0, dtype=np.float64) / np.where(count, count, np.nan)
+        mean = (np.sum if complete else np.nansum)(band, axis=0, dtype=np.float64) / count
         band -= mean.astype(band.dtype)
-        # rounding must not make a constant pixel change
-        band[:, ~changes] *= 0
-        held = np.where(known, band, 0)
-        std = np.sqrt(np.einsum("tyx,tyx->yx", held, held) / np.where(count, count, np.nan))
+        if constant.any():
+            # rounding must not make a constant pixel change
+            band[:, constant] *= 0
+        held = band if complete else np.where(np.isfinite(band), band, 0)
+        std = np.sqrt(np.einsum("tyx,tyx->yx", held, held) / count)
     return mean, greatest, std
 
 
