@@ -232,7 +232,7 @@ def _write(
     font, shown = _font(size), _drawable(text[:_MOST_LETTERS])
     letters = shown.replace("µ", "u")
     if font.getlength(letters) > room:
-        fitting = bisect_right(range(len(letters)), room, key=lambda count: font.getlength(letters[:count] + "…"))
+        fitting = bisect_right(range(len(letters)), room, key=lambda n: math.ceil(font.getlength(letters[:n] + "…")))
         letters = letters[: fitting - 1] + "…" if fitting > 1 else ""
     draw.text(place, letters, font=font, fill=color)
     for at, char in enumerate(shown[: len(letters)]):

@@ -16,7 +16,7 @@ from galvo.core.recording import Recording
 from galvo.errors import OptionError
 from galvo.preview.drawing import MARGIN, Band, Panel, lay_out, scale_bar, text_strip
 from galvo.preview.picture import display_limits, fitted, to_uint8
-from galvo.preview.views import View, sampled_text, spread, spread_views
+from galvo.preview.views import View, counted, sampled_text, spread, spread_views
 
 __all__ = ["Movie", "MovieLimits", "preview_movie", "webp_bytes"]
 
@@ -192,20 +192,18 @@ def _pace(
         shown_hz = min(limits.rate_hz, rate * speed / average)
         step = rate * speed / shown_hz
         starts = (np.arange(min(most, int((length - average) / step) + 1)) * step).astype(np.int64)
-    return _Pace(starts, average, shown_hz, tuple(_pace_notes(starts, average, length, rate, shown_hz)))
+    return _Pace(starts, average, shown_hz, tuple(_pace_notes(recording, starts, average, shown_hz)))
 
 
-def _pace_notes(
-    starts: NDArray[np.int64], average: int, length: int, rate: float | None, shown_hz: float
-) -> Iterator[str]:
+def _pace_notes(recording: Recording, starts: NDArray[np.int64], average: int, shown_hz: float) -> Iterator[str]:
+    length, rate = recording.shape[0], recording.frame_rate_hz
     shown, last = starts.size, int(starts[-1]) + average
     step = (starts[-1] - starts[0]) / max(1, shown - 1)
+    yield sampled_text(shown * average, recording)
     if average > 1:
-        yield f"{shown:,} means of {average:,} frames each, of {length:,} frames"
-    else:
-        yield sampled_text(shown, length)
+        yield f"{counted(shown, 'mean')} of {average:,} each"
     if last < length - step:
-        yield f"the first {last:,} frames only"
+        yield f"only the first {last:,}"
     if rate is not None and shown > 1:
         yield f"shown {step * shown_hz / rate:.3g} times as fast as recorded"
 

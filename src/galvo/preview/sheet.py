@@ -15,7 +15,7 @@ from galvo.errors import OptionError
 from galvo.preview.drawing import Band, Legend, Panel, lay_out, scale_bar
 from galvo.preview.picture import VIRIDIS, colored, display_limits, fitted, to_uint8
 from galvo.preview.summary import Summary, summarize
-from galvo.preview.views import View, sampled_text, spread_views, title_of
+from galvo.preview.views import View, counted, sampled_text, spread_views, title_of
 
 __all__ = ["Sheet", "contact_sheet", "facts_line"]
 
@@ -110,14 +110,14 @@ def contact_sheet(
         channels = len({view.channel for view in shown})
         across = ceil(sqrt(len(panels) * 1.5) / channels) * channels
         bands = [Band(panels[first : first + across]) for first in range(0, len(panels), across)]
-    notes = [sampled_text(sampled, recording.shape[0])]
+    notes = [sampled_text(sampled, recording)]
     if not in_bands:
         notes.append("means; choose channels, planes or fields (or all) to see more of each")
     if len(shown) < len(views):
         notes.append(f"{len(shown)} of {len(views):,} images are shown, evenly spread")
-    notes += [f"left out: {entry.what}, {entry.page_count:,} pages" for entry in recording.left_out]
+    notes += [f"left out: {entry.what}, {counted(entry.page_count, 'page')}" for entry in recording.left_out]
     if recording.damage:
-        notes.append(f"damaged in {len(recording.damage):,} places")
+        notes.append(f"damaged in {counted(len(recording.damage), 'place')}")
     picture, _ = lay_out(title_of(recording), [facts_line(recording), " · ".join(notes)], bands)
     return Sheet(picture, tuple(notes))
 
