@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from galvo.motion.pipeline import correct, correct_fields
     from galvo.preview.show import preview
     from galvo.recovery import RecoverResult, recover
-    from galvo.report.writing import write_report
+    from galvo.report.writing import report
     from galvo.verification import VerifyResult, verify
 
 __version__ = "0.1.0"
@@ -37,7 +37,6 @@ _HOMES = {
     "correct_fields": "galvo.motion.pipeline:correct_fields",
     "open_correction": "galvo.motion.correction:open_correction",
     "Correction": "galvo.motion.correction:Correction",
-    "write_report": "galvo.report.writing:write_report",
     "verify": "galvo.verification:verify",
     "convert_folder": "galvo.batch:convert_folder",
     "BatchResult": "galvo.batch:BatchResult",
@@ -52,7 +51,7 @@ _HOMES = {
     "Limits": "galvo.limits:Limits",
 }
 
-_MODULES = ("compat", "errors", "motion", "noise", "preview")
+_MODULES = ("compat", "errors", "motion", "noise", "preview", "report")
 
 __all__ = [
     "BatchResult",
@@ -79,9 +78,9 @@ __all__ = [
     "open_correction",
     "preview",
     "recover",
+    "report",
     "save",
     "verify",
-    "write_report",
 ]
 
 

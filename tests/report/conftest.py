@@ -28,7 +28,7 @@ def corrected(tmp_path_factory, movie):
     metadata = galvo.Metadata(format="array", channel_names=("green", "red"), frame_rate_hz=20.0)
     galvo.save(galvo.core.recording.Recording.from_array(movie, metadata=metadata), folder / "raw.h5")
     with galvo.correct(folder / "raw.h5", folder / "out.h5") as correction:
-        page = galvo.write_report(correction)
+        page = correction.report()
     return SimpleNamespace(
         folder=folder, raw=folder / "raw.h5", movie=folder / "out.h5", motion=folder / "out_motion.h5", page=page
     )

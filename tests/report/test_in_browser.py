@@ -39,7 +39,7 @@ def page(tmp_path_factory, movie):
     folder = tmp_path_factory.mktemp("page")
     pixels = np.concatenate([movie, movie[:, ::-1]], axis=2)
     with galvo.correct(pixels, folder / "a long name, that-does-not-break.h5", {"estimator": "rigid"}) as correction:
-        return galvo.write_report(correction)
+        return galvo.report(correction)
 
 
 @pytest.fixture

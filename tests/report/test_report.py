@@ -93,7 +93,7 @@ def test_traces_are_those_of_the_correction(page, correction):
     assert_follows(lines_of(page, "Along x"), shifts[:, 0])
     assert_follows(lines_of(page, "Along y"), shifts[:, 1])
     assert_follows(lines_of(page, "Correlation"), quality["correlation"][:, 0])
-    assert_follows(lines_of(page, "What the reference does not explain"), quality["residual"][:, 0])
+    assert_follows(lines_of(page, "Not explained by the reference"), quality["residual"][:, 0])
     assert_follows(lines_of(page, "Greatest displacement"), quality["max_px"][:, 0])
 
 
@@ -156,7 +156,7 @@ def test_images_before_and_after_share_gray_levels(page, correction, movie):
 def test_the_original_is_made_again_where_it_is_gone(corrected, page, tmp_path):
     for name in (corrected.movie, corrected.motion):
         shutil.copy(name, tmp_path)
-    path = galvo.write_report(tmp_path / "out.h5")
+    path = galvo.report(tmp_path / "out.h5")
     assert path == str(tmp_path / "out_report.html")
     without = parsed(path)
     assert any("raw.h5" in text and "made again" in text for text in sentences(without))
@@ -168,19 +168,19 @@ def test_the_original_is_made_again_where_it_is_gone(corrected, page, tmp_path):
     # beside the motion it is found, and named it is taken
     shutil.copy(corrected.raw, tmp_path)
     for source in (None, corrected.raw):
-        galvo.write_report(tmp_path / "out.h5", source=source, overwrite=True)
+        galvo.report(tmp_path / "out.h5", source=source, overwrite=True)
         assert parsed(path).one("section", id="noise")
 
 
 def test_a_motion_alone(corrected, tmp_path):
     shutil.copy(corrected.motion, tmp_path / "kept.h5")
-    page = parsed(galvo.write_report(tmp_path / "kept.h5"))
+    page = parsed(galvo.report(tmp_path / "kept.h5"))
     figures = page.one("section", id="images").all("figure")
     assert [figure.attributes["data-kind"] for figure in figures] == ["mean", "mean"]
     assert not page.all("section", id="kymographs")
     assert any("no pixels to show" in text for text in sentences(page))
     # with the original, it is corrected as it is read
-    whole = parsed(galvo.write_report(tmp_path / "kept.h5", tmp_path / "whole.html", source=corrected.raw))
+    whole = parsed(galvo.report(tmp_path / "kept.h5", tmp_path / "whole.html", source=corrected.raw))
     assert len(whole.one("section", id="images").all("img")) == 12
     assert "--motion motion.h5" in whole.one("section", id="settings").one("code").text
 
@@ -191,7 +191,7 @@ def test_names_from_files_are_text(movie, tmp_path):
     metadata = galvo.Metadata(format="array", channel_names=HOSTILE)
     recording = Recording.from_array(movie[:20], metadata=metadata)
     with galvo.correct(recording, folder / "'><b>&out.h5", RIGID) as correction:
-        page = parsed(galvo.write_report(correction))
+        page = parsed(galvo.report(correction))
     assert page.one("h1").text == "'><b>&out.h5"
     assert len(page.all("script")) == 1
     assert not page.all("b", class_="") or all(tag.text for tag in page.all("b"))
@@ -205,7 +205,7 @@ def test_volumes_and_odd_pixels(movie, tmp_path):
     pixels[3] = np.nan
     pixels[5, 0, 1, :9] = np.nan
     with galvo.correct(pixels, tmp_path / "out.h5", RIGID, reference=slice(0, 3)) as correction:
-        path = galvo.write_report(correction)
+        path = galvo.report(correction)
     page = parsed(path)
     assert not re.search(r'd="[^"]*nan', Path(path).read_text("utf-8"))
     for name in ("images", "motion", "quality", "kymographs", "frames"):
@@ -224,7 +224,7 @@ def test_volumes_and_odd_pixels(movie, tmp_path):
 def test_hardly_a_recording(shape, tmp_path):
     pixels = np.random.default_rng(0).poisson(30, shape).astype(np.uint16)
     with galvo.correct(pixels, tmp_path / "out.h5", RIGID) as correction:
-        assert parsed(galvo.write_report(correction)).one("h1").text == "out.h5"
+        assert parsed(galvo.report(correction)).one("h1").text == "out.h5"
 
 
 def test_a_field_finds_its_rows(tmp_path):
@@ -235,8 +235,8 @@ def test_a_field_finds_its_rows(tmp_path):
     raw = ScanImageRecording.multi_roi(tuple(rois), zs=(0.0,), volumes=4).write(tmp_path / "raw")[0]
     with galvo.open(raw) as recording:
         for correction in galvo.correct_fields(recording, tmp_path / "out.h5", RIGID):
-            told = galvo.write_report(correction)
-            again = galvo.write_report(correction.movie.path, told, source=raw, overwrite=True)
+            told = galvo.report(correction)
+            again = galvo.report(correction.movie.path, told, source=raw, overwrite=True)
             means = parsed(again).one("section", id="images").all("figure")[0].all("img")
             truth = correction.recording[:, 0, 0].mean(axis=0, dtype=float)
             shown = pixels_of(means[0].attributes["src"])
@@ -270,7 +270,7 @@ def test_the_command_gives_the_same_motion(corrected, tmp_path):
 def test_what_options_cannot_say_is_a_file_of_parameters(movie, tmp_path):
     params = {"estimator": "variational", "channel_weights": [1, 3], "variational": {"alpha": [9, 9], "levels": 2}}
     with galvo.correct(movie[:4], tmp_path / "out.h5", params) as correction:
-        page = parsed(galvo.write_report(correction))
+        page = parsed(galvo.report(correction))
     command, text = (code.text for code in page.one("section", id="settings").all("code"))
     assert "--params params.json" in command
     told = galvo.motion.MotionParams.model_validate_json(text)
@@ -282,22 +282,22 @@ def test_nothing_is_replaced(corrected, tmp_path):
         shutil.copy(name, tmp_path)
     (tmp_path / "out_report.html").write_text("mine")
     with pytest.raises(WriteError, match="exists"):
-        galvo.write_report(tmp_path / "out.h5")
+        galvo.report(tmp_path / "out.h5")
     for other in ("out.h5", "out_motion.h5"):
         with pytest.raises(WriteError, match="is an input"):
-            galvo.write_report(tmp_path / "out.h5", tmp_path / other, overwrite=True)
+            galvo.report(tmp_path / "out.h5", tmp_path / other, overwrite=True)
     assert (tmp_path / "out_report.html").read_text() == "mine"
     assert sorted(os.listdir(tmp_path)) == ["out.h5", "out_motion.h5", "out_report.html"]
 
 
 def test_what_does_not_belong_together(corrected, movie, tmp_path):
     with pytest.raises(NotFound, match="no motion"):
-        galvo.write_report(corrected.raw, tmp_path / "page.html")
+        galvo.report(corrected.raw, tmp_path / "page.html")
     galvo.save(movie[:5], tmp_path / "short.h5")
     with pytest.raises(OptionError, match="does not fit the motion"):
-        galvo.write_report(tmp_path / "short.h5", tmp_path / "page.html", motion=corrected.motion)
+        galvo.report(tmp_path / "short.h5", tmp_path / "page.html", motion=corrected.motion)
     with pytest.raises(OptionError, match="not what was corrected"):
-        galvo.write_report(corrected.movie, tmp_path / "page.html", source=movie[:5])
+        galvo.report(corrected.movie, tmp_path / "page.html", source=movie[:5])
     assert os.listdir(tmp_path) == ["short.h5"]
 
 
@@ -318,6 +318,6 @@ def test_a_volume_of_noise_is_below_the_limit(tmp_path):
     """Noise is what PNG cannot compress."""
     pixels = np.random.default_rng(1).integers(0, 60000, (30, 2, 20, 300, 300)).astype(np.uint16)
     with galvo.correct(pixels, tmp_path / "out.h5", RIGID) as correction:
-        path = galvo.write_report(correction)
+        path = galvo.report(correction)
     assert os.path.getsize(path) < 5_000_000
     assert any("more planes" in element.text for element in parsed(path).all("p"))

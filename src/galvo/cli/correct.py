@@ -222,10 +222,10 @@ def _tell(correction: Correction) -> None:
 
 def _report(correction: Correction, overwrite: bool) -> None:
     """Write the report; movie and motion are on the disk, and stay what they are if it fails."""
-    from galvo.report.writing import write_report
+    import galvo
 
     try:
-        path = write_report(correction, overwrite=overwrite)
+        path = galvo.report(correction, overwrite=overwrite)
     except Exception as error:  # noqa: BLE001 - whatever went wrong, the correction did not
         warning_line(f"the report was not written: {error}")
         say("", quoted("galvo", "report", correction.movie.path if correction.movie else str(correction.path)))

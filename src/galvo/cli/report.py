@@ -41,10 +41,10 @@ def command(
     CORRECTED is a movie that `galvo correct` wrote, or the file of its motion. The page needs no network and is small
     enough to be mailed. Options of opening are for the source.
     """
-    from galvo.report.writing import write_report
+    from galvo.report.writing import report
 
     with shown_warnings():
-        path = write_report(
+        path = report(
             corrected, output, source=source, motion=motion, overwrite=overwrite, open_options=open_options(**given)
         )
     say("report", f"{path}: {byte_text(os.path.getsize(path))}")

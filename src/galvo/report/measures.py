@@ -33,6 +33,7 @@ _UNUSUAL_SIGMA = 5.0
 _UNUSUAL_LEAST = 0.03
 _QUARTILE_SIGMA = 0.6745
 _MEAN_OF = 3
+_LEAST_BENT_PX = 0.05
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -166,7 +167,8 @@ def _worst(frames: NDArray[Any], doubtful: Bools) -> tuple[tuple[int, str], ...]
     ranked = [
         (np.argsort(correlation, kind="stable"), "resembles the reference least"),
         (np.argsort(-length, kind="stable"), "moved most"),
-        (np.argsort(-elastic, kind="stable"), "most bent"),
+        # of rigid motion rounding is left
+        (np.argsort(-elastic, kind="stable") if elastic.max() > _LEAST_BENT_PX else np.zeros(0, int), "most bent"),
         (np.flatnonzero(doubtful)[np.argsort(correlation[doubtful], kind="stable")], "flagged"),
     ]
     apart = max(1, len(frames) // 50)

@@ -53,7 +53,7 @@ def quality_section(shown: Shown) -> Markup:
         charts = []
         for name, title, unit, color in (
             ("correlation", "Correlation with the reference", "", 1),
-            ("residual", "What the reference does not explain", "counts", 4),
+            ("residual", "Not explained by the reference", "counts", 4),
             ("max_px", "Greatest displacement", "px", 5),
         ):
             at, values = decimated(frames[name], points)

@@ -104,11 +104,8 @@ def _tiles(shown: Shown) -> Iterator[tuple[str, str, str]]:
     yield "Frames to look at", f"{found:,}", f" of {count:,}"
     sharper = [plane.sharper for plane in shown.planes if plane.sharper is not None]
     if sharper:
-        yield (
-            "Sharpness of the mean image",
-            f"{100 * (float(np.mean(sharper)) - 1):+.0f} %".replace("-", "−"),
-            " by its gradient",
-        )
+        percent = round(100 * (float(np.mean(sharper)) - 1))
+        yield "Sharpness of the mean image", f"{percent:+d} %".replace("-", "−"), " by its gradient"
 
 
 def _chooser(shown: Shown) -> Markup:
@@ -143,7 +140,7 @@ def _settings(shown: Shown) -> Markup:
         parts.append(_copyable(command.params, "params.json"))
     parts += [tag("p", escaped(note)) for note in command.notes]
     rows = [("estimated on", ", ".join(subject.estimated_names))]
-    rows += [("galvo that estimated", str(told.get("galvo_version", "unknown"))), ("galvo that reports", __version__)]
+    rows += [("estimated by", f"galvo {told.get('galvo_version', '')}"), ("page by", f"galvo {__version__}")]
     files = told.get("source_files")
     names = [str(row[0]) for row in files if isinstance(row, list) and row] if isinstance(files, list) else []
     if names:

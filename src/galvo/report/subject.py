@@ -100,7 +100,7 @@ class Subject:
 
 @contextmanager
 def opened_subject(corrected: Any, source: Any, motion: Any, options: dict[str, Any]) -> Iterator[Subject]:
-    """What `galvo.write_report` is asked to report on; files that were opened for it are closed at the end.
+    """What `galvo.report` is asked to report on; files that were opened for it are closed at the end.
 
     Parameters
     ----------

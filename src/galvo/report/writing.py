@@ -1,4 +1,4 @@
-"""`galvo.write_report`: one HTML file that shows how a correction went."""
+"""`galvo.report`: one HTML file that shows how a correction went."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from galvo.core.atomic import guard_destination, write_file
 from galvo.report.page import page_of
 from galvo.report.subject import opened_subject
 
-__all__ = ["report_path", "write_report"]
+__all__ = ["report", "report_path"]
 
 
-def write_report(
+def report(
     corrected: Any,
     output: str | os.PathLike[str] | None = None,
     *,
@@ -58,7 +58,7 @@ def write_report(
     Examples
     --------
     >>> correction = galvo.correct("rec_00001_00001.tif", "corrected.h5")             # doctest: +SKIP
-    >>> galvo.write_report(correction)                                                # doctest: +SKIP
+    >>> galvo.report(correction)                                                # doctest: +SKIP
     'corrected_report.html'
     """
     with opened_subject(corrected, source, motion, open_options or {}) as subject:
