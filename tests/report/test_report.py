@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -311,6 +312,18 @@ def test_a_report_that_fails_takes_nothing_back(corrected, tmp_path):
     assert (tmp_path / "out_report.html").read_text() == "mine"
     with galvo.open(tmp_path / "out.h5") as written:
         assert len(written) == 6
+
+
+def test_movies_that_cannot_be_compared_as_they_are(corrected, page, tmp_path):
+    expected = [image.attributes["src"] for image in page.one("section", id="images").all("img")]
+    # one file per channel, and another type
+    for options in ({"split_channels": True}, {"dtype": "uint8", "scale": "percentile"}):
+        with galvo.open_correction(corrected.motion, corrected.raw) as kept:
+            movie = galvo.convert(kept.apply(), tmp_path / "out.h5", overwrite=True, **options)
+            path = galvo.report(replace(kept, movie=movie), overwrite=True)
+        assert [image.attributes["src"] for image in parsed(path).one("section", id="images").all("img")] == expected
+    with galvo.open(corrected.raw) as raw, pytest.raises(OptionError, match="number of channels"):
+        galvo.report(corrected.movie, tmp_path / "page.html", source=raw.isel(c=0))
 
 
 @pytest.mark.harden

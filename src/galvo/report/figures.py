@@ -106,9 +106,7 @@ def pairs(subject: Subject, channel: int, z: int, most_bytes: int, frame_count: 
     after = summarize(subject.after, channel=channel, plane=z, frame_count=frame_count)
     before = None
     if subject.before is not None:
-        before = summarize(
-            subject.before, channel=min(channel, subject.before.shape[1] - 1), plane=z, frames=after.frames
-        )
+        before = summarize(subject.before, channel=channel, plane=z, frames=after.frames)
     each = most_bytes // (2 * len(_KINDS))
     return [
         _pair(kind, title, None if before is None else getattr(before, kind), getattr(after, kind), each)
@@ -202,14 +200,13 @@ def _smooth_rows(image: Image, over: int) -> Image:
 def _over_time(
     recording: Recording, times: NDArray[np.int64], channel: int, z: int, rows: range, columns: range
 ) -> Image:
-    at = min(channel, recording.shape[1] - 1)
-    pixels = recording[times, at, z, rows.start : rows.stop, columns.start : columns.stop]
+    pixels = recording[times, channel, z, rows.start : rows.stop, columns.start : columns.stop]
     return np.asarray(pixels.mean(axis=2, dtype=np.float64)).T
 
 
 def frame_picture(recording: Recording, t: int, channel: int, z: int, most_bytes: int) -> str:
     """One frame, small."""
-    image = recording[t, min(channel, recording.shape[1] - 1), z]
+    image = recording[t, channel, z]
     return data_uri(png_bytes(_within(to_uint8(image), most_bytes, _FRAME_SIDE)))
 
 

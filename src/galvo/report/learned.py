@@ -28,8 +28,6 @@ def noise_section(subject: Subject, channels: Sequence[int]) -> Markup:
         return NOTHING
     parts = []
     for channel in channels[:_MOST_CHANNELS]:
-        if channel >= recording.shape[1]:
-            continue
         name = subject.channel_names[channel] if len(channels) > 1 else ""
         try:
             # a few hundred pixels give numbers that are none; the model says that it does not fit

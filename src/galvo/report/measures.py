@@ -240,7 +240,7 @@ def _gain(subject: Subject, z: int) -> Gain | None:
     if subject.before_is != "original" or subject.before is None or subject.after is None:
         return None
     channels = subject.estimated_channels(subject.before)
-    if channels is None or subject.before.shape[1] != subject.after.shape[1]:
+    if channels is None:
         return None
     count, planes = motion.shape[:2]
     most = max(_LEAST_COMPARED, _MOST_COMPARED // planes)

@@ -145,8 +145,11 @@ def _subject(
     motion = correction.motion
     before_is: BeforeIs = "missing" if before is None else "original"
     after = None if before is None else correction.apply(before)
-    if movie is not None:
-        after = _movie(movie, motion, stack)
+    if movie is not None and (after is None or os.path.exists(movie)):
+        written = _movie(movie, motion, stack)
+        _check_channels(before, written)
+        # what was written in another type, for people to look at, cannot be compared
+        after = written if after is None or after.dtype == written.dtype else after
     if before is None and after is not None:
         before, before_is = after.through(Correcting(Undone(motion))), "reconstructed"
     read = [str(path) for recording in (before, after) if recording is not None for path in recording.files]
@@ -161,6 +164,15 @@ def _subject(
         files=tuple(dict.fromkeys([*kept_at, *read])),
         note="" if before_is == "original" else note,
     )
+
+
+def _check_channels(before: Recording | None, after: Recording) -> None:
+    if before is not None and before.shape[1] != after.shape[1]:
+        raise OptionError(
+            "the source has another number of channels than the corrected recording",
+            found=before.shape[1],
+            expected=after.shape[1],
+        )
 
 
 def _is_motion(path: str) -> bool:
