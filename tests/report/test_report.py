@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -18,7 +20,7 @@ from click.testing import CliRunner
 import galvo
 from galvo.cli.group import group
 from galvo.core.recording import Recording
-from galvo.errors import NotFound, OptionError, WriteError
+from galvo.errors import Malformed, NotFound, OptionError, WriteError
 from galvo.testing.scanimage import RoiRequest, ScanfieldRequest, ScanImageRecording
 
 from .conftest import NOISY
@@ -199,6 +201,33 @@ def test_names_from_files_are_text(movie, tmp_path):
     options = [option.text for option in page.one("nav").all("option")]
     assert options == [name.replace("\u202e", "\\x202e") for name in HOSTILE]
     assert {image.attributes["src"][:5] for image in page.all("img")} == {"data:"}
+
+
+def test_facts_of_any_kind(corrected, tmp_path):
+    """What a file says of itself is taken as text, or not at all."""
+    shutil.copy(corrected.motion, tmp_path / "odd.h5")
+    with h5py.File(tmp_path / "odd.h5", "r+") as file:
+        told = json.loads(file["motion/facts"][...].tobytes())
+        told["params"] = {"estimator": ["<u>"], "preset": 3, "variational": "no"}
+        told["provenance"] = {
+            "channels": [1, "<i>"], "source_files": [["<i>"], 7], "frames": ["a"], "reference": {"frames": 3},
+            "opened": {"x": "<i>"}, "update_reference": "<i>", "flow": "<i>", "galvo_version": ["<i>"],
+        }  # fmt: skip
+        told["learned"] = [
+            {"remarks": 5, "bands": [3, {"order": "x", "rms_px": "1e", "active_count": 1}], "noise": "no"},
+            "no",
+        ]
+        del file["motion/facts"]
+        file["motion/facts"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
+    page = parsed(galvo.report(tmp_path / "odd.h5"))
+    assert not page.all("i")
+    assert not page.all("u")
+    told["provenance"] = [1]
+    with h5py.File(tmp_path / "odd.h5", "r+") as file:
+        del file["motion/facts"]
+        file["motion/facts"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
+    with pytest.raises(Malformed, match="another kind"):
+        galvo.report(tmp_path / "odd.h5", overwrite=True)
 
 
 def test_volumes_and_odd_pixels(movie, tmp_path):

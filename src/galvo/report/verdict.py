@@ -157,8 +157,9 @@ def _flags(subject: Subject) -> Iterator[Remark]:
 
 
 def _learned(subject: Subject) -> Iterator[Remark]:
-    told = (line for learned in subject.motion.facts.learned for line in learned.get("remarks") or ())
-    for line in dict.fromkeys(map(str, told)):
+    told = (learned.get("remarks") for learned in subject.motion.facts.learned)
+    lines = (str(line) for remarks in told if isinstance(remarks, list | tuple) for line in remarks)
+    for line in dict.fromkeys(lines):
         yield Remark("note", f"Of the estimator: {line}.")
 
 
