@@ -141,6 +141,31 @@ def test_the_frame_without_tissue_stands_out(page):
     assert re.fullmatch(rf"M{(NOISY + 0.5) / 40 * 1000:g} [\d.]+h0", dots)
 
 
+def test_what_went_wrong_is_said(movie, tmp_path):
+    def spoiled(frames, reference):
+        y, x = np.mgrid[: frames.shape[1], : frames.shape[2]].astype(np.float32)
+        field = 5 * np.stack([np.sin(y / 4), np.cos(x / 5)], axis=-1)
+        return np.broadcast_to(field, (len(frames), *field.shape)).astype(np.float32)
+
+    with galvo.correct(movie[:12], tmp_path / "out.h5", flow=spoiled, reference=slice(0, 12)) as correction:
+        page = parsed(correction.report())
+    assert page.one("section", id="summary").attributes["class"] == "bad"
+    assert sentences(page)[0].startswith("Frames resemble the reference less than before")
+    assert any("that takes Python" in part.text for part in page.one("section", id="settings").all("p"))
+
+
+def test_a_recording_that_changes_is_told(tmp_path):
+    rng = np.random.default_rng(0)
+    still, other = rng.poisson(40, (2, 16, 20))
+    share = np.linspace(0, 1, 240)[:, None, None]
+    pixels = ((1 - share) * still + share * other + rng.normal(0, 2, (240, 16, 20))).astype(np.float32)
+    with galvo.correct(pixels, tmp_path / "out.h5", RIGID, reference=slice(0, 20)) as correction:
+        page = parsed(correction.report())
+        first, last = (np.median(correction.quality["correlation"][part]) for part in (slice(24), slice(-24, None)))
+    (told,) = [text for text in sentences(page) if "--update-reference" in text]
+    assert f"correlate with the reference {100 * (1 - last / first):.0f} % less" in told
+
+
 def test_images_before_and_after_share_gray_levels(page, correction, movie):
     after = correction.apply()[...]
     panels = page.one("section", id="images").all("div", class_="pairs")

@@ -94,7 +94,7 @@ class Plane:
         T position of a frame whose motion is as large as usual.
     extent : Extent
     scanned_fraction : float
-        Part of the image that was scanned in all of the frames that moved farthest.
+        Part of the image that was scanned in all of the frames that moved farthest, but not in those to look at.
     sharper : float or None
         Root mean square gradient of the mean image after over before, averaged over channels.
     gain : Gain or None
@@ -135,7 +135,7 @@ def measured_plane(subject: Subject, z: int) -> Plane:
         worst=_worst(frames, doubtful),
         typical=_nearest(frames["max_px"], median(frames["max_px"])),
         extent=_extent(correction.motion, z),
-        scanned_fraction=_scanned_fraction(correction, z),
+        scanned_fraction=_scanned_fraction(correction, z, np.flatnonzero(~(unusual | doubtful))),
         sharper=_sharper(correction.motion, z),
         gain=_gain(subject, z),
         drift=_drift(frames["correlation"].astype(np.float64)),
@@ -207,13 +207,15 @@ def _extent(motion: Motion, z: int) -> Extent:
     return Extent(chosen.astype(np.int64), low, high)
 
 
-def _scanned_fraction(correction: Correction, z: int) -> float:
-    """By the frames with the most extreme shifts."""
-    shifts = np.nan_to_num(correction.shifts[:, z].astype(np.float64))
-    length = np.nan_to_num(correction.motion.frames["max_px"][:, z].astype(np.float64))
+def _scanned_fraction(correction: Correction, z: int, frames: NDArray[np.int64]) -> float:
+    """By those of some frames that have the most extreme shifts."""
+    if not frames.size:
+        return 1.0
+    shifts = np.nan_to_num(correction.shifts[frames, z].astype(np.float64))
+    length = np.nan_to_num(correction.motion.frames["max_px"][frames, z].astype(np.float64))
     orders = [np.argsort(values, kind="stable") for values in (shifts[:, 0], shifts[:, 1], length)]
     ends = [np.concatenate([order[:_EXTREME_FRAMES], order[-_EXTREME_FRAMES:]]) for order in orders]
-    return float(correction.valid_mask(np.unique(np.concatenate(ends)).tolist(), z).mean())
+    return float(correction.valid_mask(frames[np.unique(np.concatenate(ends))].tolist(), z).mean())
 
 
 def _sharper(motion: Motion, z: int) -> float | None:

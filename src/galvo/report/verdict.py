@@ -138,12 +138,13 @@ def _changes(planes: Sequence[Plane]) -> Iterator[Remark]:
 
 def _edges(planes: Sequence[Plane]) -> Iterator[Remark]:
     scanned = min(plane.scanned_fraction for plane in planes)
+    others = " that is not unusual" if any(plane.to_look_at.any() for plane in planes) else ""
     if scanned < 1:
         mood: Mood = "note" if scanned >= _LITTLE_SCANNED else "look"
         yield Remark(
             mood,
-            f"About {100 * scanned:.0f} % of the image was scanned in every frame; beyond, at the edges, some frames "
-            "repeat their outermost pixels.",
+            f"About {100 * scanned:.0f} % of the image was scanned in every frame{others}; beyond, at the edges, some "
+            "frames repeat their outermost pixels.",
         )
 
 
@@ -172,10 +173,10 @@ def _missing(subject: Subject) -> Iterator[Remark]:
 
 
 def frames_text(mask: NDArray[np.bool_]) -> str:
-    """The frames of a mask, runs of them as ``3-5``, some of many."""
+    """The frames of a mask, runs of them as ``3–5``, some of many; without commas inside of numbers."""
     found = np.flatnonzero(mask)
     runs = np.split(found, np.flatnonzero(np.diff(found) != 1) + 1)
-    texts = [f"{run[0]:,}" if run.size == 1 else f"{run[0]:,}–{run[-1]:,}" for run in runs if run.size]
+    texts = [f"{run[0]}" if run.size == 1 else f"{run[0]}–{run[-1]}" for run in runs if run.size]
     more = "" if len(texts) <= _NAMED_FRAMES else f" and {len(texts) - _NAMED_FRAMES:,} more"
     return ", ".join(texts[:_NAMED_FRAMES]) + more
 
