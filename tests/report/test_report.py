@@ -322,6 +322,18 @@ def test_the_command_gives_the_same_motion(corrected, tmp_path):
         os.chdir(here)
 
 
+def test_one_recording_corrected_by_the_motion_of_another(movie, tmp_path):
+    galvo.save(movie[:8], tmp_path / "raw.h5")
+    galvo.save(movie[:8] / np.float32(2), tmp_path / "denoised.h5")
+    words = ("correct", tmp_path / "denoised.h5", "--apply-to", tmp_path / "raw.h5", "-o", tmp_path / "out.h5")
+    assert run(*words, "--estimator", "rigid").exit_code == 0
+    first = (tmp_path / "out_report.html").read_bytes()
+    typed = parsed(tmp_path / "out_report.html").one("section", id="settings").one("code").text
+    assert shlex.split(typed)[2:5] == ["denoised.h5", "--apply-to", "raw.h5"]
+    galvo.report(tmp_path / "out.h5", overwrite=True)
+    assert (tmp_path / "out_report.html").read_bytes() == first
+
+
 def test_what_options_cannot_say_is_a_file_of_parameters(movie, tmp_path):
     params = {"estimator": "variational", "channel_weights": [1, 3], "variational": {"alpha": [9, 9], "levels": 2}}
     with galvo.correct(movie[:4], tmp_path / "out.h5", params) as correction:

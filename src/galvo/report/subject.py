@@ -118,56 +118,65 @@ def opened_subject(corrected: Any, source: Any, motion: Any, options: dict[str, 
 
 
 def _of_correction(correction: Correction, source: Any, options: dict[str, Any], stack: ExitStack) -> Subject:
-    before = correction.recording if source is None else _original(source, options, correction.motion, stack)
-    movie = None if correction.movie is None else correction.movie.path
-    return _subject(correction, before, movie, "The original is not open.", stack)
+    motion = correction.motion
+    before = correction.recording if source is None else _original(source, options, motion, stack)
+    if correction.movie is None:
+        return _subject(correction, before, None, None, "The original is not open.")
+    name = correction.movie.path
+    # a movie may be in several files; its frames are made again then
+    written = _movie(name, motion, stack) if before is None or os.path.exists(name) else None
+    return _subject(correction, before, name, written, "The original is not open.")
 
 
 def _of_path(path: str, source: Any, motion: Any, options: dict[str, Any], stack: ExitStack) -> Subject:
-    movie: str | None = path
+    name: str | None = path
     if motion is None and _is_motion(path):
-        motion, movie = path, _movie_beside(path)
+        motion, name = path, _movie_beside(path)
     kept_at = os.path.expanduser(os.fspath(motion)) if motion is not None else motion_path(path)
     if not os.path.isfile(kept_at):
         hint = "Name it (motion=, --motion)" if os.path.exists(path) else "Is the name right?"
         raise NotFound("there is no motion of this recording", path=path, expected=kept_at, hint=hint)
     correction = open_correction(kept_at)
+    written = None if name is None else _movie(name, correction.motion, stack)
     if source is not None:
-        return _subject(correction, _original(source, options, correction.motion, stack), movie, "", stack)
-    before, note = _found_beside(kept_at, options, correction.motion, stack)
-    return _subject(correction, before, movie, note, stack)
+        return _subject(correction, _original(source, options, correction.motion, stack), name, written, "")
+    before, note = _found_beside(
+        kept_at, _corrected_file(written, correction.motion), options, correction.motion, stack
+    )
+    return _subject(correction, before, name, written, note)
 
 
 def _subject(
-    correction: Correction, before: Recording | None, movie: str | None, note: str, stack: ExitStack
+    correction: Correction, before: Recording | None, name: str | None, written: Recording | None, note: str
 ) -> Subject:
     """With what can be had of the recording before and after."""
     motion = correction.motion
     before_is: BeforeIs = "missing" if before is None else "original"
-    after = None if before is None else correction.apply(before)
-    if movie is not None and (after is None or os.path.exists(movie)):
-        written = _movie(movie, motion, stack)
-        _check_channels(before, written)
-        # what was written in another type, for people to look at, cannot be compared
-        after = written if after is None or after.dtype == written.dtype else after
-    if before is None and after is not None:
+    after = written
+    if before is not None:
+        if written is not None:
+            _check_channels(before, written)
+        if written is None or written.dtype != before.dtype:
+            # what was written in another type, for people to look at, cannot be compared
+            after = correction.apply(before)
+    elif after is not None:
         before, before_is = after.through(Correcting(Undone(motion))), "reconstructed"
-    read = [str(path) for recording in (before, after) if recording is not None for path in recording.files]
+    read = [str(path) for recording in (before, written) if recording is not None for path in recording.files]
     kept_at = [correction.path] if correction.path else []
     return Subject(
         correction=correction,
         before=before,
         after=after,
         before_is=before_is,
-        name=movie or correction.path or "motion",
-        is_written=movie is not None,
+        name=name or correction.path or "motion",
+        is_written=name is not None,
         files=tuple(dict.fromkeys([*kept_at, *read])),
         note="" if before_is == "original" else note,
     )
 
 
-def _check_channels(before: Recording | None, after: Recording) -> None:
-    if before is not None and before.shape[1] != after.shape[1]:
+def _check_channels(before: Recording, after: Recording) -> None:
+    if before.shape[1] != after.shape[1]:
         raise OptionError(
             "the source has another number of channels than the corrected recording",
             found=before.shape[1],
@@ -253,15 +262,25 @@ def _fits(recording: Recording, motion: Motion) -> bool:
     return (t, z, y, x) == motion.shape
 
 
+def _corrected_file(written: Recording | None, motion: Motion) -> tuple[str, Any] | None:
+    """Name and size of the first file that was corrected: the movie knows it, unless its format keeps no such thing."""
+    told = None if written is None else written.metadata.attributes.get("provenance")
+    if isinstance(told, dict):
+        names, sizes = told.get("source_files"), told.get("source_bytes")
+        if isinstance(names, list) and isinstance(sizes, list) and names and sizes:
+            return str(names[0]), sizes[0]
+    rows = motion.facts.provenance.get("source_files")
+    row = rows[0] if isinstance(rows, list) and rows else None
+    return (str(row[0]), row[1]) if isinstance(row, list) and len(row) >= 2 else None
+
+
 def _found_beside(
-    kept_at: str, options: dict[str, Any], motion: Motion, stack: ExitStack
+    kept_at: str, wanted: tuple[str, Any] | None, options: dict[str, Any], motion: Motion, stack: ExitStack
 ) -> tuple[Recording | None, str]:
     """The original, if a file of its name and size lies beside the motion; or why there is none."""
-    told = motion.facts.provenance.get("source_files")
-    rows = [row for row in told if isinstance(row, list) and len(row) >= 2] if isinstance(told, list) else []
-    if not rows:
+    if wanted is None:
         return None, "The original was in memory only."
-    name, nbytes = str(rows[0][0]), rows[0][1]
+    name, nbytes = wanted
     beside = Path(kept_at).parent / Path(name).name
     if not beside.is_file() or beside.stat().st_size != nbytes:
         return None, f"The original ({name}) does not lie beside the motion; --source names it."
