@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from galvo.motion.pipeline import correct, correct_fields
     from galvo.pictures.show import Preview, preview
     from galvo.recovery import RecoverResult, recover
+    from galvo.report.writing import report
     from galvo.verification import VerifyResult, verify
 
 __version__ = "0.1.0"
@@ -80,6 +81,7 @@ __all__ = [
     "open_correction",
     "preview",
     "recover",
+    "report",
     "save",
     "verify",
 ]

@@ -11,7 +11,7 @@ import pytest
 import galvo
 from galvo.testing.scanimage import RoiRequest, ScanfieldRequest, ScanImageRecording
 
-RIGID = ("--estimator", "rigid")
+RIGID = ("--estimator", "rigid", "--no-report")
 
 STRIKE = """
 import signal
@@ -44,11 +44,12 @@ def moving_movie():
 
 
 def test_a_corrected_recording_and_its_motion(run, raw, out):
-    result = run("correct", raw, "-o", out, *RIGID, "--verify")
+    result = run("correct", raw, "-o", out, "--estimator", "rigid", "--verify")
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     labels = [line.split()[0] for line in result.stdout.splitlines()]
-    assert labels == ["source", "motion", "quality", "wrote"]
+    assert labels == ["source", "motion", "quality", "wrote", "report"]
+    assert out.with_name("out_report.html").is_file()
     assert "verified" in result.stdout
     with (
         galvo.open(raw) as source,
@@ -69,7 +70,7 @@ def test_what_is_said_on_the_command_line(run, two_photon, tmp_path, out):
     with galvo.open(two_photon) as source:
         galvo.save(source[:5].mean(axis=0, dtype=np.float32)[np.newaxis, 1:], reference)
     given = ("--params", params, "--preset", "fast", "--channel", "2", "--reference", reference, "--frames", "4:20")
-    given += ("--update-reference", "8")
+    given += ("--update-reference", "8", "--no-report")
     result = run("correct", two_photon, "-o", out, *given, "--workers", 1, "--write-option", "compression=gzip")
     assert result.exit_code == 0, result.output
     correction = galvo.open_correction(out.with_name("out_motion.h5"))

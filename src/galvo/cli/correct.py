@@ -14,10 +14,11 @@ from galvo.cli.options import (
     frame_range,
     open_options,
     output_options,
+    quoted,
     require_frames,
     source_options,
 )
-from galvo.cli.screen import has_progress, not_written, say, shown_warnings
+from galvo.cli.screen import has_progress, not_written, say, shown_warnings, warning_line
 from galvo.cli.text import byte_text, count_text, sizes_text
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ Examples:
 
 The motion is kept beside the movie, in OUT_motion.h5, with the quality of every frame; from it any part can be
 corrected again without estimating. Both appear under their names only when they are complete and on the disk.
+OUT_report.html shows how it went; `galvo report` makes it again.
 """
 
 
@@ -82,6 +84,7 @@ corrected again without estimating. Both appear under their names only when they
 )
 @click.option("--split-channels", is_flag=True, help="One movie per channel: OUT_ch1, OUT_ch2, ...")
 @click.option("--frames", metavar="a:b[:step]", callback=frame_range, help="Frames or volumes to correct.")
+@click.option("--no-report", is_flag=True, help="Do not write OUT_report.html.")
 @click.option(
     "--executor",
     type=click.Choice(["threads", "sequential", "processes"]),
@@ -108,6 +111,7 @@ def command(
     fields: str | None,
     split_channels: bool,
     frames: slice | None,
+    no_report: bool,
     executor: Any,
     workers: int | None,
     write_settings: tuple[tuple[str, Any], ...],
@@ -155,16 +159,21 @@ def command(
         if fields and output is not None:
             for correction in correct_fields(shown, output, params, **common):
                 _tell(correction)
+                if not no_report:
+                    _report(correction, overwrite)
             return
         if apply_to is not None:
             common["apply_to"] = stack.enter_context(open_recording(apply_to, **opening)).isel(t=frames)
         try:
-            _tell(correct(shown, output, params, motion=motion, **common))
+            correction = correct(shown, output, params, motion=motion, **common)
         except KeyboardInterrupt:
             for path in (motion or motion_path(output or ""), output):
                 if path and os.path.exists(journal_path(path)):
                     say("stopped", f"{path}: {not_written(path)}")
             raise
+        _tell(correction)
+        if not no_report:
+            _report(correction, overwrite)
 
 
 def _params(path: str | None, preset: str | None, estimator: str | None) -> MotionParams:
@@ -215,3 +224,16 @@ def _tell(correction: Correction) -> None:
         rate = count / max(movie.seconds, 1e-9)
         say("wrote", f"{movie.path}: {byte_text(movie.file_bytes or 0)} in {movie.seconds:.2f} s "
             f"({rate:.0f} frames/s), {checked}")  # fmt: skip
+
+
+def _report(correction: Correction, overwrite: bool) -> None:
+    """Write the report; movie and motion are on the disk, and stay what they are if it fails."""
+    import galvo
+
+    try:
+        path = galvo.report(correction, overwrite=overwrite)
+    except Exception as error:  # noqa: BLE001 - whatever went wrong, the correction did not
+        warning_line(f"the report was not written: {error}")
+        say("", quoted("galvo", "report", correction.movie.path if correction.movie else str(correction.path)))
+    else:
+        say("report", f"{path}: {byte_text(os.path.getsize(path))}")

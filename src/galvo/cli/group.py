@@ -12,7 +12,7 @@ from galvo.cli.ending import CODES_HELP, debug_option, orderly_end
 
 __all__ = ["group"]
 
-_VERBS: Final = ("info", "preview", "convert", "correct", "verify", "recover", "mroi-json", "formats", "demo")
+_VERBS: Final = ("info", "preview", "convert", "correct", "report", "verify", "recover", "mroi-json", "formats", "demo")
 
 
 class _LazyGroup(click.Group):

@@ -170,6 +170,21 @@ class Correction:
         how = Correcting(self.motion, interpolation, fill, threads)
         return shown.through(how, motion_corrected=dict(self.motion.facts.params))
 
+    def report(self, output: str | os.PathLike[str] | None = None, **options: Any) -> str:
+        """Write a page that shows how the correction went, and say where it is.
+
+        Parameters
+        ----------
+        output : path, optional
+            By default ``<movie>_report.html``.
+        **options
+            Those of `galvo.report`.
+        """
+        # by the front door, as users do: motion does not know its pictures
+        import galvo
+
+        return galvo.report(self, output, **options)
+
     def close(self) -> None:
         """Close the recording."""
         if self.recording is not None:

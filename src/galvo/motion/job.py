@@ -20,6 +20,7 @@ from galvo.core.sink import WritePlan
 from galvo.core.target import Target
 from galvo.core.write import Progress, write_recording
 from galvo.errors import GalvoError, OptionError
+from galvo.formats.opening import open_recording
 from galvo.motion.averaging import build_reference
 from galvo.motion.custom import FlowFunction, name_of
 from galvo.motion.estimation import calibrated
@@ -90,6 +91,8 @@ class Job:
             "source_files": [[name, status.st_size, status.st_mtime_ns] for name, status in files],
             "source_pixels": [] if files else [block_checksum(block) for _, block in shown.blocks()],
             "shown": shown.selection_checksum(),
+            "frames": _told_frames(shown),
+            "opened": _told_opening(shown),
             "shape": list(shown.shape),
             "channels": list(shown.channel_names),
             "reference": _told_reference(self.reference),
@@ -181,6 +184,26 @@ def _positions(reference: ReferenceOption) -> slice | list[int] | None:
     if isinstance(reference, range | list | tuple) and all(isinstance(t, int | np.integer) for t in reference):
         return [int(t) for t in reference]
     return None
+
+
+def _told_frames(shown: Recording) -> list[int] | None:
+    """First, stop and step of the frames of a file that are shown; None: all of them."""
+    t, count = shown._selection.t, shown._reader.shape[0]
+    if not isinstance(t, range) or t.step < 0 or t == range(count):
+        return None
+    return [t.start, t.stop, t.step]
+
+
+def _told_opening(shown: Recording) -> dict[str, Any]:
+    """Options that the recording was opened with, as far as JSON has them."""
+    origin = shown._origin
+    options = origin.options if origin is not None and origin.reopen is open_recording else {}
+    usual = {"series": True, "axis": "t", "damaged": "raise", "allow_external": False}
+    return {
+        name: value
+        for name, value in options.items()
+        if isinstance(value, str | int | float) and value != usual.get(name)
+    }
 
 
 def _told_reference(reference: ReferenceOption) -> Any:

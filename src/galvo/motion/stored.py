@@ -42,6 +42,7 @@ GROUP = "motion"
 SCHEMA_VERSION = 1
 _CHUNK_BYTES = 64 << 10
 _AHEAD_BYTES = 256 << 10
+_FACTS: dict[str, Any] = {"params": {}, "provenance": {}, "learned": []}
 
 
 class MotionSink(FileSink):
@@ -210,12 +211,15 @@ def open_motion(path: str, *, limits: Limits = DEFAULT_LIMITS) -> Motion:
             raise Malformed("there is another number of references than planes", path=path, found=references.shape)
         if not isinstance(part_frames, int) or part_frames < (len(references) > 1):
             raise Malformed("the length of the parts is no number of frames", path=path, found=part_frames)
+        params, provenance, learned = (told.get(name) or empty for name, empty in _FACTS.items())
+        if not (isinstance(params, dict) and isinstance(provenance, dict) and isinstance(learned, list)):
+            raise Malformed("/motion/facts has values of another kind", path=path, expected="mappings and a list")
         facts = MotionFacts(
             expansion=expansion,
             references=np.asarray(references, np.float32),
-            params=told.get("params") or {},
-            provenance=told.get("provenance") or {},
-            learned=tuple(told.get("learned") or ()),
+            params=params,
+            provenance=provenance,
+            learned=tuple(entry for entry in learned if isinstance(entry, dict)),
             calibrations=_calibrations(group, path, limits),
             part_frames=part_frames,
         )
