@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from galvo.motion.correction import Correction, open_correction
     from galvo.motion.pipeline import correct, correct_fields
     from galvo.pictures.show import Preview, preview
+    from galvo.qc.writing import report
     from galvo.recovery import RecoverResult, recover
-    from galvo.report.writing import report
     from galvo.verification import VerifyResult, verify
 
 __version__ = "0.1.0"
@@ -38,6 +38,7 @@ _HOMES = {
     "open_correction": "galvo.motion.correction:open_correction",
     "Correction": "galvo.motion.correction:Correction",
     "verify": "galvo.verification:verify",
+    "report": "galvo.qc.writing:report",
     "preview": "galvo.pictures.show:preview",
     "Preview": "galvo.pictures.show:Preview",
     "convert_folder": "galvo.batch:convert_folder",

@@ -19,7 +19,7 @@ from galvo.cli.options import (
     source_options,
 )
 from galvo.cli.screen import has_progress, not_written, say, shown_warnings, warning_line
-from galvo.cli.text import byte_text, count_text, sizes_text
+from galvo.text import byte_text, count_text, sizes_text
 
 if TYPE_CHECKING:
     from galvo.motion import Correction, MotionParams

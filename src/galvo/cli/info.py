@@ -13,8 +13,8 @@ from galvo.cli.ending import FAILED, debug_option, end_with, error_line
 from galvo.cli.motion_facts import describe_motion, is_motion, motion_rows
 from galvo.cli.options import open_options, source_options
 from galvo.cli.screen import Row, collected_warnings, show_facts, shown_warnings
-from galvo.cli.text import byte_text, count_text, duration_text, number_text, shape_text
 from galvo.errors import GalvoError
+from galvo.text import byte_text, count_text, duration_text, number_text, shape_text
 
 if TYPE_CHECKING:
     from galvo.core.recording import Recording

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from galvo.cli.screen import Row, say
-from galvo.cli.text import count_text
+from galvo.text import count_text
 
 __all__ = ["describe_motion", "is_motion", "motion_rows", "verify_motion_file"]
 

@@ -10,7 +10,7 @@ import click
 from galvo.cli.ending import debug_option
 from galvo.cli.options import open_options, source_options
 from galvo.cli.screen import say, shown_warnings
-from galvo.cli.text import count_text
+from galvo.text import count_text
 
 __all__ = ["command"]
 

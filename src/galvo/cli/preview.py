@@ -10,8 +10,8 @@ import click
 from galvo.cli.ending import debug_option
 from galvo.cli.options import channel_positions, open_options, source_options
 from galvo.cli.screen import has_progress, say, shown_warnings
-from galvo.cli.text import byte_text, sizes_text
 from galvo.errors import OptionError
+from galvo.text import byte_text, sizes_text
 
 if TYPE_CHECKING:
     from galvo.core.recording import Recording

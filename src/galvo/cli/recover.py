@@ -9,7 +9,7 @@ import click
 from galvo.cli.ending import debug_option
 from galvo.cli.options import quoted
 from galvo.cli.screen import has_progress, say, shown_warnings
-from galvo.cli.text import count_text
+from galvo.text import count_text
 
 __all__ = ["command"]
 

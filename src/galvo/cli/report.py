@@ -10,7 +10,7 @@ import click
 from galvo.cli.ending import debug_option
 from galvo.cli.options import open_options, source_options
 from galvo.cli.screen import say, shown_warnings
-from galvo.cli.text import byte_text
+from galvo.text import byte_text
 
 __all__ = ["command"]
 
@@ -41,7 +41,7 @@ def command(
     CORRECTED is a movie that `galvo correct` wrote, or the file of its motion. The page needs no network and is small
     enough to be mailed. Options of opening are for the source.
     """
-    from galvo.report.writing import report
+    from galvo.qc.writing import report
 
     with shown_warnings():
         path = report(

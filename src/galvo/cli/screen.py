@@ -11,8 +11,8 @@ from typing import Final, NamedTuple, TextIO
 
 import click
 
-from galvo.cli.text import printable
 from galvo.errors import GalvoWarning
+from galvo.text import printable
 
 __all__ = [
     "Row",

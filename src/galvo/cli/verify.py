@@ -10,8 +10,8 @@ from galvo.cli.ending import DIFFERS, debug_option, end_with
 from galvo.cli.motion_facts import is_motion, verify_motion_file
 from galvo.cli.options import open_options, quoted, source_options
 from galvo.cli.screen import has_progress, say, shown_warnings
-from galvo.cli.text import count_text
 from galvo.errors import Malformed, Truncated
+from galvo.text import count_text
 
 if TYPE_CHECKING:
     from galvo.verification import VerifyResult

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from galvo.conversion import ConvertResult
 from galvo.core.recording import Recording
+from galvo.core.registry import deferred
 from galvo.core.source import path_name
 from galvo.errors import OptionError
 from galvo.formats.opening import open_recording
@@ -24,6 +25,9 @@ from galvo.motion.stored import open_motion
 from galvo.motion.warping import Interpolation
 
 __all__ = ["Correction", "open_correction"]
+
+# reports know corrections, not the other way round
+_report = deferred("galvo.qc.writing:report")
 
 
 @dataclass(frozen=True)
@@ -180,10 +184,8 @@ class Correction:
         **options
             Those of `galvo.report`.
         """
-        # by the front door, as users do: motion does not know its pictures
-        import galvo
-
-        return galvo.report(self, output, **options)
+        path: str = _report(self, output, **options)
+        return path
 
     def close(self) -> None:
         """Close the recording."""

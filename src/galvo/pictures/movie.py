@@ -16,7 +16,8 @@ from galvo.core.recording import Recording
 from galvo.errors import OptionError
 from galvo.pictures.drawing import MARGIN, Band, Panel, lay_out, scale_bar, text_strip
 from galvo.pictures.picture import display_limits, fitted, to_uint8
-from galvo.pictures.views import View, counted, sampled_text, spread, spread_views
+from galvo.pictures.views import View, sampled_text, spread, spread_views
+from galvo.text import count_text
 
 __all__ = ["Movie", "MovieLimits", "preview_movie", "webp_bytes"]
 
@@ -201,7 +202,7 @@ def _pace_notes(recording: Recording, starts: NDArray[np.int64], average: int, s
     step = (starts[-1] - starts[0]) / max(1, shown - 1)
     yield sampled_text(shown * average, recording)
     if average > 1:
-        yield f"{counted(shown, 'mean')} of {average:,} each"
+        yield f"{count_text(shown, 'mean')} of {average:,} each"
     if last < length - step:
         yield f"only the first {last:,}"
     if rate is not None and shown > 1:

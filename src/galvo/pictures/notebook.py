@@ -12,7 +12,8 @@ import numpy as np
 from galvo.errors import OptionError
 from galvo.pictures.picture import data_uri, fitted, png_bytes, to_uint8
 from galvo.pictures.summary import sampled_frames
-from galvo.pictures.views import counted, title_of
+from galvo.pictures.views import title_of
+from galvo.text import count_text
 
 if TYPE_CHECKING:
     from galvo.core.recording import Recording
@@ -111,7 +112,7 @@ def _thumbnails(recording: Recording) -> str:
         mean = np.where(known, values, 0).sum(axis=0, dtype=np.float64) / np.where(count, count, np.nan)
         picture = fitted(to_uint8(mean), _SIDE)
         name = _channel_name(recording, channel)
-        what = f"mean of {counted(times.size, 'frame')}" + (f", plane {planes // 2 + 1}" if planes > 1 else "")
+        what = f"mean of {count_text(times.size, 'frame')}" + (f", plane {planes // 2 + 1}" if planes > 1 else "")
         figures.append(
             f'<figure style="margin:0 0 6px"><img src="{data_uri(png_bytes(picture))}" width="{picture.shape[1]}" '
             f'height="{picture.shape[0]}" alt="{what}" style="{_IMAGE}">'
@@ -177,7 +178,7 @@ def _fields(recording: Recording) -> list[str]:
 
 
 def _left_out(recording: Recording) -> list[str]:
-    return [f"{entry.what}: {counted(entry.page_count, 'page')}, {entry.reason}" for entry in recording.left_out]
+    return [f"{entry.what}: {count_text(entry.page_count, 'page')}, {entry.reason}" for entry in recording.left_out]
 
 
 def _damage(recording: Recording) -> list[str]:

@@ -15,7 +15,8 @@ from galvo.errors import OptionError
 from galvo.pictures.drawing import Band, Legend, Panel, lay_out, scale_bar
 from galvo.pictures.picture import VIRIDIS, colored, display_limits, fitted, to_uint8
 from galvo.pictures.summary import Summary, summarize
-from galvo.pictures.views import View, counted, sampled_text, spread_views, title_of
+from galvo.pictures.views import View, sampled_text, spread_views, title_of
+from galvo.text import count_text
 
 __all__ = ["Sheet", "contact_sheet", "facts_line"]
 
@@ -111,9 +112,9 @@ def contact_sheet(
         notes.append("means; choose channels, planes or fields (or all) to see more of each")
     if len(shown) < len(views):
         notes.append(f"{len(shown)} of {len(views):,} images are shown, evenly spread")
-    notes += [f"left out: {entry.what}, {counted(entry.page_count, 'page')}" for entry in recording.left_out]
+    notes += [f"left out: {entry.what}, {count_text(entry.page_count, 'page')}" for entry in recording.left_out]
     if recording.damage:
-        notes.append(f"damaged in {counted(len(recording.damage), 'place')}")
+        notes.append(f"damaged in {count_text(len(recording.damage), 'place')}")
     picture, _ = lay_out(title_of(recording), [facts_line(recording), " · ".join(notes)], bands)
     return Sheet(picture, tuple(notes))
 

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from galvo.core.recording import Recording
 from galvo.core.selection import parse_axis
 from galvo.errors import OptionError
+from galvo.text import count_text
 
-__all__ = ["View", "chosen_views", "counted", "sampled_text", "spread", "spread_views", "title_of"]
+__all__ = ["View", "chosen_views", "sampled_text", "spread", "spread_views", "title_of"]
 
 _Item = TypeVar("_Item")
 
@@ -120,12 +121,7 @@ def spread_views(views: Sequence[View], most: int) -> list[View]:
 def sampled_text(count: int, recording: Recording) -> str:
     """How many frames, or volumes, of how many were looked at."""
     length = recording.shape[0]
-    moments = counted(length, "frame" if recording.shape[2] == 1 else "volume")
+    moments = count_text(length, "frame" if recording.shape[2] == 1 else "volume")
     if length == 1:
         return moments
     return f"all {moments}" if count == length else f"{count:,} of {moments} sampled"
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 page``, ``12,000 pages``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -14,7 +14,7 @@ from galvo.core.recording import Recording
 from galvo.motion.correction import Correction
 from galvo.motion.flags import Flag
 from galvo.motion.kept import Motion, frames_together
-from galvo.report.subject import Subject
+from galvo.qc.subject import Subject
 
 __all__ = ["SERIOUS", "Extent", "Gain", "Plane", "measured_plane", "median"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.report.charts import Band, Dots, Line, Ticks, decimated
-from galvo.report.figures import Kymograph, kymographs
-from galvo.report.looks import stage
-from galvo.report.markup import NOTHING, Markup, escaped, joined, section, tag
-from galvo.report.measures import Plane, median
-from galvo.report.shown import Shown
+from galvo.qc.charts import Band, Dots, Line, Ticks, decimated
+from galvo.qc.figures import Kymograph, kymographs
+from galvo.qc.looks import stage
+from galvo.qc.markup import NOTHING, Markup, escaped, joined, section, tag
+from galvo.qc.measures import Plane, median
+from galvo.qc.shown import Shown
 
 __all__ = ["kymograph_section", "motion_section", "quality_section"]
 

@@ -6,9 +6,9 @@ import base64
 import hashlib
 from importlib import resources
 
-from galvo.report.markup import Markup, escaped
-from galvo.report.sections import sections_of
-from galvo.report.subject import Subject
+from galvo.qc.markup import Markup, escaped
+from galvo.qc.sections import sections_of
+from galvo.qc.subject import Subject
 
 __all__ = ["page_of"]
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from galvo.report.markup import Markup, escaped, joined
+from galvo.qc.markup import Markup, escaped, joined
 from galvo.text import number_text
 
 __all__ = ["Band", "Dots", "Line", "Ticks", "chart", "decimated", "round_steps"]

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from galvo.core.recording import Recording
 from galvo.motion.kept import Motion
-from galvo.preview.picture import colored, data_uri, display_limits, fitted, png_bytes, to_uint8
-from galvo.preview.summary import summarize
-from galvo.report.markup import Markup
-from galvo.report.subject import Subject
+from galvo.pictures.picture import colored, data_uri, display_limits, fitted, png_bytes, to_uint8
+from galvo.pictures.summary import summarize
+from galvo.qc.markup import Markup
+from galvo.qc.subject import Subject
 
 __all__ = ["FieldPicture", "Kymograph", "Pair", "field_picture", "field_scale", "frame_picture", "kymographs", "pairs"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from galvo.report.charts import Band, Dots, Line, Ticks, chart
-from galvo.report.markup import Markup, escaped, joined, tag
-from galvo.report.measures import Plane, measured_plane
-from galvo.report.subject import Subject
+from galvo.qc.charts import Band, Dots, Line, Ticks, chart
+from galvo.qc.markup import Markup, escaped, joined, tag
+from galvo.qc.measures import Plane, measured_plane
+from galvo.qc.subject import Subject
 
 __all__ = ["Shown", "shown_of"]
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from galvo.errors import GalvoError
 from galvo.noise import NoiseModel, estimate_noise
-from galvo.report.charts import Dots, Line, chart
-from galvo.report.markup import NOTHING, Markup, escaped, joined, section, tag
-from galvo.report.subject import Subject
-from galvo.report.verdict import pixels_text
+from galvo.qc.charts import Dots, Line, chart
+from galvo.qc.markup import NOTHING, Markup, escaped, joined, section, tag
+from galvo.qc.subject import Subject
+from galvo.qc.verdict import pixels_text
 from galvo.text import count_text, number_text
 
 __all__ = ["learned_section", "noise_section"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galvo.report.charts import Band, Dots, Line, Ticks, chart, decimated, round_steps
+from galvo.qc.charts import Band, Dots, Line, Ticks, chart, decimated, round_steps
 
 
 @given(st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(float("nan"))), max_size=300), st.integers(2, 40))

@@ -12,7 +12,7 @@ from typing import Any
 from galvo.core.recording import Recording
 from galvo.formats.opening import open_recording
 from galvo.motion.params import MotionParams
-from galvo.report.subject import Subject
+from galvo.qc.subject import Subject
 
 __all__ = ["Command", "command_of"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from galvo.motion.flags import Flag
-from galvo.report.figures import Pair, field_picture, field_scale, frame_picture, pairs
-from galvo.report.markup import NOTHING, Markup, escaped, joined, section, tag
-from galvo.report.measures import Plane
-from galvo.report.shown import Shown
-from galvo.report.verdict import pixels_text
+from galvo.qc.figures import Pair, field_picture, field_scale, frame_picture, pairs
+from galvo.qc.markup import NOTHING, Markup, escaped, joined, section, tag
+from galvo.qc.measures import Plane
+from galvo.qc.shown import Shown
+from galvo.qc.verdict import pixels_text
 from galvo.text import number_text
 
 __all__ = ["frames_section", "images_section", "stage"]

@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from galvo.core.atomic import guard_destination, write_file
-from galvo.report.page import page_of
-from galvo.report.subject import opened_subject
+from galvo.qc.page import page_of
+from galvo.qc.subject import opened_subject
 
 __all__ = ["report", "report_path"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galvo.motion.flags import Flag
-from galvo.report.measures import SERIOUS, Plane, median
-from galvo.report.subject import Subject
+from galvo.qc.measures import SERIOUS, Plane, median
+from galvo.qc.subject import Subject
 from galvo.text import count_text
 
 __all__ = ["Remark", "Verdict", "frames_text", "pixels_text", "verdict_of"]

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from galvo import __version__
-from galvo.report.command import command_of
-from galvo.report.learned import learned_section, noise_section
-from galvo.report.looks import frames_section, images_section
-from galvo.report.markup import NOTHING, Markup, escaped, joined, section, tag
-from galvo.report.measures import median
-from galvo.report.over_time import kymograph_section, motion_section, quality_section
-from galvo.report.shown import Shown, shown_of
-from galvo.report.subject import Subject
-from galvo.report.verdict import Verdict, pixels_text, verdict_of
+from galvo.qc.command import command_of
+from galvo.qc.learned import learned_section, noise_section
+from galvo.qc.looks import frames_section, images_section
+from galvo.qc.markup import NOTHING, Markup, escaped, joined, section, tag
+from galvo.qc.measures import median
+from galvo.qc.over_time import kymograph_section, motion_section, quality_section
+from galvo.qc.shown import Shown, shown_of
+from galvo.qc.subject import Subject
+from galvo.qc.verdict import Verdict, pixels_text, verdict_of
 from galvo.text import count_text, duration_text, number_text
 
 __all__ = ["sections_of"]

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from galvo.cli.text import byte_text, count_text, duration_text, number_text, printable
+from galvo.text import byte_text, count_text, duration_text, number_text, printable
 
 
 @pytest.mark.parametrize(
