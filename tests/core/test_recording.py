@@ -105,6 +105,13 @@ def test_arrays_are_not_copied_before_reading():
     assert recording[1, 0, 0, 2, 3] == 9
 
 
+def test_lists_of_positions_copy_only_what_is_asked_for():
+    # a terabyte, of which one byte is in memory
+    large = np.broadcast_to(np.uint8(7), (1_000_000, 1, 1, 1000, 1000))
+    part = Recording.from_array(large)[[999_999, 3], 0, 0, [5, 1], :3]
+    np.testing.assert_array_equal(part, np.full((2, 2, 3), 7))
+
+
 @pytest.mark.parametrize("order", "<>")
 def test_pixels_come_in_the_machines_byte_order(order):
     array = PIXELS.astype(f"{order}i2")

@@ -136,7 +136,9 @@ def test_warnings_of_reading_are_shown_and_go_nowhere_else(volumes, monkeypatch)
         read(selection, out)
 
     monkeypatch.setattr(volumes._reader, "read", warning)
-    assert "something <is> odd" in Page(volumes._repr_html_()).text
+    page = Page(volumes._repr_html_())
+    assert "something <is> odd" in page.text
+    assert len(page.pictures) == 1
 
 
 def test_few_frames_are_read_of_a_long_recording(monkeypatch):

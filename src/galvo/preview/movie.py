@@ -205,7 +205,8 @@ def _pace_notes(recording: Recording, starts: NDArray[np.int64], average: int, s
     if last < length - step:
         yield f"only the first {last:,}"
     if rate is not None and shown > 1:
-        yield f"shown {step * shown_hz / rate:.3g} times as fast as recorded"
+        factor = f"{step * shown_hz / rate:.2g}"
+        yield "shown as fast as recorded" if factor == "1" else f"shown {factor} times as fast as recorded"
 
 
 def _windows(view: View, starts: NDArray[np.int64], average: int) -> NDArray[Any]:

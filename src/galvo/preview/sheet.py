@@ -26,7 +26,7 @@ _MOST_AT_ALL: Final = 200
 _ALL_FRAMES: Final = 1024
 _LEAST_FRAMES: Final = 16
 _MOST_FRAMES: Final = 256
-_READ_BYTES: Final = 1 << 30
+_READ_BYTES: Final = 1 << 29
 # of fewer views each may be larger: pixels on the longer side
 _SIZES: Final = ((2, 512), (4, 384), (_MOST_AT_ALL, 256))
 _GRID_SIZE: Final = 256
@@ -77,7 +77,7 @@ def contact_sheet(
     size : int, optional
         Longer side of an image on the sheet, in pixels.
     report : callable
-        Called with (views done, views in all).
+        Called with (frames done, frames in all).
     """
     if everything and len(views) > _MOST_AT_ALL:
         raise OptionError(
@@ -90,18 +90,14 @@ def contact_sheet(
     most = size or (next(side for count, side in _SIZES if len(shown) <= count) if in_bands else _GRID_SIZE)
     if most * most * len(shown) * (_IMAGES if in_bands else 1) > _MOST_PIXELS:
         raise OptionError("the sheet would be too large", found=f"{len(shown)} x {most} pixels", hint="Choose fewer")
-    made, sampled = [], 0
-    for done, view in enumerate(shown):
-        report(done, len(shown))
-        summary = summarize(
-            view.recording,
-            channel=view.channel,
-            plane=view.plane,
-            frame_count=frame_count or _affordable(view, len(shown)),
-        )
-        sampled = summary.frames.size
+    counts = [min(recording.shape[0], frame_count or _affordable(view, len(shown))) for view in shown]
+    made, done, sampled = [], 0, 0
+    for view, count in zip(shown, counts, strict=True):
+        report(done, sum(counts))
+        summary = summarize(view.recording, channel=view.channel, plane=view.plane, frame_count=count)
+        done, sampled = done + count, summary.frames.size
         made.append(_four_panels(view, summary, most) if in_bands else [_mean_panel(view, summary, most)])
-    report(len(shown), len(shown))
+    report(done, done)
     if in_bands:
         bands = [Band(panels, view.label) for panels, view in zip(made, shown, strict=True)]
     else:

@@ -124,7 +124,7 @@ def preview(
     overwrite : bool
         Replace an existing output.
     progress : bool or callable
-        True: a bar in the terminal; a callable gets (done, in all).
+        True: a bar in the terminal; a callable gets (frames read, frames in all).
     open_options : dict, optional
         Passed to `galvo.open`.
 
