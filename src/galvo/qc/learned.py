@@ -136,7 +136,7 @@ def _bands(bands: Sequence[Mapping[str, Any]], side: int) -> Markup:
             escaped(band.get("kind")),
             escaped(f"{side / high:.0f}–{side / low:.0f} px" if 0 < low <= high else "?"),
             joined((escaped(pixels_text(rms)), bar)),
-            escaped(number_text(_number(band, "determined"), 3)),
+            escaped(f"{_number(band, 'determined'):.1f}"),
             escaped("yes" if band.get("temporal_used") is True else "no"),
         )
         rows.append(tag("tr", joined(tag("td", cell) for cell in cells)))

@@ -9,25 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from galvo.core.recording import Recording
-from galvo.core.selection import Indices
 from galvo.errors import GalvoError, NotFound, OptionError
 from galvo.formats.opening import open_recording
 from galvo.motion.apply import Correcting
 from galvo.motion.correction import Correction, open_correction
-from galvo.motion.estimator import Fields
 from galvo.motion.kept import Motion
 from galvo.motion.pipeline import motion_path
 from galvo.motion.stored import holds_motion
-from galvo.motion.warping import warp
+from galvo.motion.undoing import Undone
 
 __all__ = ["Subject", "opened_subject"]
 
 _MOTION_SUFFIX = "_motion.h5"
-_ROUNDS = 6
 
 BeforeIs = Literal["original", "reconstructed", "missing"]
 
@@ -295,27 +289,3 @@ def _found_beside(
 def _positions(names: Sequence[str], name: str) -> list[int]:
     places = [place for place, other in enumerate(names) if other == name]
     return places if len(places) == 1 else []
-
-
-class Undone:
-    """The motion that brings corrected frames back to where they were.
-
-    A corrected frame is ``corrected(x) = frame(x + w(x))``; so ``frame(y) = corrected(y + v(y))`` for the v that solves
-    ``v(y) = -w(y + v(y))``, found by fixed-point iteration, which converges where fields do not fold.
-    """
-
-    def __init__(self, motion: Motion) -> None:
-        self._motion = motion
-
-    def displacements(self, t: Indices, z: int, *, threads: int | None = None) -> Fields:
-        """Float32 (T, Y, X, 2), x before y in pixels, of the frames at times `t` of plane `z`."""
-        back: NDArray[np.float32] = -self._motion.displacements(t, z, threads=threads)
-        found = back
-        for _ in range(_ROUNDS):
-            found = np.asarray(warp(back, found, interpolation="linear", threads=threads), np.float32)
-        return found
-
-    @property
-    def checksum(self) -> int:
-        """Of the motion that is undone."""
-        return self._motion.checksum
