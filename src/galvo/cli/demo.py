@@ -12,7 +12,9 @@ from typing import Any, Final
 import click
 
 from galvo.cli import convert as convert_verb
+from galvo.cli import correct as correct_verb
 from galvo.cli import info as info_verb
+from galvo.cli import preview as preview_verb
 from galvo.cli import verify as verify_verb
 from galvo.cli.ending import debug_option
 from galvo.cli.options import quoted
@@ -30,20 +32,23 @@ Examples:
 """
 
 
-@click.command("demo", short_help="Make, convert and verify a recording.", epilog=_EPILOG)
+@click.command("demo", short_help="Make a recording, convert, verify and correct it.", epilog=_EPILOG)
 @click.argument("folder", default="demo", metavar="[FOLDER]")
 @click.option("--frames", type=click.IntRange(min=2), default=300, show_default=True, help="Length of the recording.")
 @debug_option
 @click.pass_context
 def command(context: click.Context, folder: str, frames: int) -> None:
-    """Make a two-channel ScanImage recording in FOLDER (default ./demo), convert and verify it.
+    """Make a two-channel ScanImage recording in FOLDER (default ./demo), convert, verify and correct it.
 
     The recording is simulated: neurons that fire, shot noise, a brain that moves. Only files called galvo_demo* are
     written, and replaced when the demo is run again.
     """
     click.echo(f"Simulating a two-photon recording: {frames} frames of 256 x 256 pixels, two channels ...")
     raw = _generate(Path(folder), frames)
-    first, out = str(raw[0]), str(Path(folder) / f"{_STEM}.h5")
+    first = str(raw[0])
+    out, still, picture, report = (
+        str(Path(folder) / f"{_STEM}{end}") for end in (".h5", "_still.h5", "_still.png", "_still_report.html")
+    )
     for path in raw:
         click.echo(f"  wrote {path}")
     _step("What is in it? One file of a series opens the whole series.", "info", first)
@@ -54,8 +59,15 @@ def command(context: click.Context, folder: str, frames: int) -> None:
     context.invoke(verify_verb.command, path=out)
     _step("Does it hold what the raw files hold? Pixels and metadata are compared.", "verify", first, out)
     context.invoke(verify_verb.command, path=first, against=out)
-    click.echo(f"\nEverything is in {os.path.abspath(folder)}. Go on with")
-    for command_line in _next(first, out):
+    _step("Take its motion out.", "correct", first, "-o", still, "--overwrite")
+    context.invoke(correct_verb.command, sources=(first,), output=still, overwrite=True)
+    _step("What does it look like now?", "preview", still, "-o", picture, "--overwrite")
+    context.invoke(preview_verb.command, sources=(still,), output=picture, overwrite=True)
+    click.echo(f"\nEverything is in {os.path.abspath(folder)}. Look at")
+    for shown in (report, picture):
+        click.echo(f"  {Path(shown).resolve().as_uri()}")
+    click.echo("Go on with")
+    for command_line in _next(first, still):
         click.echo(f"  {command_line}")
 
 
@@ -64,14 +76,15 @@ def _step(why: str, *words: str) -> None:
     click.secho(f"$ {quoted(_program('galvo'), *words)}", bold=True)
 
 
-def _next(first: str, out: str) -> tuple[str, ...]:
-    code = f'import galvo; rec = galvo.open({json.dumps(out)}); print(rec, rec[:100, "GCaMP"].mean(axis=0))'
-    small = str(Path(out).with_name(f"{_STEM}_small.h5"))
+def _next(first: str, still: str) -> tuple[str, ...]:
+    code = f'import galvo; rec = galvo.open({json.dumps(still)}); print(rec, rec[:100, "GCaMP"].mean(axis=0))'
+    small, movie = (str(Path(still).with_name(name)) for name in (f"{_STEM}_small.tif", f"{_STEM}_still.gif"))
     galvo = _program("galvo")
     return (
         quoted(_program("python"), "-c", code),
+        quoted(galvo, "preview", still, "-o", movie, "--average", "4"),
         quoted(galvo, "convert", first, "-o", small, "--frames", "0:100", "--channels", "GCaMP", "--verify"),
-        quoted(galvo, "convert", "YOUR_RECORDING.tif", "-o", "your_recording.h5", "--verify"),
+        quoted(galvo, "correct", "YOUR_RECORDING.tif", "-o", "your_recording.h5"),
         quoted(galvo, "--help"),
     )
 
