@@ -64,7 +64,11 @@ def test_public_names(name):
 
 def test_the_version_is_that_of_the_package():
     """It is written in galvo/__init__.py only; the build reads it there."""
-    assert importlib.metadata.version("galvo") == galvo.__version__
+    try:
+        installed = importlib.metadata.version("galvo")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("galvo is not installed, only found")
+    assert installed == galvo.__version__
 
 
 def test_names_that_do_not_exist():
