@@ -277,8 +277,12 @@ def test_the_bar_in_a_terminal(recording, out, monkeypatch):
     stream = Terminal()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", stream)
-    galvo.convert(recording, out, progress=True)
-    assert "writing" in stream.getvalue()
+    galvo.convert(recording, out, progress=True, block_bytes=500)
+    shown = stream.getvalue()
+    assert "writing" in shown
+    assert " MB/s " in shown
+    # the time that is left
+    assert "0:00:00" in shown
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt()], ids=repr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import importlib.metadata
 import inspect
 import pkgutil
 import subprocess
@@ -59,6 +60,15 @@ def test_public_names(name):
     assert name in dir(galvo)
     if inspect.isfunction(value) or inspect.isclass(value):
         assert value.__module__.startswith("galvo.")
+
+
+def test_the_version_is_that_of_the_package():
+    """It is written in galvo/__init__.py only; the build reads it there."""
+    try:
+        installed = importlib.metadata.version("galvo")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("galvo is not installed, only found")
+    assert installed == galvo.__version__
 
 
 def test_names_that_do_not_exist():

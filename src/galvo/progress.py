@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from time import monotonic
 from typing import Literal
 
 from galvo.core.write import Progress
@@ -23,28 +25,29 @@ def reporting(progress: ProgressOption, what: str, unit: Literal["bytes", "frame
         yield lambda done, total: None
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        ProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, ProgressColumn, TextColumn
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
-    done_and_rate: tuple[ProgressColumn, ...] = (DownloadColumn(), TransferSpeedColumn())
+    done_and_rate: tuple[ProgressColumn, ...] = (DownloadColumn(), TextColumn("{task.fields[rate]}"))
     if unit == "frames":
-        done_and_rate = (MofNCompleteColumn(), TextColumn("frames, {task.fields[rate]}/s"))
-    columns = (TextColumn(what), BarColumn(), *done_and_rate, TimeRemainingColumn())
+        done_and_rate = (MofNCompleteColumn(), TextColumn("frames{task.fields[rate]}"))
+    columns = (TextColumn(what), BarColumn(), *done_and_rate, TextColumn("{task.fields[left]}"))
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None, rate="-")
+        task = bar.add_task(what, total=None, rate="", left="")
+        began: list[tuple[float, int]] = []
 
         def report(done: int, total: int) -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, completed=done, total=total, rate="-" if speed is None else f"{speed:.0f}")
+            # of the whole run: blocks are few, and a mean over the last ones would need several
+            if not began:
+                began.append((monotonic(), done))
+            seconds, made = monotonic() - began[0][0], done - began[0][1]
+            rate = made / seconds if made > 0 and seconds > 0 else 0.0
+            speed = left = ""
+            if rate:
+                speed = f", {rate:.0f}/s" if unit == "frames" else f"{rate / 1e6:.1f} MB/s"
+                left = str(timedelta(seconds=round((total - done) / rate)))
+            bar.update(task, completed=done, total=total, rate=speed, left=left)
 
         yield report
 

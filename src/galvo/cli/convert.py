@@ -55,6 +55,8 @@ The output appears under its name only when it is complete and on the disk. Ctrl
 @click.option("-t", "--to", "to_format", metavar="FORMAT", help="Format to write, instead of the suffix's.")
 @click.option(
     "--channels",
+    "--channel",
+    "channels",
     multiple=True,
     metavar="1,2|NAMES",
     help="Channels to write: names, or numbers from 1 as `galvo info` shows them (1 is ch1).",

@@ -59,11 +59,12 @@ OUT_report.html shows how it went; `galvo report` makes it again.
 )
 @click.option("--params", "params_file", metavar="FILE", help="Parameters of the estimators, as JSON.")
 @click.option(
+    "--channels",
     "--channel",
     "channels",
     multiple=True,
-    metavar="1|NAME",
-    help="Channel to estimate on, may be repeated; all by default. All channels are corrected.",
+    metavar="1,2|NAMES",
+    help="Channels to estimate on; all by default. All channels are corrected.",
 )
 @click.option(
     "--reference",
