@@ -250,13 +250,13 @@ def fields_to_write(
     """
     if not recording.fields:
         raise OptionError("the recording has no fields to split", hint="Only multi-ROI recordings have them")
-    named = [(field, _field_name(destination, format, n)) for n, field in enumerate(recording.fields, 1)]
+    named = [(field, _field_name(os.fspath(destination), format, n)) for n, field in enumerate(recording.fields, 1)]
     return [(field, name) for field, name in named if not (resume and os.path.lexists(name))]
 
 
-def _field_name(destination: str | os.PathLike[str], format: str | None, number: int) -> str:
+def _field_name(destination: str, format: str | None, number: int) -> str:
     """``out.h5`` as ``out_field1.h5``; the name of a folder has no suffix to keep."""
-    final = os.path.expanduser(os.fspath(destination)).rstrip(os.sep)
+    final = os.path.expanduser(destination).rstrip(os.sep)
     entry = REGISTRY.for_writing(final, format)
     suffix = os.path.splitext(final)[1]
     if entry.writes_folders and suffix.lower() not in entry.suffixes:
