@@ -170,11 +170,6 @@ class TwoPhotonMovie:
             out[:, t] = amplitude * (falling - rising)
         return out
 
-    @property
-    def cell_centers(self) -> NDArray[np.float64]:
-        """Centre of each cell in the reference, float64 (cells, 2), y then x, in pixels (some lie just outside)."""
-        return self._tissue.centers / _FINE - self._margin
-
     def reference(self, t: int | None = None) -> NDArray[np.float32]:
         """Return the expected photons without motion, float32 (C, Y, X): at rest, or with the activity of frame t."""
         return self._view(t, None)
@@ -227,7 +222,6 @@ class _Tissue:
 
     green: NDArray[np.float32]
     red: NDArray[np.float32]
-    centers: NDArray[np.float64]
     patches: tuple[tuple[slice, slice, NDArray[np.float32]], ...]
 
     @classmethod
@@ -257,7 +251,7 @@ class _Tissue:
         psf = 0.85 * _FINE
         green, red = (_blur(image * vessels, psf) for image in (green, red))
         blurred = tuple(_blurred_patch(patch, window, vessels, psf, shape) for *window, patch in patches)
-        return cls(green.astype(np.float32), red.astype(np.float32), centers, blurred)
+        return cls(green.astype(np.float32), red.astype(np.float32), blurred)
 
     def active(self, change: NDArray[np.float64]) -> NDArray[np.float32]:
         out = self.green.copy()

@@ -89,8 +89,8 @@ class _Stretch:
     Attributes
     ----------
     channel : int
-    is_first, is_last : bool
-        Whether the array begins, and ends, with it.
+    is_first : bool
+        Whether the array begins with it.
     pieces : iterable of bytes-like
         As stored, taken once.
     nbytes, checksum : int
@@ -99,7 +99,6 @@ class _Stretch:
 
     channel: int
     is_first: bool
-    is_last: bool
     pieces: Iterable[Any]
     nbytes: int = 0
     checksum: int = 1
@@ -205,16 +204,16 @@ class Level5Sink(FileSink):
             columns = np.empty((block.shape[0], planes, width, height), self._dtype)
             transpose_into(columns, block[:, channel - c.start].swapaxes(2, 3))
             first = t.start == 0 and z.start == 0
-            last = t.stop == lengths[0] and z.stop == lengths[2]
+            ends = t.stop == lengths[0] and z.stop == lengths[2]
             data = columns.reshape(-1).view(np.uint8).data
             head = self._head(channel) if first else b""
-            tail = bytes(self._padding) if last else b""
+            tail = bytes(self._padding) if ends else b""
             if self._level is None:
-                stretches.append(_Stretch(channel, first, last, (head, data, tail)))
+                stretches.append(_Stretch(channel, first, (head, data, tail)))
                 continue
             checksum = zlib.adler32(tail, zlib.adler32(data, zlib.adler32(head)))
             nbytes = len(head) + len(data) + len(tail)
-            stretches.append(_Stretch(channel, first, last, self._deflated(head, data, tail), nbytes, checksum))
+            stretches.append(_Stretch(channel, first, self._deflated(head, data, tail), nbytes, checksum))
         return stretches
 
     def _deflated(self, head: bytes, data: memoryview, tail: bytes) -> Iterator[bytes]:
