@@ -11,7 +11,7 @@ from typing import Any
 from galvo.conversion import ConvertResult, convert
 from galvo.core.atomic import output_name
 from galvo.core.source import path_name
-from galvo.errors import GalvoError, OptionError, UnknownFormat
+from galvo.errors import GalvoError, OptionError, UnknownFormat, WriteError
 from galvo.formats import REGISTRY
 from galvo.formats.opening import none_text, open_recording, recordings_in
 from galvo.progress import ProgressOption, one_of_several, reporting
@@ -98,6 +98,8 @@ def convert_folder(
         There is no such folder or format; nothing was written.
     UnknownFormat
         The folder holds no recording.
+    WriteError
+        The folder of the outputs cannot be made.
     """
     folder, out = path_name(source), output_name(destination)
     suffix = _suffix(format)
@@ -109,7 +111,10 @@ def convert_folder(
     jobs: list[_Job] = []
     skipped: list[str] = []
     names = _output_names([files[0] for _, files in found], suffix)
-    os.makedirs(out, exist_ok=True)
+    try:
+        os.makedirs(out, exist_ok=True)
+    except OSError as error:
+        raise WriteError("the folder of the outputs cannot be made", path=out, found=error.strerror) from error
     covered: set[str] = set()
     for (entry, files), name in zip(found, names, strict=True):
         if os.path.abspath(files[0]) in covered:

@@ -86,6 +86,7 @@ WRONG_WISHES = [
     (("convert", "good.h5", "-o", "x.h5", "--frames", "50:60"), "found 50:60; expected frames of 0 to 11"),
     (("convert", "good.h5", "-o", "x.h5", "--write-option", "a=1"), "expected one of layout"),
     (("convert", "nothing", "-o", "out/", "-t", "hdf5"), "no file with the suffix of a format"),
+    (("convert", ".", "-o", "notes.tif/", "-t", "hdf5"), "the folder of the outputs cannot be made"),
     (("correct", "good.h5", "-o", "x.h5", "--frames", "50:60"), "found 50:60; expected frames of 0 to 11"),
     (("correct", "good.h5", "-o", "x.h5", "--motion", "x.tif"), "a motion is kept as HDF5"),
     (("correct", "good.h5", "-o", "x.h5", "--params", "params.json"), "preset: input should be 'fast'"),
