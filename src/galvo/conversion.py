@@ -336,7 +336,11 @@ def _write(
     if recording.size == 0:
         raise OptionError("nothing to write: the selection is empty", found=f"shape {recording.shape}")
     multiple = sink.t_multiple(recording)
-    blocks = tuple(block_selections(recording.shape, recording.dtype.itemsize, block_bytes, multiple, sink.block_order))
+    order = sink.block_order
+    # one channel behind the other: few blocks of each, of which the last is small, would make memory a matter of length
+    apart = recording.shape[1] > 1 and order[0] in "Cc"
+    most_bytes = min(block_bytes, DEFAULT_BLOCK_BYTES // 2) if apart else block_bytes
+    blocks = tuple(block_selections(recording.shape, recording.dtype.itemsize, most_bytes, multiple, order))
     provenance = _provenance(recording, entry.name, {**options, "split_channels": split or None})
     plan = WritePlan(recording=recording, blocks=blocks, provenance=provenance)
     sink.prepare(plan)
