@@ -169,7 +169,7 @@ def test_names_of_several_stems_are_several_recordings(tmp_path):
     write(tmp_path / "mean.tif", frames(1))
     with pytest.raises(UnknownFormat, match="holds 3 recordings") as caught:
         galvo.open(tmp_path)
-    assert caught.value.found == "left_0.tif (tiff, 3 files); mean.tif (tiff, 1 files); right_0.tif (tiff, 3 files)"
+    assert caught.value.found == "left_0.tif (tiff, 3 files); mean.tif (tiff, 1 file); right_0.tif (tiff, 3 files)"
 
 
 @pytest.mark.parametrize("other", ["shape", "dtype"])
