@@ -163,10 +163,12 @@ $(VENV)/.installed: $(VENV)/.wheel
 	@$(BIN)/python -m pip install -q --force-reinstall --no-deps --no-index $(VENV)/wheel/galvo-*.whl
 	@touch $@
 
+# CalSciPy asks for a package that is on no index; its one-liners do without.
 $(BENCH_VENV)/.peers: bench/peers.txt pyproject.toml | $(VENV)/.wheel
 	@test -x $(BENCH_BIN)/python || $(PYTHON) -m venv $(BENCH_VENV)
 	@echo "installing the peers into $(BENCH_VENV)"
 	@$(BENCH_BIN)/python -m pip install -q -r bench/peers.txt $(VENV)/wheel/galvo-*.whl
+	@$(BENCH_BIN)/python -m pip install -q --no-deps CalSciPy==0.8.3
 	@touch $@
 
 $(BENCH_VENV)/.installed: $(BENCH_VENV)/.peers $(VENV)/.wheel
