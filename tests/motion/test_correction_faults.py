@@ -53,9 +53,9 @@ def small(moving, sway, monkeypatch):
 
 def motion_trial(folder, small, old=b"old"):
     """The motion alone."""
+    nbytes = small.run(None).motion.frames.itemsize + 24 * 20 * 2 * 2
 
     def write(path, resume, progress):
-        nbytes = small.run(None).motion.frames.itemsize + 24 * 20 * 2 * 2
         small.run(
             None,
             motion=path,
