@@ -254,7 +254,7 @@ class WritingConformance:
     @needs_fork
     @pytest.mark.harden
     def test_killed_at_every_operation_of_more(self, scratch: Path) -> None:
-        """As above, more blocks, torn writes, beginning again over what was left; at half of them with other options."""
+        """As above, more blocks, torn writes, beginning again over what was left; at half with other options."""
         for number, options in enumerate(self.write_options):
             trial = self._trial(scratch, _SMALL, options, old=number % 2 == 0)
             everywhere: Sequence[int] = range(len(trial.operations) + 1)
