@@ -16,6 +16,7 @@ import pytest
 
 from galvo import native
 from galvo.core.source import FileSource
+from galvo.testing.trials import scratch_folder
 
 hypothesis.settings.register_profile(
     "galvo",
@@ -54,6 +55,13 @@ def sample_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no genuine recordings: GALVO_SAMPLE_DATA does not name a folder, and the default one is absent")
     return folder
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    """An empty folder for trials, in memory where there is room."""
+    with scratch_folder(tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture

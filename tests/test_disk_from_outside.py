@@ -16,9 +16,13 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="to
 
 SAVE = """
 import os, sys
+from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import galvo
+from galvo.core import write
 from galvo.errors import NoSpace, WriteError
+# strace counts the calls of each thread by themselves: one thread makes them all
+write.ThreadPoolExecutor = lambda count, **options: ThreadPoolExecutor(1, **options)
 pixels = np.random.default_rng(0).integers(0, 99, (3, 1, 1, 192, 192)).astype("<i2")
 try:
     galvo.save(pixels, sys.argv[1], overwrite=True, block_bytes=1)
@@ -59,13 +63,13 @@ def traced(strace, inject, path, elsewhere):
 
 KILLS = [
     *(f"write:signal=KILL:when={number}" for number in (1, 2, 9, 20, 27, 33, 45, 60)),
-    *(f"fsync:signal=KILL:when={number}" for number in (1, 2, 4, 6, 9)),
+    *(f"fsync:signal=KILL:when={number}" for number in (1, 2, 4, 6, 7)),
     *(f"ftruncate:signal=KILL:when={number}" for number in (1, 3, 5)),
     "rename:signal=KILL:when=1",
 ]
 ERRORS = [
     *(f"write:error=ENOSPC:when={number}+" for number in (1, 2, 9, 20, 33, 45)),
-    *(f"fsync:error=EIO:when={number}" for number in (1, 2, 5, 9)),
+    *(f"fsync:error=EIO:when={number}" for number in (1, 2, 5, 7)),
     *(f"write:error=EDQUOT:when={number}" for number in (3, 30)),
     "ftruncate:error=EIO:when=2",
     "rename:error=EACCES:when=1",

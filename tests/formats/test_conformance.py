@@ -161,6 +161,7 @@ class TestTiffSamples(TestTiff):
     """Channels as the samples of a page."""
 
     every = 4
+    hardened_count = 1000
     write_options = (
         {"samples": "c"},
         {"samples": "c", "compression": "zlib"},
@@ -217,9 +218,9 @@ class TestHdf5PerChannel(FormatConformance):
     """One file for each channel: what holds for one file holds for all of them together."""
 
     every = 4
+    hardened_count = 1000
     format_name = "hdf5"
     write_options = ({"split_channels": True},)
-    power_cut_count = 400
 
     def cases(self, tmp_path):
         pixels = movie((5, 3, 2, 7, 6), "<u2")
@@ -272,7 +273,6 @@ class TestHdf5(FormatConformance):
 class TestRaw(FormatConformance):
     format_name = "bin"
     has_signature = False
-    power_cut_count = 400
 
     def cases(self, tmp_path):
         pixels = movie((7, 1, 1, 6, 5), "<u2")
@@ -301,8 +301,6 @@ def pzf_frame(pixels, number):
 class PzfConformance(FormatConformance):
     format_name = "pzf"
     write_dtypes = ("u1", "<u2", ">i2", "<f4")
-    # a block is many files, each an operation or four
-    power_cut_count = 300
 
     def writes(self, dtype, options):
         return "quantize" not in options or dtype[1:] in ("i2", "u2")

@@ -28,6 +28,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 LIMITS = galvo.Limits(frame_bytes=16 << 20, page_count=200_000, text_bytes=16 << 20, chunk_bytes=16 << 20)
 PEAK_BYTES = 96 << 20
+# cases in one fork
+TOGETHER = 16
 VERSIONS = ("4", "5", "7", "7.3")
 WIDE = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 40, (1 << 64) - 1)
 
@@ -214,10 +216,10 @@ def run(own: list[Seed], folder, numbers: range, salt: int) -> str:
     def work(number):
         seed, mode = own[number % len(own)], "report" if number // len(own) % 2 else "raise"
         content = mutated(seed.content, np.random.default_rng([salt, number]))
-        return case(seed, content, folder / f"{number % 64}.mat", mode)
+        return case(seed, content, folder / f"{os.getpid()}.mat", mode)
 
     counts, wrong, tried, peak, slowest = Counter(), [], 0, 0, 0.0
-    for at, verdict in run_cases(partial(work, number) for number in numbers):
+    for at, verdict in run_cases((partial(work, number) for number in numbers), together=TOGETHER):
         number = numbers[at]
         place = f"{own[number % len(own)].name} mutant {number} of {salt}"
         peak, slowest = max(peak, verdict.peak_bytes), max(slowest, verdict.seconds)

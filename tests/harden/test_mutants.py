@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import struct
 import warnings
 import zlib
@@ -43,6 +44,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 MIB = 1 << 20
 FORMATS = ("tiff", "scanimage", "hdf5")
 OWN_FRAMES = 400
+# cases in one fork
+TOGETHER = 16
 
 
 # ---- seeds ----------------------------------------------------------------------------------------------------------
@@ -391,7 +394,8 @@ class Seen:
 
 
 def place_files(seed: Seed, contents, folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     paths = [folder / name for name in seed.names]
     for path, content in zip(paths, contents, strict=True):
         path.write_bytes(content)
@@ -616,9 +620,9 @@ def run_mutants(own: list[Seed], folder: Path, numbers: range, salt: int) -> Tal
     def work(number):
         seed = own[number % len(own)]
         mode = "report" if number // len(own) % 2 else "raise"
-        return case(seed, mutant(seed, number, salt), folder, f"{number % 64}", mode)
+        return case(seed, mutant(seed, number, salt), folder, str(os.getpid()), mode)
 
-    for at, verdict in run_cases(partial(work, number) for number in numbers):
+    for at, verdict in run_cases((partial(work, number) for number in numbers), together=TOGETHER):
         number = numbers[at]
         seed = own[number % len(own)]
         tally.add(f"{seed.format} {seed.name!r} mutant {number} of {salt}", seed, verdict)
@@ -707,9 +711,9 @@ def run_cuts(own: list[Seed], folder: Path, boundaries: bool, count: int) -> Tal
         seed, which, size, mode = jobs[number]
         contents = list(seed.contents)
         contents[which] = contents[which][:size]
-        return case(seed, contents, folder, f"{number % 64}", mode)
+        return case(seed, contents, folder, str(os.getpid()), mode)
 
-    for number, verdict in run_cases(partial(work, number) for number in range(len(jobs))):
+    for number, verdict in run_cases((partial(work, number) for number in range(len(jobs))), together=TOGETHER):
         seed, which, size, mode = jobs[number]
         place = f"{seed.format} {seed.name!r} file {which} cut to {size} of {len(seed.contents[which])}, {mode}"
         tally.add(place, seed, verdict)

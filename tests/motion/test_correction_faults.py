@@ -53,9 +53,9 @@ def small(moving, sway, monkeypatch):
 
 def motion_trial(folder, small, old=b"old"):
     """The motion alone."""
+    nbytes = small.run(None).motion.frames.itemsize + 24 * 20 * 2 * 2
 
     def write(path, resume, progress):
-        nbytes = small.run(None).motion.frames.itemsize + 24 * 20 * 2 * 2
         small.run(
             None,
             motion=path,
@@ -102,15 +102,15 @@ def both_trial(folder, small, old=True):
 
 
 @needs_fork
-def test_killed(tmp_path, small):
+def test_killed(scratch, small):
     """At some operations of both outputs."""
-    trial = both_trial(tmp_path / "trial", small)
+    trial = both_trial(scratch / "trial", small)
     for number in range(0, len(trial.operations) + 1, 11):
         trial.kill_at(number)
 
 
-def test_failing(tmp_path, small):
-    trial = both_trial(tmp_path / "trial", small, old=False)
+def test_failing(scratch, small):
+    trial = both_trial(scratch / "trial", small, old=False)
     for number in range(1, len(trial.operations), 17):
         trial.fail_at(number, errno.ENOSPC if number % 2 else errno.EIO, lasting=bool(number % 2))
 
@@ -118,9 +118,9 @@ def test_failing(tmp_path, small):
 @needs_fork
 @pytest.mark.harden
 @pytest.mark.parametrize("make", [motion_trial, both_trial])
-def test_killed_at_every_operation(tmp_path, small, make):
+def test_killed_at_every_operation(scratch, small, make):
     for number, old in enumerate((b"old", b"")):
-        trial = make(tmp_path / f"trial{number}", small, old)
+        trial = make(scratch / f"trial{number}", small, old)
         # of both outputs, every other operation each time
         first, step = (number, 2) if make is both_trial else (0, 1)
         for place in range(first, len(trial.operations) + 1, step):
@@ -130,8 +130,8 @@ def test_killed_at_every_operation(tmp_path, small, make):
 
 @pytest.mark.harden
 @pytest.mark.parametrize("make", [motion_trial, both_trial])
-def test_failing_at_every_operation(tmp_path, small, make):
-    trial = make(tmp_path / "trial", small)
+def test_failing_at_every_operation(scratch, small, make):
+    trial = make(scratch / "trial", small)
     for code, lasting, step in (
         (errno.ENOSPC, True, 1),
         (errno.EIO, False, 2),
@@ -148,16 +148,16 @@ def test_failing_at_every_operation(tmp_path, small, make):
 @needs_fork
 @pytest.mark.harden
 @pytest.mark.parametrize("make", [motion_trial, both_trial])
-def test_power_cuts(tmp_path, small, make):
-    make(tmp_path / "trial", small).cut_power(400)
+def test_power_cuts(scratch, small, make):
+    make(scratch / "trial", small).cut_power(400)
 
 
 @needs_fork
 @pytest.mark.harden
-def test_killed_at_random(tmp_path, small):
-    trial = both_trial(tmp_path / "trial", small)
+def test_killed_at_random(scratch, small):
+    trial = both_trial(scratch / "trial", small)
     started = time.perf_counter()
-    small.run(tmp_path / "once.h5")
+    small.run(scratch / "once.h5")
     seconds = time.perf_counter() - started
     rng = np.random.default_rng(5)
     alive = sum(trial.kill_after(float(rng.uniform(0, 1.2 * seconds)), anew=bool(rng.integers(2))) for _ in range(100))

@@ -30,9 +30,9 @@ def save(path, resume, progress):
 
 
 @pytest.fixture
-def trial(tmp_path):
-    final = str(tmp_path / "trial" / "out.h5")
-    return Trial(tmp_path / "trial", Target(final=final, files=(final,)), save, {"out.h5": b"old"})
+def trial(scratch):
+    final = str(scratch / "trial" / "out.h5")
+    return Trial(scratch / "trial", Target(final=final, files=(final,)), save, {"out.h5": b"old"})
 
 
 def kills(trial):

@@ -1,7 +1,8 @@
 """Cases in processes of their own: a crash, a hang or too much memory there becomes a value here.
 
-Each case is a fork of the warm caller, so it costs milliseconds. It may map a bounded amount of memory beyond what the
-caller has, dumps no core, and is killed when its time is over. Needs `os.fork`; peaks of memory need Linux.
+Each case, or a few of them, is a fork of the warm caller, so it costs milliseconds. It may map a bounded amount of
+memory beyond what the caller has, dumps no core, and is killed when its time is over. Needs `os.fork`; peaks of memory
+need Linux.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -28,7 +30,7 @@ from galvo.errors import GalvoError
 
 __all__ = ["PeakMemory", "Verdict", "frame_digest", "read_digests", "run_case", "run_cases"]
 
-_RESULT = b"\n\0result\0"
+_RESULT, _END = b"\n\0result\0", b"\0end\0"
 _STATUS = "/proc/self/status"
 
 Kind = Literal["value", "error", "foreign", "signal", "timeout"]
@@ -50,7 +52,7 @@ class Verdict:
     peak_bytes : int
         Resident memory above that of its start; 0 where the system does not tell.
     seconds : float
-        From fork to end.
+        That it took.
     """
 
     kind: Kind
@@ -110,6 +112,7 @@ def run_cases(
     seconds: float = 5.0,
     memory_bytes: int = 1 << 30,
     processes: int | None = None,
+    together: int = 1,
 ) -> Iterator[tuple[int, Verdict]]:
     """Run each case in a fork.
 
@@ -122,7 +125,10 @@ def run_cases(
     memory_bytes : int
         Address space that a case may take beyond what the caller has.
     processes : int, optional
-        Cases at a time; one per core by default.
+        Forks at a time; one per core by default.
+    together : int
+        Cases that share a fork, one after the other: a fork costs more than a small case. Those behind one that dies
+        or hangs get another. Memory that an earlier case gave back to the process is not seen in the peak of a later.
 
     Yields
     ------
@@ -131,67 +137,103 @@ def run_cases(
     verdict : Verdict
     """
     waiting = enumerate(cases)
+    left_over: list[list[_Case]] = []
     running: dict[int, _Child] = {}
     most = processes or os.cpu_count() or 1
     gc.collect()
     try:
         while True:
-            while len(running) < most and (following := next(waiting, None)) is not None:
-                child = _start(*following, seconds, memory_bytes)
+            while len(running) < most:
+                following = left_over.pop() if left_over else list(islice(waiting, together))
+                if not following:
+                    break
+                child = _start(following, seconds, memory_bytes)
                 running[child.pipe] = child
             if not running:
                 return
             left = min(child.deadline for child in running.values()) - time.monotonic()
             for pipe in select.select(list(running), [], [], min(max(0.0, left), seconds))[0]:
-                if running[pipe].receive():
-                    child = running.pop(pipe)
-                    yield child.number, child.verdict(seconds)
+                child = running[pipe]
+                if child.receive():
+                    yield from child.verdicts()
+                    continue
+                del running[pipe]
+                status = child.end()
+                yield from child.verdicts()
+                if child.cases:
+                    yield child.lost(status)
+                if child.cases:
+                    left_over.append(child.cases)
             for child in running.values():
                 if time.monotonic() > child.deadline and not child.killed:
                     child.kill()
     finally:
         for child in running.values():
             child.kill()
-            child.verdict(seconds)
+            child.end()
+
+
+_Case = tuple[int, Callable[[], Any]]
 
 
 @dataclass(slots=True)
 class _Child:
-    number: int
+    """A fork, and the cases that have not ended in it: the first is running."""
+
+    cases: list[_Case]
     process: int
     pipe: int
-    started: float
-    deadline: float
-    received: bytearray = field(default_factory=bytearray)
+    seconds: float
+    started: float = field(default_factory=time.monotonic)
+    received: bytes = b""
     killed: bool = False
 
+    @property
+    def deadline(self) -> float:
+        # the child tells first where it hangs
+        return float("inf") if self.killed else self.started + self.seconds + 0.5
+
     def receive(self) -> bool:
-        """Take what the pipe holds; whether that was all."""
+        """Take what the pipe holds; whether more may come."""
         data = os.read(self.pipe, 1 << 16)
         self.received += data
-        return not data
+        return bool(data)
+
+    def verdicts(self) -> Iterator[tuple[int, Verdict]]:
+        """Of cases that have ended."""
+        while True:
+            said, _, rest = self.received.partition(_RESULT)
+            result, ended, behind = rest.partition(_END)
+            if not ended:
+                return
+            self.received, self.started = behind, time.monotonic()
+            verdict = Verdict(**json.loads(result))
+            if verdict.seconds > self.seconds:
+                verdict = replace(verdict, kind="timeout", value=None, detail=said.decode(errors="replace"))
+            yield self.cases.pop(0)[0], verdict
 
     def kill(self) -> None:
         self.killed = True
-        self.deadline = float("inf")
         os.kill(self.process, signal.SIGKILL)
 
-    def verdict(self, seconds: float) -> Verdict:
+    def end(self) -> int:
+        """Wait for its end; its status."""
         os.close(self.pipe)
-        status = os.waitpid(self.process, 0)[1]
-        took = time.monotonic() - self.started
-        said, found, result = bytes(self.received).partition(_RESULT)
-        text = said.decode(errors="replace")
-        if self.killed or took > seconds:
-            return Verdict("timeout", detail=text, seconds=took)
+        return os.waitpid(self.process, 0)[1]
+
+    def lost(self, status: int) -> tuple[int, Verdict]:
+        """Of the case in which it died."""
+        number, _ = self.cases.pop(0)
+        took, text = time.monotonic() - self.started, self.received.decode(errors="replace")
+        if self.killed or took > self.seconds:
+            return number, Verdict("timeout", detail=text, seconds=took)
         if os.WIFSIGNALED(status):
-            return Verdict("signal", detail=f"{signal.Signals(os.WTERMSIG(status)).name}\n{text}", seconds=took)
-        if not found or os.WEXITSTATUS(status):
-            return Verdict("foreign", detail=f"ended with status {status}\n{text}", seconds=took)
-        return Verdict(**json.loads(result), seconds=took)
+            name = signal.Signals(os.WTERMSIG(status)).name
+            return number, Verdict("signal", detail=f"{name}\n{text}", seconds=took)
+        return number, Verdict("foreign", detail=f"ended with status {status}\n{text}", seconds=took)
 
 
-def _start(number: int, work: Callable[[], Any], seconds: float, memory_bytes: int) -> _Child:
+def _start(cases: list[_Case], seconds: float, memory_bytes: int) -> _Child:
     pipe, theirs = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -200,27 +242,30 @@ def _start(number: int, work: Callable[[], Any], seconds: float, memory_bytes: i
         warnings.simplefilter("ignore", DeprecationWarning)
         process = os.fork()
     if process == 0:
-        _run(work, theirs, seconds, memory_bytes)
+        _run(cases, theirs, seconds, memory_bytes)
     os.close(theirs)
-    now = time.monotonic()
-    # the child tells first where it hangs
-    return _Child(number, process, pipe, now, now + seconds + 0.5)
+    return _Child(cases, process, pipe, seconds)
 
 
-def _run(work: Callable[[], Any], pipe: int, seconds: float, memory_bytes: int) -> NoReturn:
+def _run(cases: list[_Case], pipe: int, seconds: float, memory_bytes: int) -> NoReturn:
     try:
         # what the collector visits is touched, and so copied
         gc.freeze()
         os.dup2(pipe, 2)
         faulthandler.enable(2)
-        faulthandler.dump_traceback_later(seconds, file=2)
-        _bound(seconds, memory_bytes)
+        _bound(len(cases) * seconds, memory_bytes)
         memory = PeakMemory()
-        result = _judged(work)
-        result["peak_bytes"] = memory.peak_bytes()
-        answer = memoryview(_RESULT + json.dumps(result).encode())
-        while answer:
-            answer = answer[os.write(pipe, answer) :]
+        for place, (_, work) in enumerate(cases):
+            if place:
+                memory.restart()
+            faulthandler.dump_traceback_later(seconds, file=2)
+            started = time.monotonic()
+            result = _judged(work)
+            result["seconds"] = time.monotonic() - started
+            result["peak_bytes"] = memory.peak_bytes()
+            answer = memoryview(_RESULT + json.dumps(result).encode() + _END)
+            while answer:
+                answer = answer[os.write(pipe, answer) :]
         os._exit(0)
     finally:
         os._exit(1)

@@ -11,10 +11,12 @@ import gc
 import os
 import shutil
 import signal
+import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,9 +31,24 @@ from galvo.errors import NoSpace, WriteError
 from galvo.testing.disk_faults import Disk, FailAt, KillAt
 from galvo.testing.power import PowerCut, Recorder, place_snapshot, power_cuts, snapshot
 
-__all__ = ["Trial"]
+__all__ = ["Trial", "scratch_folder"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MEMORY = "/dev/shm"
+_LEAST_FREE_BYTES = 64 << 20
+
+
+@contextmanager
+def scratch_folder(otherwise: Path) -> Iterator[Path]:
+    """An empty folder: in memory where the system has room there, `otherwise` where it has not.
+
+    What is killed, and what fails, is the same on any file system; a sync costs nothing in memory.
+    """
+    if not os.access(_MEMORY, os.W_OK) or shutil.disk_usage(_MEMORY).free < _LEAST_FREE_BYTES:
+        yield otherwise
+        return
+    with tempfile.TemporaryDirectory(prefix="galvo-", dir=_MEMORY) as folder:
+        yield Path(folder)
 
 
 class _Unsynced(Disk):
@@ -253,6 +270,8 @@ class Trial:
     def cut_power(self, count: int, seed: int = 0, leftovers: str = "none") -> int:
         """All prefixes and about `count` states that a power cut could leave; how many there were.
 
+        What is equal to an earlier state is counted, and not tried again.
+
         Parameters
         ----------
         count, seed : int
@@ -267,15 +286,20 @@ class Trial:
         recorder = Recorder(str(self.folder))
         with recorder:
             self.write(self.path, False, _silent)
-        states = 0
+        states, seen = 0, set()
         for cut in power_cuts(recorder, count, seed):
             states += 1
+            lasts = cut.operation == len(recorder.operations)
+            state = hash((lasts, *sorted(cut.files.items()), *sorted(cut.safe.items())))
+            if state in seen:
+                continue
+            seen.add(state)
             where = f"power cut after operation {cut.operation}, on the disk: {cut.what}"
             place_snapshot(str(self.folder), cut.files)
             # those of before are given up at some moment
             committed = self._committed(cut) if leftovers == "none" else 0
             self._goes_on(where, committed, anew=states % 7 == 3, others=leftovers == "another's")
-            if cut.operation == len(recorder.operations):
+            if lasts:
                 # success was told
                 assert self._has(cut.files, self.expected), f"{where}: the output is lost"
         return states

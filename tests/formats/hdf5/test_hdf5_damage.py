@@ -156,8 +156,8 @@ def test_every_byte_of_data(tmp_path, options):
 @pytest.mark.harden
 def test_bits_all_over(tmp_path, options):
     path = own(tmp_path / "a.h5", **options)
-    # 57 has no factor in common with 8: every position within a byte, and every seventh byte
-    check_flips(path, range(0, path.stat().st_size * 8, 57), content_of(path))
+    # 171 has no factor in common with 8: every position within a byte, and about every 21st byte
+    check_flips(path, range(0, path.stat().st_size * 8, 171), content_of(path))
 
 
 def check_damage(path, changed, whole):
@@ -195,14 +195,13 @@ def test_truncations(tmp_path, options):
 
 
 @pytest.mark.harden
-@pytest.mark.parametrize("seed", range(1, 2))
-def test_many_mutations(tmp_path, options, seed):
-    mutated(tmp_path, options, 3000, seed)
+def test_many_mutations(tmp_path, options):
+    mutated(tmp_path, options, 1350, seed=1)
 
 
 @pytest.mark.harden
 def test_many_truncations(tmp_path, options):
-    truncated(tmp_path, options, 1000)
+    truncated(tmp_path, options, 400)
 
 
 @pytest.mark.parametrize("offset", [0, 6, 11, 20])

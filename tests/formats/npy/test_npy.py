@@ -36,7 +36,6 @@ class TestNpy(FormatConformance):
     format_name = "npy"
     # written through the same sink as raw binaries
     every = 4
-    power_cut_count = 400
 
     def cases(self, tmp_path):
         pixels = numbers((7, 1, 1, 6, 5))

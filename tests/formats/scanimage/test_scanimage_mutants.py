@@ -90,4 +90,4 @@ def test_mutants_give_galvo_errors_only(tmp_path, form):
 @pytest.mark.filterwarnings("ignore::galvo.errors.GalvoWarning")
 @pytest.mark.parametrize("form", FORMS)
 def test_many_mutants_give_galvo_errors_only(tmp_path, form):
-    run(tmp_path, form, 1000, 2)
+    run(tmp_path, form, 450, 2)

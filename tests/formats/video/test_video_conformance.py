@@ -47,6 +47,7 @@ class TestVideo(FormatConformance):
     written_axes = "TYX"
     write_dtypes = ("u1", "<u2", ">u2")
     mutation_count = 20
+    hardened_count = 2000
 
     def cases(self, tmp_path):
         pixels = movie((12, 1, 1, 20, 24), "<u2")

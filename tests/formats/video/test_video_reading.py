@@ -12,6 +12,7 @@ import threading
 import warnings
 from contextlib import closing, suppress
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ from galvo.formats.video.index import take_index
 from galvo.formats.video.library import open_container
 from galvo.formats.video.table import _from_clusters
 from galvo.limits import DEFAULT_LIMITS
-from galvo.testing.sandbox import run_case
+from galvo.testing.sandbox import run_cases
 
 from .conftest import av, decoded, mux, numbered, numbers
 
@@ -431,27 +432,29 @@ def test_changed_bytes_end_well(tmp_path, name, count):
     path = mux(tmp_path / name, numbered(20), **STREAMS[name])
     content = path.read_bytes()
     rng = np.random.default_rng(7)
-    bad = []
-    for number in range(count):
-        changed = bytearray(content)
+
+    def changed(number):
+        data = bytearray(content)
         for _ in range(int(rng.integers(1, 4))):
             # the headers, or anywhere
-            end = min(len(changed), 2000) if number % 2 else len(changed)
-            changed[int(rng.integers(0, end))] = int(rng.integers(0, 256))
-        path.write_bytes(changed)
+            end = min(len(data), 2000) if number % 2 else len(data)
+            data[int(rng.integers(0, end))] = int(rng.integers(0, 256))
+        return bytes(data)
 
-        def read():
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", GalvoWarning)
-                with galvo.open(path, limits=galvo.Limits(frame_bytes=16 << 20), damaged="report") as recording:
-                    for frame in range(min(len(recording), 30)):
-                        with suppress(DamagedData):
-                            recording[frame]
-            return 0
+    def read(data):
+        own = path.with_stem(f"{path.stem} {os.getpid()}")
+        own.write_bytes(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GalvoWarning)
+            with galvo.open(own, limits=galvo.Limits(frame_bytes=16 << 20), damaged="report") as recording:
+                for frame in range(min(len(recording), 30)):
+                    with suppress(DamagedData):
+                        recording[frame]
+        return 0
 
-        verdict = run_case(read, seconds=20, memory_bytes=600 << 20)
-        if not verdict.is_allowed:
-            bad.append((number, verdict.kind, verdict.detail[-400:]))
+    cases = [partial(read, changed(number)) for number in range(count)]
+    verdicts = run_cases(cases, seconds=20, memory_bytes=600 << 20, together=8)
+    bad = [(number, found.kind, found.detail[-400:]) for number, found in verdicts if not found.is_allowed]
     assert not bad, bad[:3]
 
 

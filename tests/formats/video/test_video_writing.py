@@ -157,14 +157,14 @@ EACH_ITS_OWN = [("out.mp4", {}), ("out.mkv", {}), ("gray.gif", {})]
 @pytest.mark.parametrize(
     ("name", "options"), EACH_ITS_OWN + [pytest.param(*case, marks=pytest.mark.harden) for case in LIKE_OTHERS]
 )
-def test_resumed_is_the_same_bit_for_bit(tmp_path, name, options):
+def test_resumed_is_the_same_bit_for_bit(scratch, name, options):
     """Stopped after each block: no block is coded twice, and the file is what an unbroken run gives."""
-    trial, write = trial_of(tmp_path / "trial", name, **options)
-    assert snapshot(str(tmp_path / "trial")) == {}
+    trial, write = trial_of(scratch / "trial", name, **options)
+    assert snapshot(str(scratch / "trial")) == {}
     if hasattr(os, "fork"):
         for number in range(0, len(trial.operations) + 1, 3):
             trial.kill_at(number)
-    again = tmp_path / name
+    again = scratch / name
     write(again, False, False)
     assert again.read_bytes() == trial.expected[name]
 
@@ -172,9 +172,9 @@ def test_resumed_is_the_same_bit_for_bit(tmp_path, name, options):
 @pytest.mark.harden
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(("name", "options"), LIKE_OTHERS)
-def test_every_fault(tmp_path, name, options):
+def test_every_fault(scratch, name, options):
     """What the suite does to Matroska, to the other containers: kills, errors, a full disk, power cuts."""
-    trial, _ = trial_of(tmp_path / "trial", name, **options)
+    trial, _ = trial_of(scratch / "trial", name, **options)
     for number in range(len(trial.operations)):
         trial.kill_at(number, torn=bool(number % 2), anew=number % 5 == 0)
         trial.fail_at(number, errno.ENOSPC, lasting=True)
