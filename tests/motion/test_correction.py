@@ -17,7 +17,7 @@ import pytest
 import galvo
 from galvo import motion
 from galvo.core.over import ReaderOver
-from galvo.errors import Interrupted, NoSpace, OptionError, WriteError
+from galvo.errors import Interrupted, NoSpace, OptionError, SelectionError, WriteError
 from galvo.motion import job
 from galvo.motion.quality import QUALITY
 from galvo.testing.movie import TwoPhotonMovie
@@ -286,6 +286,9 @@ def test_the_valid_mask_is_what_was_scanned(moving, sway):
     assert np.array_equal(correction.valid_mask(), ~np.isnan(filled).any(axis=0))
     assert np.array_equal(correction.valid_mask(7), ~np.isnan(filled[7]))
     assert np.array_equal(correction.valid_mask([1, 4]), ~np.isnan(filled[[1, 4]]).any(axis=0))
+    for read in (correction.valid_mask, correction.displacements):
+        with pytest.raises(SelectionError, match=r"no such frame; found \[0, 999\]; expected 0 to"):
+            read([0, 999])
 
 
 def test_fill_and_interpolation(recording, moving, sway, tmp_path):
