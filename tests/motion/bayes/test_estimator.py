@@ -147,8 +147,13 @@ def test_a_shift_that_nothing_holds_is_told_and_hurts_no_other(
 def test_shifts_stay_within_half_of_frames_of_noise() -> None:
     rng = np.random.default_rng(0)
     frames = rng.poisson(2.0, (48, 20, 20, 1)).astype(np.int16)
-    fields, _ = _calibrated(frames, Reference(frames.mean(0), frame_count=len(frames)), preset="fast").solve(frames)
-    assert np.abs(fields[:, 0, 0]).max() <= 10
+    plan = _calibrated(frames, Reference(frames.mean(0), frame_count=len(frames)), preset="fast")
+    fields, flags = plan.solve(frames)
+    shifts = np.abs(fields[:, 0, 0]).max(axis=1)
+    assert shifts.max() <= 10
+    # a quarter is searched
+    assert (shifts > 5).any()
+    assert (flags[shifts > 5] & Flag.OUT_OF_RANGE).all()
 
 
 def test_elastic_motion_that_explains_nothing_is_dropped(plan: BayesPlan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -210,6 +210,7 @@ class BayesPlan:
         flags[clipped & ~rigid] |= np.uint32(Flag.CLIPPED)
         coefficients[rigid] = 0.0
         coefficients[rigid, :, 0, 0] = found.track.shift[rigid]
+        flags[self._tracker.is_far(coefficients[:, :, 0, 0])] |= np.uint32(Flag.OUT_OF_RANGE)
         lost = self._is_lost(coefficients[:, :, 0, 0])
         coefficients[lost] = 0.0
         flags[lost] |= np.uint32(Flag.NO_CONTRAST)
