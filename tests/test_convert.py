@@ -117,6 +117,15 @@ def test_save_takes_arrays_and_recordings(recording, out):
     assert recording[0].size
 
 
+def test_the_name_may_come_first_in_save(recording, out):
+    assert galvo.save(out, PIXELS).path == str(out)
+    np.testing.assert_array_equal(galvo.load(str(out)), PIXELS[:, :, 0])
+    galvo.save(str(out), recording, overwrite=True)
+    other = out.with_name("other.h5")
+    galvo.save(out, other)
+    assert galvo.verify(other, out).ok
+
+
 def test_load(tmp_path, out):
     galvo.save(PIXELS[:1, :1], out)
     assert galvo.load(out).shape == (12, 10)

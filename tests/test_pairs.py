@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import pytest
 import galvo
 from galvo.errors import GalvoError
 from galvo.formats import REGISTRY
+from galvo.testing.mdf import installed_double, write_mdf
+from galvo.testing.scanbox import ScanboxRecording
 from galvo.testing.scanimage import ScanImageRecording
 
 RNG = np.random.default_rng(0)
@@ -53,7 +56,12 @@ def converted(source, folder, format, **options):
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     """Every readable format, as galvo or its own program writes it, made once."""
-    return list(made_sources(tmp_path_factory.mktemp("sources")))
+    with installed_double(tmp_path_factory.mktemp("double")):
+        made = list(made_sources(tmp_path_factory.mktemp("sources")))
+        with ExitStack() as opened:
+            read = {opened.enter_context(galvo.open(source)).metadata.format for _, source in made}
+        assert read >= set(REGISTRY.all())
+        yield made
 
 
 def made_sources(folder):
@@ -72,6 +80,12 @@ def made_sources(folder):
     truth = ScanImageRecording(height=8, width=6, slices=2, flyback=1, volumes=3, channels=(1, 2))
     (folder / "scanimage").mkdir()
     yield "scanimage", truth.write(folder / "scanimage")[0]
+    (folder / "scanbox").mkdir()
+    yield "scanbox", ScanboxRecording(planes=2, frames=8).write(folder / "scanbox")
+    write_mdf(folder / "movie.mdf", pixels_of((4, 2, 8, 6), "uint16"))
+    yield "mdf", folder / "movie.mdf"
+    galvo.save(pixels_of((4, 1, 1, 8, 6), "uint8"), folder / "movie.mp4")
+    yield "mp4", folder / "movie.mp4"
     galvo.save(pixels_of((4, 2, 1, 8, 6), "int16"), folder / "split.h5", split_channels=True)
     yield "files of channels", folder / "split_ch1.h5"
 

@@ -45,6 +45,8 @@ class ConvertResult:
         Uncompressed.
     estimated_bytes : int
         Greatest size of the output.
+    least_bytes : int
+        Its least size as far as that is known: 0 where pixels are compressed.
     file_bytes : int or None
         Its real size; None for a dry run.
     seconds : float
@@ -62,6 +64,7 @@ class ConvertResult:
     dtype: str
     pixel_bytes: int
     estimated_bytes: int
+    least_bytes: int = 0
     file_bytes: int | None = None
     seconds: float = 0.0
     left_out: tuple[LeftOut, ...] = ()
@@ -264,8 +267,18 @@ def _field_name(destination: str | os.PathLike[str], format: str | None, number:
     return f"{final.removesuffix(suffix)}_field{number}{suffix}"
 
 
-def save(recording: Recording | NDArray[Any], path: str | os.PathLike[str], **options: Any) -> ConvertResult:
-    """Write a recording or an array to a file; the options are those of `convert`."""
+def save(recording: Any, path: Any, **options: Any) -> ConvertResult:
+    """Write a recording or an array to a file; the options are those of `convert`.
+
+    Parameters
+    ----------
+    recording : Recording or array
+        Or anything else that galvo.open takes.
+    path : path
+        It may also come first: ``save("out.h5", array)``.
+    """
+    if isinstance(recording, str | os.PathLike) and not isinstance(path, str | os.PathLike):
+        recording, path = path, recording
     return convert(recording, path, **options)
 
 
@@ -353,6 +366,7 @@ def _write(
         "dtype": str(recording.dtype),
         "pixel_bytes": recording.nbytes,
         "estimated_bytes": estimated,
+        "least_bytes": 0 if sink.compresses else estimated,
         "left_out": recording.left_out,
         "notes": sink.notes,
     }

@@ -17,7 +17,7 @@ import pytest
 import galvo
 from galvo import motion
 from galvo.core.over import ReaderOver
-from galvo.errors import Interrupted, OptionError, WriteError
+from galvo.errors import Interrupted, NoSpace, OptionError, SelectionError, WriteError
 from galvo.motion import job
 from galvo.motion.quality import QUALITY
 from galvo.testing.movie import TwoPhotonMovie
@@ -286,6 +286,9 @@ def test_the_valid_mask_is_what_was_scanned(moving, sway):
     assert np.array_equal(correction.valid_mask(), ~np.isnan(filled).any(axis=0))
     assert np.array_equal(correction.valid_mask(7), ~np.isnan(filled[7]))
     assert np.array_equal(correction.valid_mask([1, 4]), ~np.isnan(filled[[1, 4]]).any(axis=0))
+    for read in (correction.valid_mask, correction.displacements):
+        with pytest.raises(SelectionError, match=r"no such frame; found \[0, 999\]; expected 0 to"):
+            read([0, 999])
 
 
 def test_fill_and_interpolation(recording, moving, sway, tmp_path):
@@ -317,6 +320,13 @@ def test_existing_outputs_are_not_replaced(recording, moving, sway, tmp_path, th
     assert (tmp_path / there).read_bytes() == b"old"
     galvo.correct(recording, tmp_path / "out.h5", flow=sway, reference=moving.reference, overwrite=True)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out.h5", "out_motion.h5"]
+
+
+def test_too_small_a_disk_is_told_before_frames_are_worked_on(recording, moving, tmp_path, monkeypatch):
+    monkeypatch.setattr("galvo.core.disk.free_bytes", lambda path: 100_000)
+    with pytest.raises(NoSpace, match="not enough space"):
+        galvo.correct(recording, tmp_path / "out.h5", flow=never, reference=moving.reference)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

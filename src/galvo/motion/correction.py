@@ -13,7 +13,7 @@ from galvo.conversion import ConvertResult
 from galvo.core.recording import Recording
 from galvo.core.registry import deferred
 from galvo.core.source import path_name
-from galvo.errors import OptionError
+from galvo.errors import OptionError, SelectionError
 from galvo.formats.opening import open_recording
 from galvo.motion.apply import Correcting, check_interpolation
 from galvo.motion.estimator import Fields
@@ -116,8 +116,8 @@ class Correction:
 
     def displacements(self, t: int | slice | Sequence[int], z: int = 0) -> Fields:
         """Float32 (T, Y, X, 2) in pixels, x before y, that are applied to the frames at `t` of plane `z`."""
-        count, planes = self.motion.shape[:2]
-        positions = np.atleast_1d(np.arange(count)[t])
+        planes = self.motion.shape[1]
+        positions = self._positions(t)
         if not 0 <= z < planes:
             raise OptionError("there is no such plane", found=z, expected=f"0 to {planes - 1}")
         return self.motion.displacements(positions, z)
@@ -127,7 +127,7 @@ class Correction:
         height, width = self.motion.shape[2:]
         y, x = np.mgrid[:height, :width].astype(np.float32)
         valid = np.ones((height, width), np.bool_)
-        positions = np.atleast_1d(np.arange(self.motion.shape[0])[slice(None) if t is None else t])
+        positions = self._positions(slice(None) if t is None else t)
         for first in range(0, len(positions), 16):
             fields = self.displacements(positions[first : first + 16].tolist(), z)
             at_x, at_y = x + fields[..., 0], y + fields[..., 1]
@@ -135,6 +135,13 @@ class Correction:
             inside = (at_x >= -0.5) & (at_x < width - 0.5) & (at_y >= -0.5) & (at_y < height - 0.5)
             valid &= inside.all(axis=0)
         return valid
+
+    def _positions(self, t: int | slice | Sequence[int]) -> NDArray[np.intp]:
+        count = self.motion.shape[0]
+        try:
+            return np.atleast_1d(np.arange(count)[t])
+        except IndexError:
+            raise SelectionError("there is no such frame", found=repr(t), expected=f"0 to {count - 1}") from None
 
     def apply(
         self,

@@ -79,7 +79,11 @@ def _solve_apart(
             waiting.append(pool.submit(_solve_here, number, frames[before:after], start - before, stop - start))
         parts = [future.result() for future in waiting]
     except BrokenProcessPool as error:
-        raise Interrupted("a process that works on frames was ended from outside, or could not begin") from error
+        raise Interrupted(
+            "a process that works on frames was ended from outside, or could not begin",
+            hint="A function of a script has to be defined outside of `if __name__ == '__main__':`; "
+            'executor="threads" takes any',
+        ) from error
     return np.concatenate([fields for fields, _ in parts]), np.concatenate([flags for _, flags in parts])
 
 

@@ -15,7 +15,7 @@ class Flag(IntFlag):
     INFLATED = 4
     """The frame moved more than others, so that its prior was widened."""
     OUT_OF_RANGE = 8
-    """The shift is at the end of the range that is searched."""
+    """The shift is at the end of the range that is searched, or beyond it."""
     NO_CONTRAST = 16
     """Frame or reference show nothing that motion could be told from; the field is what is left to assume."""
     NOT_FINITE = 32

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from galvo.conversion import convert, fields_to_write
-from galvo.core.atomic import output_name
+from galvo.core.atomic import output_name, partial_path, require_space
 from galvo.core.recording import Recording
 from galvo.core.threads import thread_count
 from galvo.errors import OptionError
@@ -143,7 +143,9 @@ def correct(
         common = {"overwrite": overwrite, "resume": resume, **options}
         if name is not None:
             # what can be foreseen, before minutes of estimating
-            convert(corrected, name, dry_run=True, **common)
+            planned = convert(corrected, name, dry_run=True, **common)
+            if not resume:
+                require_space(name, [partial_path(name)], planned.least_bytes)
         count = len(corrected)
         estimating, correcting = _parts(progress, count, name is not None)
         if kept_at is None:

@@ -291,7 +291,7 @@ def test_shifts_of_oblong_images():
 # ---- by name ---------------------------------------------------------------------------------------------------------
 
 
-def test_backends():
+def test_backends(monkeypatch):
     assert "flowreg" in backend_registry.list_backends()
     assert backend_registry.get_backend("flowreg")(odd=1) is get_displacement
     assert {"sequential", "threading", "multiprocessing"} < backend_registry.get_backend_executors("flowreg")
@@ -300,6 +300,9 @@ def test_backends():
         backend_registry.get_backend("zz")
     with pytest.raises(ValueError, match="Unknown flow backend"):
         backend_registry.get_backend_executors("zz")
+    monkeypatch.delitem(backend_registry._BACKENDS, "diso", raising=False)
+    with pytest.raises(ValueError, match=r"Unknown flow backend: 'diso'.*OpenCV.*pip install"):
+        backend_registry.get_backend("diso")
     backend_registry.register_backend("own", lambda **params: len, {"sequential"})
     try:
         assert backend_registry.is_backend_available("own")

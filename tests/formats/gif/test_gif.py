@@ -181,6 +181,21 @@ def test_all_grays_and_equal_frames(tmp_path):
         assert recording.channel_names == ()
 
 
+def test_golden_bytes(tmp_path):
+    """Two frames of two pixels, byte by byte; LZW codes of 9 bits, lowest first: clear, both pixels, end."""
+    pixels = np.array([[[7, 9]], [[200, 200]]], np.uint8)
+    galvo.save(with_rate(pixels[:, None, None], 10.0), tmp_path / "x.gif")
+    expected = b"GIF89a" + bytes.fromhex("0200 0100 f7 00 00") + bytes(np.repeat(np.arange(256, dtype=np.uint8), 3))
+    expected += bytes.fromhex("21ff 0b") + b"NETSCAPE2.0" + bytes.fromhex("03 01 0000 00")
+    for left, right in pixels[:, 0].tolist():
+        codes = sum(code << 9 * place for place, code in enumerate((256, left, right, 257)))
+        expected += bytes.fromhex("21f9 04 04 0a00 00 00  2c 0000 0000 0200 0100 00  08 05")
+        expected += codes.to_bytes(5, "little") + b"\0"
+    content = (tmp_path / "x.gif").read_bytes()
+    assert content.startswith(expected + bytes.fromhex("21ff 0b") + b"GALVOREC1.0")
+    assert content.endswith(b"\0;")
+
+
 @pytest.mark.parametrize(
     ("rate", "told"),
     [(30.0, "on average"), (7.0, "on average"), (60.0, "browsers"), (90.0, "browsers"), (250.0, "at most")],

@@ -191,6 +191,20 @@ def test_read_by_hdf5_1_8(tmp_path):
         assert file["ch1"].shape == (30, 2, 16, 16)
 
 
+def test_golden_bytes(tmp_path):
+    """Signature, version of the superblock, and a chunk: pixels, little endian, and their Fletcher-32."""
+    path = tmp_path / "a.h5"
+    galvo.save(np.arange(24, dtype=">u2").reshape(2, 1, 1, 3, 4), path)
+    content = path.read_bytes()
+    assert content.startswith(bytes.fromhex("89 48 44 46 0d 0a 1a 0a 02"))
+    chunk = bytes.fromhex(
+        "0000 0100 0200 0300 0400 0500 0600 0700 0800 0900 0a00 0b00"
+        "0c00 0d00 0e00 0f00 1000 1100 1200 1300 1400 1500 1600 1700"
+        "011408fc"
+    )
+    assert content.count(chunk) == 1
+
+
 def test_fletcher32_is_hdf5s(tmp_path):
     # of odd lengths, too, and of chunks that gzip made odd
     for pixels in (movie((3, 1, 1, 5, 5), "u1"), movie((1, 1, 1, 300, 301), "u1"), movie((40, 1, 1, 64, 64), "<i2")):

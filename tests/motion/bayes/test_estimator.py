@@ -125,6 +125,37 @@ def test_a_blank_frame_is_told_and_hurts_no_other(plan: BayesPlan) -> None:
     assert np.delete(errors(plan, changed, truth), 6).max() < 0.2
 
 
+def test_a_shift_that_nothing_holds_is_told_and_hurts_no_other(
+    plan: BayesPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the last step of a frame had been one of weak evidence, along y."""
+    frames, _, truth = movie()
+    right = plan._tracker.track
+
+    def wrong(pixels: np.ndarray, threads: int) -> object:
+        found = right(pixels, threads)
+        found.coefficients[4, 1, 0, 0] = -0.6 * frames.shape[1]
+        return found
+
+    monkeypatch.setattr(plan._tracker, "track", wrong)
+    fields, flags = plan.solve(frames)
+    assert np.flatnonzero(flags & Flag.NO_CONTRAST).tolist() == [4]
+    assert not fields[4].any()
+    assert np.delete(errors(plan, frames, truth), 4).max() < 0.25
+
+
+def test_shifts_stay_within_half_of_frames_of_noise() -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.poisson(2.0, (48, 20, 20, 1)).astype(np.int16)
+    plan = _calibrated(frames, Reference(frames.mean(0), frame_count=len(frames)), preset="fast")
+    fields, flags = plan.solve(frames)
+    shifts = np.abs(fields[:, 0, 0]).max(axis=1)
+    assert shifts.max() <= 10
+    # a quarter is searched
+    assert (shifts > 5).any()
+    assert (flags[shifts > 5] & Flag.OUT_OF_RANGE).all()
+
+
 def test_elastic_motion_that_explains_nothing_is_dropped(plan: BayesPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a frame had come to rest at an elastic field that is wrong."""
     frames, _, truth = movie()

@@ -151,6 +151,7 @@ class BayesPlan:
         if pixels.dtype.kind == "f":
             flags[~np.isfinite(pixels).all(axis=(1, 2, 3))] |= np.uint32(Flag.NOT_FINITE)
         blind = found.information[:, (0, 2)].sum(axis=(1, 2, 3)) < _LEAST_INFORMATION
+        blind |= self._is_lost(found.coefficients[:, :, 0, 0]) | self._is_lost(found.shift)
         flags[blind] |= np.uint32(Flag.NO_CONTRAST)
         for part in (found.coefficients, found.right, found.shift):
             part[blind] = 0.0
@@ -209,4 +210,14 @@ class BayesPlan:
         flags[clipped & ~rigid] |= np.uint32(Flag.CLIPPED)
         coefficients[rigid] = 0.0
         coefficients[rigid, :, 0, 0] = found.track.shift[rigid]
+        flags[self._tracker.is_far(coefficients[:, :, 0, 0])] |= np.uint32(Flag.OUT_OF_RANGE)
+        lost = self._is_lost(coefficients[:, :, 0, 0])
+        coefficients[lost] = 0.0
+        flags[lost] |= np.uint32(Flag.NO_CONTRAST)
         return coefficients, flags
+
+    def _is_lost(self, shift: Float64) -> NDArray[np.bool_]:
+        """Where shifts (T, 2) lead out of half of the frame: twice what is searched, so nothing holds them."""
+        basis = self.knowledge.levels[-1].basis
+        # what is no number is lost too
+        return np.asarray(~(np.abs(shift) <= np.array([basis.width, basis.height]) / 2).all(axis=1), np.bool_)

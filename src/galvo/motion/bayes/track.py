@@ -101,6 +101,6 @@ class Tracker:
         names = ("coefficients", "information", "right", "brightness", "start", "rigid")
         return Track(*(found[name].astype(np.float64) for name in names))
 
-    def is_far(self, start: Float64) -> NDArray[np.bool_]:
-        """Whether shifts (T, 2) are at the end of the range that is searched, a quarter of the frame."""
-        return np.asarray((np.abs(start) >= self._reach_px).any(axis=1), np.bool_)
+    def is_far(self, shift: Float64) -> NDArray[np.bool_]:
+        """Whether shifts (T, 2) are at the end of the range that is searched, a quarter of the frame, or beyond it."""
+        return np.asarray((np.abs(shift) >= self._reach_px).any(axis=1), np.bool_)

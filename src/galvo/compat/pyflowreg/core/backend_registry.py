@@ -29,6 +29,9 @@ class _Backend:
     executors: frozenset[str] = EXECUTORS
 
 
+# of those that are there where something is installed
+_NEEDED = {"diso": "diso is OpenCV's, which is not installed: pip install opencv-python-headless"}
+
 _BACKENDS: dict[str, _Backend] = {}
 
 
@@ -71,7 +74,9 @@ def _found(name: str) -> _Backend:
     try:
         return _known()[name]
     except KeyError:
-        raise OptionError(f"Unknown flow backend: {name!r}. Available backends: {list_backends()}") from None
+        raise OptionError(
+            f"Unknown flow backend: {name!r}. Available backends: {list_backends()}", hint=_NEEDED.get(name)
+        ) from None
 
 
 def _known() -> dict[str, _Backend]:
