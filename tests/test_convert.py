@@ -449,5 +449,5 @@ def test_channels_and_fields_of_ome_tif_keep_their_suffix(tmp_path):
     galvo.save(pixels, tmp_path / "two.ome.tif", split_channels=True)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["two_ch1.ome.tif", "two_ch2.ome.tif"]
     assert np.array_equal(galvo.load(tmp_path / "two_ch2.ome.tif", squeeze=False), pixels)
-    assert conversion.field_name("area.ome.tif", None, 2) == "area_field2.ome.tif"
+    assert conversion._field_name("area.ome.tif", None, 2) == "area_field2.ome.tif"
     assert pipeline.motion_path("still.ome.tif") == "still_motion.h5"
