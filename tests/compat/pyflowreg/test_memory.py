@@ -56,7 +56,7 @@ def test_memory_is_bounded(tmp_path):
 @pytest.mark.parametrize("kind", ["TIFF", "SUITE2P_TIFF", "MAT", "MULTIFILE_HDF5"])
 def test_memory_is_bounded_for_others(tmp_path, needs, kind):
     needs("tiff" if "TIFF" in kind else "matlab" if "MAT" in kind else "hdf5")
-    check(tmp_path, kind, 600 * MIB, 220 * MIB)
+    check(tmp_path, kind, 400 * MIB, 220 * MIB)
 
 
 def registered(folder, frame_count):

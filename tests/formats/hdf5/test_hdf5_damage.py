@@ -196,7 +196,7 @@ def test_truncations(tmp_path, options):
 
 @pytest.mark.harden
 def test_many_mutations(tmp_path, options):
-    mutated(tmp_path, options, 1350, seed=1)
+    mutated(tmp_path, options, 700, seed=1)
 
 
 @pytest.mark.harden

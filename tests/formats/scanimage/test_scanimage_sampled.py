@@ -120,7 +120,7 @@ def test_settings_in_any_combination(truth, check_recording):
 
 
 @pytest.mark.harden
-@hypothesis.settings(max_examples=2000, **SETTINGS)
+@hypothesis.settings(max_examples=1000, **SETTINGS)
 @hypothesis.given(truth=recordings())
 def test_settings_in_very_many_combinations(truth, check_recording):
     check_all_ways(truth, check_recording)
