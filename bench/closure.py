@@ -20,6 +20,7 @@ from galvo import motion
 
 OURS = "galvo, balanced"
 BORDER = 25
+FRAMES, FULL_FRAMES = 8, 50
 RIGID_PX, ELASTIC_PX = 4.0, 2.5
 MOVIES = {
     "mesoscope, 512 x 512 uint8": "movies/mesoscope_workshop_highmag",
@@ -99,14 +100,15 @@ def measure(report: Report, name: str, path: Path, most: int) -> None:
 
 
 def main() -> None:
-    commands = parser(__doc__, rounds=1)
-    commands.add_argument("--frames", type=int, default=50, help="frames of each movie (default: %(default)s)")
+    commands = parser(__doc__, rounds=1, scaled=True)
+    commands.add_argument("--frames", type=int, help=f"of each movie (default: {FRAMES}, {FULL_FRAMES} with --full)")
     arguments = commands.parse_args()
+    frames = arguments.frames or (FULL_FRAMES if arguments.full else FRAMES)
     samples = Path(os.environ.get("GALVO_SAMPLE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    report = Report("closure", {"frames": arguments.frames, "rigid_px": RIGID_PX, "elastic_px": ELASTIC_PX})
+    report = Report("closure", {"frames": frames, "rigid_px": RIGID_PX, "elastic_px": ELASTIC_PX})
     for name, place in MOVIES.items():
         if (samples / place).exists():
-            measure(report, name, samples / place, arguments.frames)
+            measure(report, name, samples / place, frames)
         else:
             print(f"{name}: left out, {place} is not in GALVO_SAMPLE_DATA")
     report.publish(arguments.results)
