@@ -307,8 +307,8 @@ class WritingConformance:
     def _kill_at_random(self, scratch: Path, count: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
         trial = self._trial(scratch, _BIGGER, self.write_options[0])
-        seconds = 0.05
-        while trial.kill_after(seconds):
+        seconds = 0.005
+        while any(trial.kill_after(seconds) for _ in range(3)):
             seconds *= 1.5
         alive = 0
         for _ in range(count):
