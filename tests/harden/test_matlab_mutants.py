@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 LIMITS = galvo.Limits(frame_bytes=16 << 20, page_count=200_000, text_bytes=16 << 20, chunk_bytes=16 << 20)
 PEAK_BYTES = 96 << 20
 # cases in one fork
-TOGETHER = 16
+TOGETHER = 50
 VERSIONS = ("4", "5", "7", "7.3")
 WIDE = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 40, (1 << 64) - 1)
 

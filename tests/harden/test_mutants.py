@@ -45,7 +45,7 @@ MIB = 1 << 20
 FORMATS = ("tiff", "scanimage", "hdf5")
 OWN_FRAMES = 400
 # cases in one fork
-TOGETHER = 16
+TOGETHER = 50
 
 
 # ---- seeds ----------------------------------------------------------------------------------------------------------

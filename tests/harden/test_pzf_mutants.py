@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 MIB = 1 << 20
 # cases in one fork
-TOGETHER = 16
+TOGETHER = 50
 
 
 @dataclass(frozen=True)
