@@ -122,7 +122,7 @@ def compare(
 
 
 def main() -> None:
-    command = parser(__doc__, rounds=5)
+    command = parser(__doc__, rounds=3)
     command.add_argument("--pages", type=int, default=4_000, help="pages, uncompressed (default: %(default)s)")
     command.add_argument("--gzip-pages", type=int, default=400, help="pages, gzip (default: %(default)s)")
     command.add_argument("--child", nargs=4, metavar=("WORK", "COMPRESSION", "SOURCE", "DESTINATION"), help="internal")

@@ -182,7 +182,7 @@ def peak_of_child(source: Path, destination: Path, preset: Preset) -> float:
 def main() -> None:
     command = parser(__doc__, rounds=1)
     command.add_argument("--frames", type=int, default=2_000, help="frames for galvo (default: %(default)s)")
-    command.add_argument("--peer-frames", type=int, default=200, help="frames for each peer (default: %(default)s)")
+    command.add_argument("--peer-frames", type=int, default=100, help="frames for each peer (default: %(default)s)")
     command.add_argument("--child", nargs=3, metavar=("SOURCE", "DESTINATION", "PRESET"), help="internal")
     options = command.parse_args()
     if options.child:

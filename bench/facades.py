@@ -173,7 +173,7 @@ def compare(report: Report, figure: str, peer: str, timings: dict[str, Timing]) 
 
 
 def main() -> None:
-    command = parser(__doc__, rounds=7)
+    command = parser(__doc__, rounds=5)
     command.add_argument("--frames", type=int, default=1_000, help="frames to read (default: %(default)s)")
     options = command.parse_args()
     report = Report("facades", {"rounds": options.rounds, "channels": len(CHANNELS)})

@@ -25,7 +25,7 @@ from galvo.core.metadata import Metadata
 from galvo.core.selection import Selection
 
 SIDE = 512
-SHORT, LONGER, FULL = 200_000_000, 600_000_000, 2_000_000_000
+SHORT, LONGER, FULL = 200_000_000, 500_000_000, 2_000_000_000
 MOST_GROWTH = 1.1
 
 

@@ -122,7 +122,7 @@ def bayes(report: Report, frame_count: int) -> None:
 
 
 def main() -> None:
-    commands = parser(__doc__, rounds=3)
+    commands = parser(__doc__, rounds=2)
     commands.add_argument("--frames", type=int, default=16, help="frames of a movie (default: %(default)s)")
     arguments = commands.parse_args()
     report = Report("motion", {"rounds": arguments.rounds, "frames": arguments.frames, "side": SIDE})

@@ -184,7 +184,7 @@ GOALS = {"encode": 6, "decode": 10, "quantise + encode": 7, "decode + dequantise
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=21).parse_args()
+    options = parser(__doc__, rounds=11).parse_args()
     report = Report("pzf", {"rounds": options.rounds, "offset": OFFSET, "scale": SCALE})
     for side, mean in FRAMES:
         # one dimension, as the native functions take it

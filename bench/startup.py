@@ -32,7 +32,7 @@ def check(path: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=21).parse_args()
+    options = parser(__doc__, rounds=11).parse_args()
     with data_folder(options.data) as folder:
         path = scanimage_file(folder, height=SIDE, width=SIDE, page_count=FRAME_COUNT * len(CHANNELS)).resolve()
         check(path, folder)

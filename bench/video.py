@@ -171,7 +171,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--child"]:
         child(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
         return
-    commands = parser(__doc__, rounds=5)
+    commands = parser(__doc__, rounds=3)
     commands.add_argument("--frames", type=int, default=200, help="frames of 512 x 512 (default: %(default)s)")
     arguments = commands.parse_args()
     count = arguments.frames

@@ -25,7 +25,10 @@ _TIFF = "roiextractors.extractors.tiffimagingextractors"
 _PYFLOWREG_CORE = ("backend_registry", "diso_optical_flow", "level_solver", "optical_flow", "warping")
 _PYFLOWREG_CORRECTION = ("OF_options", "compensate_arr", "compensate_recording", "flow_reg_live")
 _PYFLOWREG_EXECUTORS = ("base", "multiprocessing", "sequential", "threading")
-_PYFLOWREG_IO = ("_arr", "_base", "_null", "factory", "hdf5", "mat", "mdf", "multifile_wrappers", "tiff")
+_PYFLOWREG_IO = (
+    *("_arr", "_base", "_ds_io", "_null", "_scanimage"),
+    *("factory", "hdf5", "mat", "mdf", "multifile_wrappers", "tiff"),
+)
 
 # import name: galvo's module for it, or None for a package that only holds others
 _FACADES = {

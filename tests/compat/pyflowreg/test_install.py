@@ -74,6 +74,8 @@ def test_names(installed):
     for place, names in MODULES.items():
         for name in names:
             assert getattr(import_module(f"pyflowreg.util.io.{place}"), name) is getattr(io, name)
+    for place in ("_ds_io", "_scanimage"):
+        assert import_module(f"pyflowreg.util.io.{place}").__file__ == import_module(f"{io.__name__}.{place}").__file__
 
 
 def test_what_is_not_there_cannot_be_imported(installed):

@@ -11,7 +11,7 @@ What was guessed is said in a warning.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from galvo.core.axes import array_axes
 from galvo.errors import FormatError, OptionError, Unsupported, warn
 from galvo.formats.hdf5.guard import Found, contained, followed, refuse, walk
 
-__all__ = ["Movie", "find_movie"]
+__all__ = ["Movie", "find_movie", "names_of_movie"]
 
 _CHANNEL = re.compile(r"(?P<prefix>.*?)(?:channel|chan|ch)[ _-]?(?P<number>\d+)", re.IGNORECASE)
 _USUAL = ("mov", "data", "dataset")
@@ -128,29 +128,40 @@ def _movies(found: list[Found]) -> list[Found]:
 
 
 def _discovered(found: list[Found], path: str) -> list[Found]:
-    movies = _movies(found)
-    groups: dict[tuple[str, tuple[int, ...]], list[tuple[int, Found]]] = {}
-    for entry in movies:
-        match = _CHANNEL.fullmatch(entry[0])
-        if match:
-            key = (match["prefix"].lower(), tuple(entry[1].shape))
-            groups.setdefault(key, []).append((int(match["number"]), entry))
-    ranked = sorted(groups.values(), key=len, reverse=True)
-    named = [[entry for entry in movies if entry[0].rpartition("/")[2].lower() == usual] for usual in _USUAL]
-    if ranked:
-        numbers = [number for number, _ in ranked[0]]
-        if len(ranked[0]) > max(map(len, ranked[1:]), default=0) and len(set(numbers)) == len(numbers):
-            return [entry for _, entry in sorted(ranked[0], key=lambda pair: pair[0])]
-    elif len(usual := next(filter(None, named), movies)) == 1:
-        return usual
-    elif sorted(entry[0] for entry in movies) == ["/u", "/v"]:
-        return sorted(movies, key=lambda entry: entry[0])
+    movies = {entry[0]: entry for entry in _movies(found)}
+    names = names_of_movie({name: tuple(entry[1].shape) for name, entry in movies.items()})
+    if names:
+        return [movies[name] for name in names]
     raise FormatError(
         "several datasets could be the recording" if movies else "no dataset of 3 to 5 axes",
         path=path,
-        found=_listing(movies or found) or "an empty file",
+        found=_listing([*movies.values()] or found) or "an empty file",
         hint="Name one with dataset= (--open-option dataset=NAME)",
     )
+
+
+def names_of_movie(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Which datasets are the channels of a recording, in their order; none where several could be it.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        Of datasets of 3 to 5 axes, by name.
+    """
+    groups: dict[tuple[str, tuple[int, ...]], list[tuple[int, str]]] = {}
+    for name, shape in shapes.items():
+        match = _CHANNEL.fullmatch(name)
+        if match:
+            groups.setdefault((match["prefix"].lower(), shape), []).append((int(match["number"]), name))
+    ranked = sorted(groups.values(), key=len, reverse=True)
+    if ranked:
+        numbers = [number for number, _ in ranked[0]]
+        is_one = len(ranked[0]) > max(map(len, ranked[1:]), default=0) and len(set(numbers)) == len(numbers)
+        return [name for _, name in sorted(ranked[0])] if is_one else []
+    usual = [[name for name in shapes if name.rpartition("/")[2].lower() == one] for one in _USUAL]
+    if len(chosen := next(filter(None, usual), [*shapes])) == 1:
+        return chosen
+    return sorted(shapes) if sorted(shapes) == ["/u", "/v"] else []
 
 
 def _listing(found: list[Found]) -> str:

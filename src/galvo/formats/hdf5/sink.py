@@ -22,7 +22,7 @@ from galvo.formats.hdf5.filters import create_chunked, who_reads
 from galvo.formats.hdf5.frames import create_frames, write_events, write_frames
 from galvo.formats.hdf5.schema import GROUP, create_group, create_subgroup, finish_group
 
-__all__ = ["Hdf5Sink", "stored_axes"]
+__all__ = ["Hdf5Sink", "dataset_name", "stored_axes"]
 
 _CHUNK_BYTES = 64 << 10
 _MOST_CHUNK_BYTES = 1 << 32
@@ -176,8 +176,7 @@ class Hdf5Sink(FileSink):
                 hint="Write one file for each with split_channels=True (--split-channels), or use another layout",
             )
         if isinstance(wanted, str):
-            pattern = wanted if "*" in wanted or count == 1 else f"{wanted}*"
-            names = [pattern.replace("*", str(number)) for number in range(1, count + 1)]
+            names = [dataset_name(wanted, number, count) for number in range(1, count + 1)]
         else:
             names = list(wanted)
         names = [name.strip("/") if isinstance(name, str) else "" for name in names]
@@ -238,6 +237,12 @@ class Hdf5Sink(FileSink):
         with written(self._output, "r+") as file:
             write_events(file[GROUP], self._plan.recording)
             finish_group(file[GROUP], self._plan.blocks, checksums)
+
+
+def dataset_name(wanted: str, number: int, count: int) -> str:
+    """The dataset of a channel, from 1, of `count`: ``*`` stands for its number, which otherwise comes behind."""
+    pattern = wanted if "*" in wanted or count == 1 else f"{wanted}*"
+    return pattern.replace("*", str(number))
 
 
 def stored_axes(ordering: Sequence[int]) -> str:

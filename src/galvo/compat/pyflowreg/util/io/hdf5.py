@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from galvo.compat.pyflowreg.util.io._ds_io import DSFileWriter
 from galvo.compat.pyflowreg.util.io._file_writer import FileWriter
 from galvo.compat.pyflowreg.util.io._recording import FileReader
 from galvo.formats.hdf5.sink import stored_axes
@@ -83,4 +84,7 @@ class HDF5FileWriter(FileWriter):
         }
         if compression is not None:
             options |= {"compression_level": compression_level, "compression_opts": compression_opts}
+        self.dataset_names = dataset_names
         super().__init__(file_path, "hdf5", options, split_channels=split_channels)
+
+    get_ds_name = DSFileWriter.get_ds_name

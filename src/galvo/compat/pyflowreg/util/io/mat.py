@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from galvo.compat.pyflowreg.util.io._ds_io import DSFileWriter
 from galvo.compat.pyflowreg.util.io._file_writer import FileWriter
 from galvo.compat.pyflowreg.util.io._recording import FileReader
 
@@ -61,4 +62,7 @@ class MATFileWriter(FileWriter):
         options = {"compression": "gzip", **kwargs, "dataset_names": dataset_names}
         if use_v73:
             options["version"] = "7.3"
+        self.dataset_names = dataset_names
         super().__init__(file_path, "matlab", options, split_channels=split_channels)
+
+    get_ds_name = DSFileWriter.get_ds_name
