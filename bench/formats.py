@@ -452,7 +452,7 @@ def measure_opening(report: Report, folder: Path, rounds: int) -> None:
 
 
 def main() -> None:
-    command = parser(__doc__, rounds=3, scaled=True)
+    command = parser(__doc__, rounds=2, scaled=True)
     command.add_argument("--only", default="", help="only figures whose name has this in it")
     options = command.parse_args()
     pixels = movie(FULL_FRAMES if options.full else FRAMES)
