@@ -336,8 +336,10 @@ def test_pixels_that_only_look_the_same_are_refused(final):
 
 
 INTERRUPTED = """
-import sys, time
+import signal, sys, time
 import numpy as np, galvo
+# where the tests run in the background of a shell, it is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from galvo.formats.hdf5 import sink
 put = sink.Hdf5Sink.put
 def slow(self, index, block):
