@@ -20,7 +20,7 @@ from galvo import motion
 
 OURS = "galvo, balanced"
 BORDER = 25
-FRAMES, FULL_FRAMES = 6, 50
+FRAMES, FULL_FRAMES = 4, 50
 RIGID_PX, ELASTIC_PX = 4.0, 2.5
 MOVIES = {
     "mesoscope, 512 x 512 uint8": "movies/mesoscope_workshop_highmag",
