@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from galvo.core.atomic import guard_destination, write_file
+from galvo.core.atomic import guard_destination, output_name, write_file
 from galvo.core.metadata import Metadata
 from galvo.core.recording import Recording
 from galvo.errors import OptionError
@@ -68,7 +68,7 @@ class Preview:
         WriteError
             It exists, is a file of the recording, or cannot be written.
         """
-        final = os.path.expanduser(os.fspath(path))
+        final = output_name(path)
         if os.path.splitext(final)[1].lower() != _STILL:
             raise OptionError("a picture is saved as .png", found=final, hint="Movies are made by rec.preview(out)")
         write_file(final, png_bytes(self.picture), sources=self._sources, overwrite=overwrite)
@@ -150,7 +150,7 @@ def preview(
     from galvo.formats.opening import open_recording
 
     started = time.perf_counter()
-    final = None if out is None else os.path.expanduser(os.fspath(out))
+    final = None if out is None else output_name(out)
     suffix = _STILL if final is None else os.path.splitext(final)[1].lower()
     _check_options(suffix, final, everything, frame_count, average, speed, size)
     recording = open_recording(source, **(open_options or {}))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from galvo.core.recording import Recording
+from galvo.core.source import path_name
 from galvo.errors import GalvoError, NotFound, OptionError
 from galvo.formats.opening import open_recording
 from galvo.motion.apply import Correcting
@@ -108,7 +109,7 @@ def opened_subject(corrected: Any, source: Any, motion: Any, options: dict[str, 
         if isinstance(corrected, Correction):
             yield _of_correction(corrected, source, options, stack)
         else:
-            yield _of_path(os.path.expanduser(os.fspath(corrected)), source, motion, options, stack)
+            yield _of_path(path_name(corrected), source, motion, options, stack)
 
 
 def _of_correction(correction: Correction, source: Any, options: dict[str, Any], stack: ExitStack) -> Subject:
@@ -126,7 +127,7 @@ def _of_path(path: str, source: Any, motion: Any, options: dict[str, Any], stack
     name: str | None = path
     if motion is None and _is_motion(path):
         motion, name = path, _movie_beside(path)
-    kept_at = os.path.expanduser(os.fspath(motion)) if motion is not None else motion_path(path)
+    kept_at = path_name(motion) if motion is not None else motion_path(path)
     if not os.path.isfile(kept_at):
         hint = "Name it (motion=, --motion)" if os.path.exists(path) else "Is the name right?"
         raise NotFound("there is no motion of this recording", path=path, expected=kept_at, hint=hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from galvo.core.atomic import guard_destination, write_file
+from galvo.core.atomic import guard_destination, output_name, write_file
 from galvo.qc.page import page_of
 from galvo.qc.subject import opened_subject
 
@@ -62,7 +62,7 @@ def report(
     'corrected_report.html'
     """
     with opened_subject(corrected, source, motion, open_options or {}) as subject:
-        final = report_path(subject.name) if output is None else os.path.expanduser(os.fspath(output))
+        final = report_path(subject.name) if output is None else output_name(output)
         guard_destination(final, subject.files, overwrite)
         write_file(final, page_of(subject).encode(), sources=subject.files, overwrite=overwrite)
     return final
